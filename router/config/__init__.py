@@ -1,0 +1,2 @@
+"""The configuration: one table of settings, all errors at once, what a reload may change. Floor 4.
+"""

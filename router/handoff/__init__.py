@@ -1,0 +1,2 @@
+"""Datasets from acceptors to workers through shared memory: slab, rings, tickets. Floor 5.
+"""

@@ -1,0 +1,2 @@
+"""The router as processes: supervisor, acceptors, workers and admin. Floor 7.
+"""

@@ -1,0 +1,44 @@
+"""The compiled extensions, and nothing else: everything that can be said in pyproject.toml stands there.
+
+ROUTER_BUILD=debug turns on bounds checks, assertions and line tracing; ROUTER_CFLAGS adds compiler flags
+(for sanitizer builds).
+"""
+
+import os
+import shlex
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("ROUTER_BUILD") == "debug"
+CFLAGS = ["-O1", "-g"] if DEBUG else ["-O3"]
+CFLAGS += shlex.split(os.environ.get("ROUTER_CFLAGS", ""))
+
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "embedsignature": True,
+    "linetrace": DEBUG,
+}
+
+MODULES = ("framing", "pdata", "command", "dataset", "ring")
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"_codec.{name}",
+                [f"_codec/{name}.pyx"],
+                extra_compile_args=CFLAGS,
+                define_macros=[("CYTHON_TRACE_NOGIL", "1")] if DEBUG else [],
+            )
+            for name in MODULES
+            if os.path.exists(f"_codec/{name}.pyx")
+        ],
+        compiler_directives=DIRECTIVES,
+        build_dir="build",
+    )
+)
