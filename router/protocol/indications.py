@@ -45,7 +45,8 @@ class AssociateRejected:
 class MessageReceived:
     """One whole DIMSE message, joined from its P-DATA indications (PS3.8 section 7.6, PS3.7 section 6.3.1).
 
-    command: element tag -> decoded value. dataset: what the dataset sink's finish() returned; None without one.
+    command: element tag -> decoded value.
+    dataset: what the dataset sink's finish() returned; None without a dataset.
     """
 
     context_id: int
@@ -71,10 +72,10 @@ class ReleaseConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """A-ABORT or A-P-ABORT indication: the association is over, messages may be lost (PS3.8 sections 7.3, 7.4).
+    """A-ABORT or A-P-ABORT indication: the association is over, messages may be lost (PS3.8 7.3, 7.4).
 
     source, reason: PS3.8 Table 9-26; a lost connection has source 2 and reason 0.
-    by_peer: an A-ABORT PDU came from the peer; False when our own provider gave up or the connection was lost.
+    by_peer: an A-ABORT PDU came from the peer; False when our own side gave up or the connection was lost.
     text: what happened and where, free of patient data.
     """
 

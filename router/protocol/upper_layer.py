@@ -1,4 +1,4 @@
-"""The upper layer's state machine, walking Table 9-10 and performing its actions without any I/O (PS3.8 section 9.2).
+"""The upper layer's state machine: walks Table 9-10 and performs its actions without any I/O (PS3.8 9.2).
 
 Its effects are plain outputs that a driver empties and obeys: `outbox`, `indications`, `open_connection`,
 `close_connection`, `artim` and `artim_starts`. One object serves one association on one transport connection.
@@ -50,7 +50,7 @@ from router.wire.pdus import (
 )
 
 ABORTS_WHILE_CLOSING_MAX = 3
-"""A-ABORT PDUs that AA-7 sends in Sta13; more requests there are ignored, so that none can be had for the asking."""
+"""A-ABORT PDUs that AA-7 sends in Sta13; what comes after is ignored, so that nobody has us send for ever."""
 
 PROTOCOL_VERSION_1 = 0x0001
 """The one bit a receiver tests in protocol-version (PS3.8 Table 9-11)."""
@@ -80,9 +80,12 @@ class _Cause:
     """An event with what it brought."""
 
     event: Event
-    pdu: Pdu | None
-    violation: PeerViolation | None
+    pdu: object | None
     text: str
+
+    @property
+    def violation(self) -> PeerViolation | None:
+        return self.pdu if isinstance(self.pdu, PeerViolation) else None
 
 
 class UpperLayer:
@@ -91,7 +94,8 @@ class UpperLayer:
     outbox: encoded PDUs to send, in order; the driver takes them out.
     indications: what happened, oldest first; the user takes them out. ConnectionClosed is the last.
     open_connection: AE-1 wishes a transport connection; its opening or failure is reported by Evt2 or Evt17.
-    close_connection: the driver shall close once outbox is sent. State is Sta1 by then; no Evt17 is needed.
+    close_connection: True from the return to Sta1 on, also after Evt17: what the driver still holds of the
+    connection it shall close, once outbox is sent. No Evt17 is needed for that.
     artim: whether the ARTIM timer runs; artim_starts grows at each start and restart (PS3.8 section 9.1.5).
     may_send_data, may_receive_data: Sta6 or Sta8 (DT-1, AR-7); Sta6 or Sta7 (DT-2, AR-6). While they are True
     P-DATA need not pass through handle(): the two actions change no state.
@@ -144,27 +148,21 @@ class UpperLayer:
         """Handle a decoded PDU from the peer; handle() with the event that belongs to its type."""
         return self.handle(_RECEIVED[type(pdu)], pdu)
 
-    def handle(
-        self,
-        event: Event,
-        pdu: Pdu | None = None,
-        *,
-        violation: PeerViolation | None = None,
-        text: str = "",
-    ) -> Action | None:
-        """Perform the action of Table 9-10 and change state; return it, or None if the event means nothing here.
+    def handle(self, event: Event, pdu: object | None = None, text: str = "") -> Action | None:
+        """Perform the action of Table 9-10 and change state; return it, or None if the event means nothing.
 
         pdu: the received PDU; for a local verb the PDU to send: Evt1 AssociateRQ, Evt7 AssociateAC, Evt8
-        AssociateRJ, Evt9 PDataTF, Evt15 Abort (default: source 0, reason 0).
-        violation: with Evt19, what is wrong with the PDU; its reason goes into the A-ABORT of AA-8.
+        AssociateRJ, Evt9 PDataTF, Evt15 Abort (default: source 0, reason 0). With Evt19 the PeerViolation
+        that says what is wrong with the PDU; its reason goes into the A-ABORT of AA-8.
         text: with Evt17 and Evt18, what the driver knows; with Evt15, why.
-        Raises LocalMisuse for a verb that this state does not allow, or one without its PDU; nothing changes then.
+        Raises LocalMisuse for a verb that this state does not allow, or one without its PDU; and what
+        encode_pdu raises for a PDU of ours that cannot be encoded. Nothing has changed then.
         """
         action = self._action_of(event)
         if action is None:
             return None
         state = self.state
-        next_state = _EFFECTS[action](self, _Cause(event, pdu, violation, text))
+        next_state = _EFFECTS[action](self, _Cause(event, pdu, text))
         self._enter(next_state)
         if self._observer is not None:
             self._observer(Transition(event, state, action, next_state))
@@ -207,11 +205,11 @@ class UpperLayer:
         self.artim = "running"
         self.artim_starts += 1
 
-    def _end(self, text: str, *, close: bool) -> State:
+    def _end(self, text: str) -> State:
         """Report the end of everything; the reason known first is the one that is told."""
         self.artim = "stopped"
         self.open_connection = False
-        self.close_connection = close
+        self.close_connection = True
         self._end_text = self._end_text or text
         self.indications.append(ConnectionClosed(self._end_text))
         return State.STA1
@@ -235,7 +233,7 @@ class UpperLayer:
     def _confirm_rejection(self, cause: _Cause) -> State:
         rj = _expect(AssociateRJ, cause)
         self.indications.append(AssociateRejected(rj.result, rj.source, rj.reason))
-        return self._end(describe_rejection(rj.result, rj.source, rj.reason), close=True)
+        return self._end(describe_rejection(rj.result, rj.source, rj.reason))
 
     def _accept_transport(self, cause: _Cause) -> State:
         self._start_artim()
@@ -284,9 +282,8 @@ class UpperLayer:
         return State.STA8
 
     def _finish_release(self, cause: _Cause) -> State:
-        if self.state is State.STA7 or self.state is State.STA11:
-            self.indications.append(ReleaseConfirmed())
-        return self._end("released", close=True)
+        self.indications.append(ReleaseConfirmed())
+        return self._end("released")
 
     def _answer_release(self, cause: _Cause) -> State:
         self.outbox.append(encode_pdu(ReleaseRP()))
@@ -296,7 +293,7 @@ class UpperLayer:
 
     def _note_close(self, cause: _Cause) -> State:
         # AA-5 and AR-5: nothing is left that could be aborted.
-        return self._end(cause.text or "transport connection closed by the peer", close=False)
+        return self._end(cause.text or "transport connection closed by the peer")
 
     def _indicate_collision(self, cause: _Cause) -> State:
         self.indications.append(ReleaseRequested(collision=True))
@@ -311,13 +308,14 @@ class UpperLayer:
         return State.STA12
 
     def _abort_as_user(self, cause: _Cause) -> State:
-        """AA-1. In Sta2 the peer is told source 0, reason 0 whatever it did: no association stands to blame."""
+        """AA-1. In Sta2 the peer is told source 0, reason 0 whatever it did: it has no association yet."""
         abort = Abort(ABORT_SOURCE_SERVICE_USER, ABORT_REASON_NOT_SPECIFIED)
-        if cause.event is Event.ABORT_REQUEST and cause.pdu is not None:
-            abort = _expect(Abort, cause)
+        if cause.event is Event.ABORT_REQUEST:
+            abort = _expect(Abort, cause) if cause.pdu is not None else abort
+            self._end_text = cause.text or f"aborted by us in {self.state}"
+        else:
+            self._end_text = self._text_of_fault(cause)
         self.outbox.append(encode_pdu(abort))
-        self._end_text = cause.text if cause.event is Event.ABORT_REQUEST else self._text_of_fault(cause)
-        self._end_text = self._end_text or f"aborted by us in {self.state}"
         self._start_artim()
         return State.STA13
 
@@ -328,20 +326,20 @@ class UpperLayer:
             text = cause.text or f"ARTIM expired in {self.state}"
         else:
             text = cause.text or f"closed by us in {self.state}"
-        return self._end(text, close=True)
+        return self._end(text)
 
     def _indicate_abort(self, cause: _Cause) -> State:
         abort = _expect(Abort, cause)
         text = f"peer says: {describe_abort(abort.source, abort.reason)}, in {self.state}"
         self.indications.append(Aborted(abort.source, abort.reason, True, text))
-        return self._end(text, close=True)
+        return self._end(text)
 
     def _indicate_loss(self, cause: _Cause) -> State:
         text = cause.text or f"transport connection lost in {self.state}"
         self.indications.append(
             Aborted(ABORT_SOURCE_SERVICE_PROVIDER, ABORT_REASON_NOT_SPECIFIED, False, text)
         )
-        return self._end(text, close=False)
+        return self._end(text)
 
     def _ignore(self, cause: _Cause) -> State:
         return State.STA13
