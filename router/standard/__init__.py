@@ -1,2 +1,1 @@
-"""The Standard as data: SOP classes, transfer syntaxes, statuses, reasons and DIMSE fields. Floor 0.
-"""
+"""The Standard as data: SOP classes, transfer syntaxes, statuses, reasons and DIMSE fields. Floor 0."""

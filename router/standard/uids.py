@@ -11,7 +11,7 @@ UID_MAX = 64
 """Longest UID in characters (PS3.5 section 9.1)."""
 
 IMPLEMENTATION_CLASS_UID = "2.25.252909451773836284081842336507138027980"
-"""Names this implementation in every association (PS3.7 Annex D.3.3.2); derived from a UUID (PS3.5 Annex B.2)."""
+"""Names this implementation in every association (PS3.7 Annex D.3.3.2); made from a UUID (PS3.5 B.2)."""
 
 IMPLEMENTATION_VERSION_NAME = "DICOM_ROUTER_010"
 """At most 16 characters of the ISO 646 basic set (PS3.7 Annex D.3.3.2.3)."""

@@ -25,7 +25,12 @@ from router.wire.items import (
     take_items,
     violate,
 )
-from router.wire.user_information import UserInformation, decode_user_information, encode_user_information
+from router.wire.user_information import (
+    NO_USER_INFORMATION,
+    UserInformation,
+    decode_user_information,
+    encode_user_information,
+)
 
 ASSOCIATE_RQ = 0x01
 ASSOCIATE_AC = 0x02
@@ -238,7 +243,7 @@ def _context_parts(data: bytes, item: Item) -> Iterator[Item]:
 
 
 def _require_ae_title(title: str, what: str) -> None:
-    """ISO 646 without backslash and control characters, and not spaces only: the VR AE (PS3.5 Table 6.2-1)."""
+    """ISO 646 without backslash and control characters, and not blank: the VR AE (PS3.5 Table 6.2-1)."""
     if not title.strip(" ") or not title.isascii() or not title.isprintable() or "\\" in title:
         misuse(f"{what} is blank, or has a character that an AE title may not have (PS3.5 Table 6.2-1)")
 

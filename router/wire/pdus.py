@@ -1,4 +1,4 @@
-"""The seven PDUs of the DICOM upper layer as values, and the way to and from their octets (PS3.8 section 9.3).
+"""The seven PDUs of the DICOM upper layer as values, and their octets (PS3.8 section 9.3).
 
 `encode_pdu` and `decode_pdu` are the two doors; A-ASSOCIATE-RQ and -AC live in associate.py. On the data path
 P-DATA-TF never comes here: the codec cuts and builds it without copying; this one is for tools and tests.
@@ -225,10 +225,10 @@ _DECODERS: dict[int, Callable[[bytes], Pdu]] = {
 
 
 def _encode_rj(pdu: AssociateRJ) -> bytes:
-    if pdu.result not in REJECT_RESULTS or pdu.source not in REJECT_SOURCES or not 0 <= pdu.reason <= 255:
+    if pdu.result not in REJECT_RESULTS or pdu.reason not in REJECT_REASONS.get(pdu.source, ()):
         misuse(
             f"A-ASSOCIATE-RJ result {pdu.result}, source {pdu.source}, reason {pdu.reason} "
-            f"is not in PS3.8 Table 9-21 (known reasons of that source: {sorted(REJECT_REASONS.get(pdu.source, ()))})"
+            f"is not in PS3.8 Table 9-21"
         )
     return _SHORT.pack(ASSOCIATE_RJ, SHORT_PDU_BYTES, 0, pdu.result, pdu.source, pdu.reason)
 

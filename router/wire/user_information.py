@@ -37,7 +37,7 @@ USER_IDENTITY_AC = 0x59
 
 IMPLEMENTATION_VERSION_NAME_MAX = 16
 PER_SOP_CLASS_ITEMS_MAX = 1024
-"""Most sub-items of one kind (54H, 56H or 57H) kept; real requestors send at most one for each of 128 contexts."""
+"""Most sub-items of one kind (54H, 56H or 57H) accepted; honest peers send one per context, 128 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,9 @@ class UserInformation:
     user_identity_response: UserIdentityAC | None = None
 
 
+NO_USER_INFORMATION = UserInformation()
+
+
 def decode_user_information(data: bytes, start: int, end: int) -> UserInformation:
     """Decode the value of one user-information item (50H) that stands at data[start:end].
 
@@ -139,7 +142,7 @@ def decode_user_information(data: bytes, start: int, end: int) -> UserInformatio
 def encode_user_information(information: UserInformation) -> bytes:
     """Return the value of one user-information item; raise LocalMisuse for what cannot be encoded.
 
-    Order: maximum length, implementation, roles, asynchronous operations, user identity, extended negotiation.
+    Order: maximum length, implementation, roles, asynchronous operations, user identity, extended.
     """
     parts = [_encode_implementation(information)]
     parts += [_encode_role(role) for role in information.role_selections]
@@ -185,7 +188,8 @@ def _decode_role(data: bytes, item: Item) -> RoleSelection:
 
 
 def _decode_extended(data: bytes, item: Item) -> SOPClassExtended:
-    # 5-6 sop-class-uid-length, 7- sop-class-uid, rest service-class-application-information (PS3.7 Table D.3-11)
+    # 5-6 sop-class-uid-length, 7- sop-class-uid,
+    # the rest: service-class-application-information (PS3.7 Table D.3-11)
     uid, after = take_prefixed(data, item.start, item.end, "sop-class-uid")
     return SOPClassExtended(decode_text(uid), data[after : item.end])
 
