@@ -1,0 +1,98 @@
+"""What one setting demands of another, and what the rules say: checked on the file's own table.
+
+These run also when single settings are wrong, so that all mistakes are told at once; hence no type is
+trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from router.config.mistakes import Mistakes, suggestion
+from router.config.schema import Config
+from router.config.when import parse_when
+
+RULES_MAX = 1000
+DESTINATIONS_MAX = 256  # each is a label value of the metrics, in a page of fixed size
+SOURCES_MAX = 256
+
+
+def cross_checks(table: dict[str, Any], config: Config | None, mistakes: Mistakes) -> None:
+    """Add the mistakes that no single setting shows. config: None if a single setting is wrong."""
+    _counts(table, mistakes)
+    _rules(table, mistakes)
+    if config is not None:
+        _sizes(config, mistakes)
+        _destinations(config, mistakes)
+        _sources(config, mistakes)
+
+
+def _counts(table: dict[str, Any], mistakes: Mistakes) -> None:
+    limits = {"rules": RULES_MAX, "destinations": DESTINATIONS_MAX, "sources": SOURCES_MAX}
+    for name, maximum in limits.items():
+        count = len(table[name]) if isinstance(table.get(name), dict | list) else 0
+        if count > maximum:
+            mistakes.add(name, f"has {count} entries, allowed {maximum}")
+
+
+def _rules(table: dict[str, Any], mistakes: Mistakes) -> None:
+    destinations = table.get("destinations")
+    known = list(destinations) if isinstance(destinations, dict) else []
+    first_use: dict[str, int] = {}
+    for index, rule in _tables(table.get("rules")):
+        name = rule.get("name")
+        if isinstance(name, str) and first_use.setdefault(name, index) != index:
+            mistakes.add(f"rules[{index}].name", f"{name!r} is the name of rules[{first_use[name]}] too")
+        _rule_when(index, rule, mistakes)
+        _rule_destinations(index, rule, known, mistakes)
+
+
+def _rule_when(index: int, rule: dict[str, Any], mistakes: Mistakes) -> None:
+    when = rule.get("when")
+    if not isinstance(when, dict):
+        return
+
+    def report(key: str, why: str, hint: str) -> None:
+        mistakes.add(f"rules[{index}].when.{key}" if key else f"rules[{index}].when", why, hint)
+
+    parse_when(when, report)
+
+
+def _rule_destinations(index: int, rule: dict[str, Any], known: list[str], mistakes: Mistakes) -> None:
+    to = rule.get("to")
+    if to == []:
+        mistakes.add(f"rules[{index}].to", "is empty", "name at least one destination")
+    for position, name in enumerate(to if isinstance(to, list) else []):
+        if isinstance(name, str) and name not in known:
+            hint = suggestion(name, known) or "there are no [destinations]"
+            mistakes.add(f"rules[{index}].to[{position}]", f"{name!r} is not a destination", hint)
+
+
+def _sizes(config: Config, mistakes: Mistakes) -> None:
+    limits = config.limits
+    if limits.slot_kb > limits.slab_mb * 1024 // 4:
+        why = f"slots of {limits.slot_kb} kb need a slab of at least four, got slab_mb = {limits.slab_mb}"
+        mistakes.add("limits.slot_kb", why)
+    if limits.spill_mb > limits.slab_mb:
+        mistakes.add("limits.spill_mb", f"is {limits.spill_mb}, more than slab_mb = {limits.slab_mb}")
+
+
+def _destinations(config: Config, mistakes: Mistakes) -> None:
+    for name, destination in config.destinations.items():
+        if destination.retry_first_s > destination.retry_max_s:
+            why = f"is {destination.retry_first_s:g}, more than retry_max_s = {destination.retry_max_s:g}"
+            mistakes.add(f"destinations.{name}.retry_first_s", why)
+
+
+def _sources(config: Config, mistakes: Mistakes) -> None:
+    for name, source in config.sources.items():
+        if not source.calling_ae_titles and not source.addresses:
+            hint = "give calling_ae_titles, addresses or both"
+            mistakes.add(f"sources.{name}", "matches every sender", hint)
+
+
+def _tables(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, one in enumerate(value if isinstance(value, list) else []):
+        if isinstance(one, dict):
+            yield index, one
