@@ -24,6 +24,7 @@ from router.protocol.indications import (
     ReleaseRequested,
     TransportOpened,
 )
+from router.protocol.negotiation import PROTOCOL_VERSION_1
 from router.protocol.states import PDU_EVENTS, TRANSITIONS, Action, Event, State
 from router.standard.reasons import (
     ABORT_REASON_NOT_SPECIFIED,
@@ -51,9 +52,6 @@ from router.wire.pdus import (
 
 ABORTS_WHILE_CLOSING_MAX = 3
 """A-ABORT PDUs that AA-7 sends in Sta13; what comes after is ignored, so that nobody has us send for ever."""
-
-PROTOCOL_VERSION_1 = 0x0001
-"""The one bit a receiver tests in protocol-version (PS3.8 Table 9-11)."""
 
 PduT = TypeVar("PduT")
 
@@ -312,10 +310,11 @@ class UpperLayer:
         abort = Abort(ABORT_SOURCE_SERVICE_USER, ABORT_REASON_NOT_SPECIFIED)
         if cause.event is Event.ABORT_REQUEST:
             abort = _expect(Abort, cause) if cause.pdu is not None else abort
-            self._end_text = cause.text or f"aborted by us in {self.state}"
+            text = cause.text or f"aborted by us in {self.state}"
         else:
-            self._end_text = self._text_of_fault(cause)
+            text = self._text_of_fault(cause)
         self.outbox.append(encode_pdu(abort))
+        self._end_text = text
         self._start_artim()
         return State.STA13
 
