@@ -1,0 +1,151 @@
+"""Transfer syntaxes: their UIDs, and how each encodes a dataset (PS3.5 Annex A, PS3.6 Table A-1).
+
+Invariant: whatever is not listed as an exception in `encoding_of` is Explicit VR Little Endian, because PS3.5
+section A.4 demands that of every encapsulated syntax, and private ones follow it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
+EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+JPEG_BASELINE_8_BIT = "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED_12_BIT = "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS = "1.2.840.10008.1.2.4.57"
+JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.70"
+JPEG_LS_LOSSLESS = "1.2.840.10008.1.2.4.80"
+JPEG_LS_NEAR_LOSSLESS = "1.2.840.10008.1.2.4.81"
+JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
+JPEG_2000 = "1.2.840.10008.1.2.4.91"
+JPEG_2000_MC_LOSSLESS = "1.2.840.10008.1.2.4.92"
+JPEG_2000_MC = "1.2.840.10008.1.2.4.93"
+JPIP_REFERENCED = "1.2.840.10008.1.2.4.94"
+JPIP_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.95"
+MPEG2_MPML = "1.2.840.10008.1.2.4.100"
+MPEG2_MPML_F = "1.2.840.10008.1.2.4.100.1"
+MPEG2_MPHL = "1.2.840.10008.1.2.4.101"
+MPEG2_MPHL_F = "1.2.840.10008.1.2.4.101.1"
+MPEG4_HP41 = "1.2.840.10008.1.2.4.102"
+MPEG4_HP41_F = "1.2.840.10008.1.2.4.102.1"
+MPEG4_HP41_BD = "1.2.840.10008.1.2.4.103"
+MPEG4_HP41_BD_F = "1.2.840.10008.1.2.4.103.1"
+MPEG4_HP42_2D = "1.2.840.10008.1.2.4.104"
+MPEG4_HP42_2D_F = "1.2.840.10008.1.2.4.104.1"
+MPEG4_HP42_3D = "1.2.840.10008.1.2.4.105"
+MPEG4_HP42_3D_F = "1.2.840.10008.1.2.4.105.1"
+MPEG4_HP42_STEREO = "1.2.840.10008.1.2.4.106"
+MPEG4_HP42_STEREO_F = "1.2.840.10008.1.2.4.106.1"
+HEVC_MP51 = "1.2.840.10008.1.2.4.107"
+HEVC_M10P51 = "1.2.840.10008.1.2.4.108"
+JPEG_XL_LOSSLESS = "1.2.840.10008.1.2.4.110"
+JPEG_XL_JPEG_RECOMPRESSION = "1.2.840.10008.1.2.4.111"
+JPEG_XL = "1.2.840.10008.1.2.4.112"
+HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
+HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
+HTJ2K = "1.2.840.10008.1.2.4.203"
+JPIP_HTJ2K_REFERENCED = "1.2.840.10008.1.2.4.204"
+JPIP_HTJ2K_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.205"
+RLE_LOSSLESS = "1.2.840.10008.1.2.5"
+SMPTE_ST_2110_20_UNCOMPRESSED_PROGRESSIVE_ACTIVE_VIDEO = "1.2.840.10008.1.2.7.1"
+SMPTE_ST_2110_20_UNCOMPRESSED_INTERLACED_ACTIVE_VIDEO = "1.2.840.10008.1.2.7.2"
+SMPTE_ST_2110_30_PCM_DIGITAL_AUDIO = "1.2.840.10008.1.2.7.3"
+DEFLATED_IMAGE_FRAME_COMPRESSION = "1.2.840.10008.1.2.8.1"
+
+DEFAULT_TRANSFER_SYNTAXES: tuple[str, ...] = (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+)
+"""What is offered when nobody chose: the uncompressed ones."""
+
+ALL_TRANSFER_SYNTAXES: tuple[str, ...] = (
+    *DEFAULT_TRANSFER_SYNTAXES,
+    JPEG_BASELINE_8_BIT,
+    JPEG_EXTENDED_12_BIT,
+    JPEG_LOSSLESS,
+    JPEG_LOSSLESS_SV1,
+    JPEG_LS_LOSSLESS,
+    JPEG_LS_NEAR_LOSSLESS,
+    JPEG_2000_LOSSLESS,
+    JPEG_2000,
+    JPEG_2000_MC_LOSSLESS,
+    JPEG_2000_MC,
+    JPIP_REFERENCED,
+    JPIP_REFERENCED_DEFLATE,
+    MPEG2_MPML,
+    MPEG2_MPML_F,
+    MPEG2_MPHL,
+    MPEG2_MPHL_F,
+    MPEG4_HP41,
+    MPEG4_HP41_F,
+    MPEG4_HP41_BD,
+    MPEG4_HP41_BD_F,
+    MPEG4_HP42_2D,
+    MPEG4_HP42_2D_F,
+    MPEG4_HP42_3D,
+    MPEG4_HP42_3D_F,
+    MPEG4_HP42_STEREO,
+    MPEG4_HP42_STEREO_F,
+    HEVC_MP51,
+    HEVC_M10P51,
+    JPEG_XL_LOSSLESS,
+    JPEG_XL_JPEG_RECOMPRESSION,
+    JPEG_XL,
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
+    HTJ2K,
+    JPIP_HTJ2K_REFERENCED,
+    JPIP_HTJ2K_REFERENCED_DEFLATE,
+    RLE_LOSSLESS,
+    SMPTE_ST_2110_20_UNCOMPRESSED_PROGRESSIVE_ACTIVE_VIDEO,
+    SMPTE_ST_2110_20_UNCOMPRESSED_INTERLACED_ACTIVE_VIDEO,
+    SMPTE_ST_2110_30_PCM_DIGITAL_AUDIO,
+    DEFLATED_IMAGE_FRAME_COMPRESSION,
+)
+"""Every transfer syntax of the Standard in force, and Explicit VR Big Endian, which is retired and still met."""
+
+ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.98"
+"""In force, but kept out of ALL_TRANSFER_SYNTAXES: nobody offers it, and offers are counted."""
+
+PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.20"
+GE_PRIVATE_IMPLICIT_VR = "1.2.840.113619.5.2"
+"""GE's private syntax: Implicit VR Little Endian with pixel data in big endian."""
+
+
+class Encoding(NamedTuple):
+    """How a dataset is encoded.
+
+    deflated: the whole dataset is one raw deflate stream (RFC 1951); the rest describes it inflated.
+    """
+
+    implicit_vr: bool
+    big_endian: bool
+    deflated: bool
+
+
+_EXPLICIT_LITTLE = Encoding(implicit_vr=False, big_endian=False, deflated=False)
+_IMPLICIT_LITTLE = Encoding(implicit_vr=True, big_endian=False, deflated=False)
+_EXPLICIT_BIG = Encoding(implicit_vr=False, big_endian=True, deflated=False)
+_DEFLATED = Encoding(implicit_vr=False, big_endian=False, deflated=True)
+
+_EXCEPTIONS: dict[str, Encoding] = {
+    IMPLICIT_VR_LITTLE_ENDIAN: _IMPLICIT_LITTLE,
+    PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN: _IMPLICIT_LITTLE,
+    GE_PRIVATE_IMPLICIT_VR: _IMPLICIT_LITTLE,
+    EXPLICIT_VR_BIG_ENDIAN: _EXPLICIT_BIG,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: _DEFLATED,
+    JPIP_REFERENCED_DEFLATE: _DEFLATED,
+    JPIP_HTJ2K_REFERENCED_DEFLATE: _DEFLATED,
+}
+
+
+def encoding_of(uid: str) -> Encoding:
+    """Return how datasets in this transfer syntax are encoded; unknown and private ones: Explicit VR LE.
+
+    Deflated Image Frame Compression deflates frames, not the dataset, so it is not `deflated` here.
+    """
+    return _EXCEPTIONS.get(uid, _EXPLICIT_LITTLE)
