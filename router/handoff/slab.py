@@ -1,8 +1,8 @@
 """Slab: the shared arena one acceptor receives datasets into, cut into slots of one size.
 
-The owner (an acceptor) alone allocates, frees and writes; workers attach read-only. Who holds a slot is private to
-the owner, except for one *lent* byte per slot in the shared header: it survives the owner, so that its successor
-does not write into memory a worker still reads.
+The owner (an acceptor) alone allocates, frees and writes; workers attach read-only. Who holds a slot is
+private to the owner, except for one *lent* byte per slot in the shared header: it survives the owner, so
+that its successor does not write into memory a worker still reads.
 Invariant: a slot is free, or allocated, or allocated and lent to one worker.
 """
 
@@ -13,6 +13,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 SLOT_BYTES_MIN = mmap.PAGESIZE
 SLOTS_MAX = 1 << 20
@@ -31,12 +32,13 @@ _POPULATE = mmap.MAP_SHARED | mmap.MAP_POPULATE
 class Slab:
     """One arena, mapped into this process. Make it with `create`, `own` or `attach`.
 
-    Views handed out by `view` and `chain` point into the arena and are borrowed: they are good until the slot is
-    freed (owner) or released (worker). They must be dropped before `close`.
+    Views handed out by `view` and `chain` point into the arena and are borrowed: they are good until the
+    slot is freed (owner) or released (worker). They must be dropped before `close`.
     """
 
     __slots__ = (
-        "_free", "_lent", "_map", "_taken", "_views", "fd", "generation", "is_owner", "slot_bytes", "slots_total",
+        "_free", "_lent", "_map", "_taken", "_views",
+        "fd", "generation", "is_owner", "slot_bytes", "slots_total",
     )  # fmt: skip
 
     def __init__(self, fd: int, is_owner: bool) -> None:
@@ -48,10 +50,8 @@ class Slab:
         self._map = mmap.mmap(fd, 0, flags=_POPULATE, prot=protection)
         whole = memoryview(self._map)
         self._lent = whole[_LENT_OFFSET : _LENT_OFFSET + self.slots_total]
-        self._views = [
-            whole[offset : offset + self.slot_bytes]
-            for offset in range(data_offset, data_offset + self.slots_total * self.slot_bytes, self.slot_bytes)
-        ]
+        slot_bytes, data_end = self.slot_bytes, data_offset + self.slots_total * self.slot_bytes
+        self._views = [whole[at : at + slot_bytes] for at in range(data_offset, data_end, slot_bytes)]
         self._taken = bytearray(1 if is_owner and lent else 0 for lent in self._lent)
         # Last freed is first used: its pages and cache lines are warm.
         self._free = [i for i in reversed(range(self.slots_total)) if not self._taken[i]] if is_owner else []
@@ -89,7 +89,7 @@ class Slab:
         return index
 
     def free(self, index: int) -> None:
-        """Give one slot back, lent or not. Raises ValueError if it is free already or no slot of this slab."""
+        """Give one slot back, lent or not. Raises ValueError if it is not in use or not of this slab."""
         if not 0 <= index < self.slots_total or not self._taken[index]:
             raise ValueError(f"slot {index} of {self.slots_total} is not in use")
         self._taken[index] = 0
@@ -104,7 +104,7 @@ class Slab:
             self._lent[index] = worker + 1
 
     def lent_to(self, worker: int) -> list[int]:
-        """Return the slots lent to a worker, ascending. Looks at every slot: for restarts, not for the hot path."""
+        """Return the slots lent to a worker, ascending. Looks at every slot: for restarts only."""
         return [index for index, holder in enumerate(self._lent) if holder == worker + 1]
 
     def view(self, index: int) -> memoryview:
@@ -114,7 +114,8 @@ class Slab:
         return self._views[index]
 
     def chain(self, indices: Sequence[int], dataset_bytes: int) -> list[memoryview]:
-        """Return the views that hold `dataset_bytes` laid into these slots in order, the last one cut to length.
+        """Return the views that hold `dataset_bytes` laid into these slots in order, the last one cut to
+        length.
 
         Raises ValueError if the slots cannot hold that many bytes, or one of them is not of this slab.
         """
@@ -130,13 +131,12 @@ class Slab:
         return views
 
     def close(self) -> None:
-        """Unmap and close the descriptor. Borrowed views that are still alive keep the mapping alive, not the fd."""
+        """Close the descriptor and unmap; borrowed views that are still alive keep the mapping until they
+        go."""
         self._views.clear()
         self._lent.release()
-        try:
+        with suppress(BufferError):
             self._map.close()
-        except BufferError:
-            pass  # the mapping goes when the last borrowed view does
         os.close(self.fd)
 
     def _next_generation(self) -> int:
@@ -146,7 +146,7 @@ class Slab:
 
 
 def create_slab_fd(slab_bytes: int, slot_bytes: int) -> int:
-    """Return the descriptor of a new sealed arena, without mapping it (the supervisor never touches DICOM bytes).
+    """Return the descriptor of a new sealed arena, without mapping it here.
 
     slab_bytes: memory for datasets, rounded down to whole slots. slot_bytes: a multiple of the page size.
     Raises ValueError if no slot fits, there would be more than SLOTS_MAX, or slot_bytes is no page multiple.

@@ -1,7 +1,8 @@
 """Tickets and receipts: the records that travel between an acceptor and a worker.
 
-Each is a msgpack array whose first element is the kind. Both ends are processes of one router of one version, so a
-record that does not decode is a fault of ours or of memory: it raises MalformedRecord, which the receiver counts.
+Each is a msgpack array whose first element is the kind. Both ends are processes of one router of one
+version, so a record that does not decode is a fault of ours or of memory: it raises MalformedRecord, which
+the receiver counts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import msgpack  # type: ignore[import-untyped]
 
 from router.errors import RouterError
 
-RECORD_BYTES_MAX = 65536
+RECORD_BYTES_MAX = 32768
+HOLDING_SLOTS_MAX = 4096  # per record; a longer list takes several
 COMMENT_CHARS_MAX = 64  # Error Comment (0000,0902) is an LO (PS3.5 Table 6.2-1)
 
 
@@ -90,10 +92,11 @@ class Recount(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """The answer to Recount: every slot of the acceptor's predecessors that the worker still reads."""
+    """The answer to Recount, in as many parts as it takes: every slot the worker still reads."""
 
     generation: int
     slots: tuple[int, ...]
+    is_last: bool
 
 
 class WorkerState(NamedTuple):
@@ -114,7 +117,7 @@ _TYPES: tuple[tuple[type, ...], ...] = (
     (int, int, tuple),
     (int, int, int),
     (int, int),
-    (int, int, tuple),
+    (int, int, tuple, bool),
     (int, int, str),
 )
 _SLOTS_AT: tuple[int, ...] = (2, 4, 2, 0, 0, 2, 0)  # where the slot list stands, 0 for none
