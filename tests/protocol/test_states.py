@@ -14,7 +14,7 @@ from router.protocol.states import (
     State,
 )
 
-# action: event -> states. Written from the Standard's table column by column, so that a slip of a column in the
+# action: event -> states. Written column by column from the Standard, so that a slip of a column in the
 # literal of states.py cannot hide here as well.
 CELLS: dict[str, dict[int, set[int]]] = {
     "AE-1": {1: {1}},
