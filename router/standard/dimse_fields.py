@@ -56,7 +56,7 @@ VRS: dict[int, str] = {
     MOVE_ORIGINATOR_AE_TITLE: "AE",
     MOVE_ORIGINATOR_MESSAGE_ID: "US",
 }
-"""Tag -> VR of every command element that is not retired; the command set itself is Implicit VR Little Endian."""
+"""Tag -> VR of every command element that is not retired; command sets are Implicit VR Little Endian."""
 
 KEYWORDS: dict[int, str] = {
     COMMAND_GROUP_LENGTH: "CommandGroupLength",

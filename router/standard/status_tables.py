@@ -1,8 +1,8 @@
 """The statuses of each service: rows of `first[-last] class text`, codes in hexadecimal.
 
-"general" is part of every service's table: PS3.7 Annex C. The others, by section of PS3.4: storage B, query/retrieve C,
-procedure-step F, print-management H, storage-commitment J (no codes of its own), worklist K, relevant patient Q,
-media creation S, non-patient objects GG, unified procedure step CC, RT machine verification DD.
+"general" (PS3.7 Annex C) is part of every service's table. The others are from PS3.4: storage Annex B,
+query/retrieve C, procedure step F, print management H, worklist K, relevant patient Q, media creation S,
+unified procedure step CC, RT machine verification DD, non-patient objects GG. Long meanings are shortened.
 """
 
 from __future__ import annotations

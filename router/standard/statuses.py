@@ -120,7 +120,7 @@ def status_table(service: str = "general") -> StatusTable:
     from router.standard.status_tables import TABLES  # noqa: PLC0415 - only tools and the library pay for it
 
     rows = TABLES["general"] + ("" if service == "general" else TABLES.get(service, ""))
-    return StatusTable(tuple(sorted(_rule(row) for row in rows.splitlines() if row)))
+    return StatusTable(tuple(sorted(map(_rule, filter(None, rows.splitlines())), key=_first_code)))
 
 
 def describe_status(code: int, service: str = "general") -> str:
@@ -131,7 +131,12 @@ def describe_status(code: int, service: str = "general") -> str:
     return f"{code:04X}H {rule.status_class.value}" + (f": {rule.text}" if rule.text else "")
 
 
+def _first_code(rule: StatusRule) -> int:
+    return rule.first
+
+
 def _rule(row: str) -> StatusRule:
-    codes, class_name, text = row.split(" ", 2) if row.count(" ") > 1 else (*row.split(" "), "")
+    codes, _, meaning = row.partition(" ")
+    class_name, _, text = meaning.partition(" ")
     first, _, last = codes.partition("-")
     return StatusRule(int(first, 16), int(last or first, 16), StatusClass(class_name), text)

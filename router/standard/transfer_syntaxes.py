@@ -106,7 +106,7 @@ ALL_TRANSFER_SYNTAXES: tuple[str, ...] = (
     SMPTE_ST_2110_30_PCM_DIGITAL_AUDIO,
     DEFLATED_IMAGE_FRAME_COMPRESSION,
 )
-"""Every transfer syntax of the Standard in force, and Explicit VR Big Endian, which is retired and still met."""
+"""The transfer syntaxes in force, and Explicit VR Big Endian, which is retired and still met."""
 
 ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.98"
 """In force, but kept out of ALL_TRANSFER_SYNTAXES: nobody offers it, and offers are counted."""

@@ -15,7 +15,6 @@ from router.standard.reasons import (
     ABORT_REASON_UNRECOGNISED_PDU,
     REJECT_REASONS,
     REJECT_RESULTS,
-    REJECT_SOURCES,
 )
 from router.wire.associate import (
     ASSOCIATE_AC,
