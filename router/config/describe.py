@@ -20,7 +20,7 @@ from router.config.schema import Config, ReloadClass, Section
 class Setting:
     """One row of the settings table.
 
-    key: `router.ack`; NAME stands for a chosen name, `rules[]` for any rule. table: the key but its last part.
+    key: `router.ack`; NAME stands for a chosen name, `rules[]` for any rule. table: the key's front part.
     default: the Python value, meaningless when required. minimum and maximum are inclusive; None: no bound.
     """
 

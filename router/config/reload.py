@@ -13,7 +13,7 @@ NAMED_TABLES = ("sources", "destinations")
 
 @dataclass(frozen=True, slots=True)
 class ReloadPlan:
-    """The keys that changed, by when they take effect; an entry added or removed is a key like `sources.CT`."""
+    """The keys that changed, by when that counts; an added or removed entry is a key like `sources.CT`."""
 
     live: list[str] = field(default_factory=list)
     next_association: list[str] = field(default_factory=list)

@@ -43,7 +43,8 @@ def _fold(name: str) -> str:
 def _sop_classes() -> dict[str, str]:
     from router.standard import sop_classes  # noqa: PLC0415
 
-    return {info.name: uid for uid, info in sop_classes.SOP_CLASSES.items()}
+    names = {info.keyword: uid for uid, info in sop_classes.SOP_CLASSES.items() if info.keyword}
+    return {info.name: uid for uid, info in sop_classes.SOP_CLASSES.items()} | names
 
 
 @cache

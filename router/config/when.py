@@ -134,12 +134,20 @@ class _Parser:
         if isinstance(operand, float):
             return ValueTest("equal", operand)
         if "*" in operand or "?" in operand:
-            return ValueTest("pattern", operand)
+            return self._pattern(subject, operand, at)
         if subject.is_number:
             return self._number_in_text(subject, operand, at)
         if subject.fact in ("sop_class", "transfer_syntax"):
             return self._uid(subject, operand, at)
         return ValueTest("equal", digits_of(operand) if subject.is_moment else operand)
+
+    def _pattern(self, subject: Subject, operand: str, at: str) -> ValueTest | None:
+        if subject.fact in ("sop_class", "transfer_syntax") and any(one.isalpha() for one in operand):
+            self._report(
+                at, f"{operand!r} can match no UID", "a pattern is compared with the UID, not with a name"
+            )
+            return None
+        return ValueTest("pattern", operand)
 
     def _operand(self, subject: Subject, value: Any, at: str) -> str | float | None:
         """Return a scalar of the file as text or number; dates and times as DICOM writes them."""

@@ -1,0 +1,255 @@
+"""Compile a condition tree to one closure over `Facts`.
+
+The meaning of each condition is in `router.config.conditions`. Matching takes linear time in the length of
+a value, and values are bounded by `attributes.py`: patterns are sought segment by segment, expressions run in
+RE2.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import cast
+
+from router.config.conditions import (
+    All,
+    AnyOf,
+    AnyValue,
+    Condition,
+    Exists,
+    Not,
+    ValueTest,
+    compile_regex,
+    digits_of,
+    number_of,
+)
+from router.config.subjects import Subject
+from router.config.values import IPAddress, parse_address, parse_network
+from router.routing.facts import Facts, Values
+
+ADDRESSES_CACHED_MAX = 1024
+PRIVATE_BLOCKS = range(0x10, 0x20)  # blocks in which a private creator is sought; PS3.5 7.8.1 allows 10-FF
+
+Predicate = Callable[[Facts], bool]
+ValuePredicate = Callable[[str], bool]
+
+_ORDER: dict[str, Callable[[float, float], bool]] = {
+    "ge": operator.ge,
+    "gt": operator.gt,
+    "le": operator.le,
+    "lt": operator.lt,
+    "equal": operator.eq,
+}
+
+
+def compile_condition(condition: Condition) -> Predicate:
+    """Return a function that says whether the condition holds for the given facts."""
+    match condition:
+        case All(conditions):
+            return _all_of([compile_condition(one) for one in conditions])
+        case AnyOf(conditions):
+            return _any_of([compile_condition(one) for one in conditions])
+        case Not(inner):
+            holds = compile_condition(inner)
+            return lambda facts: not holds(facts)
+        case Exists(subject, wanted):
+            values_of = compile_values(subject)
+            return lambda facts: any(values_of(facts)) is wanted
+        case AnyValue(subject, alternatives):
+            return _any_value(subject, alternatives)
+
+
+def compile_values(subject: Subject) -> Callable[[Facts], Values]:
+    """Return a function that gives the subject's values; () if it is missing."""
+    if subject.fact:
+        fact = operator.attrgetter(subject.fact)
+        return lambda facts: (fact(facts),)
+    if subject.creator:
+        return _values_of_creator(subject)
+    tag = subject.tag
+    return lambda facts: facts.attributes.get(tag, ())
+
+
+def tags_of(subject: Subject) -> tuple[int, ...]:
+    """Return the tags to read for a subject: the creators' too where a private creator is named."""
+    if subject.fact:
+        return ()
+    if not subject.creator:
+        return (subject.tag,)
+    group, element = subject.tag & 0xFFFF0000, subject.tag & 0xFF
+    return tuple(tag for block in PRIVATE_BLOCKS for tag in (group | block, group | block << 8 | element))
+
+
+def _all_of(predicates: list[Predicate]) -> Predicate:
+    if not predicates:
+        return lambda facts: True
+    if len(predicates) == 1:
+        return predicates[0]
+    if len(predicates) == 2:
+        first, second = predicates
+        return lambda facts: first(facts) and second(facts)
+    return lambda facts: all(predicate(facts) for predicate in predicates)
+
+
+def _any_of(predicates: list[Predicate]) -> Predicate:
+    if len(predicates) == 1:
+        return predicates[0]
+    return lambda facts: any(predicate(facts) for predicate in predicates)
+
+
+def _any_value(subject: Subject, alternatives: tuple[tuple[ValueTest, ...], ...]) -> Predicate:
+    """Compile "one value passes all tests of one alternative"; plain text needs only one set operation."""
+    texts = _plain_texts(subject, alternatives)
+    if texts is not None:
+        if subject.fact:
+            fact = operator.attrgetter(subject.fact)
+            return lambda facts: fact(facts) in texts
+        if not subject.creator:
+            tag, share_none = subject.tag, texts.isdisjoint
+            return lambda facts: not share_none(facts.attributes.get(tag, ()))
+    values_of = compile_values(subject)
+    tests = [_value_predicate(subject, alternative) for alternative in alternatives]
+    if len(tests) == 1:
+        only = tests[0]
+        return lambda facts: any(only(value) for value in values_of(facts))
+    return lambda facts: any(test(value) for value in values_of(facts) for test in tests)
+
+
+def _plain_texts(subject: Subject, alternatives: tuple[tuple[ValueTest, ...], ...]) -> frozenset[str] | None:
+    """Return the texts if all alternatives are equality with text and values need no rewriting."""
+    if subject.is_moment:
+        return None
+    tests = [test for alternative in alternatives for test in alternative]
+    if all(test.comparison == "equal" and isinstance(test.operand, str) for test in tests):
+        return frozenset(cast("str", test.operand) for test in tests)
+    return None
+
+
+def _value_predicate(subject: Subject, tests: tuple[ValueTest, ...]) -> ValuePredicate:
+    predicates = [_test_predicate(test) for test in tests]
+    if len(predicates) == 1:
+        passes = predicates[0]
+    else:
+
+        def passes(value: str) -> bool:
+            return all(predicate(value) for predicate in predicates)
+
+    if subject.is_moment:
+        return lambda value: passes(digits_of(value))
+    return passes
+
+
+def _test_predicate(test: ValueTest) -> ValuePredicate:
+    operand = test.operand
+    if isinstance(operand, float):
+        return _number_predicate(_ORDER[test.comparison], operand)
+    match test.comparison:
+        case "pattern":
+            return compile_pattern(operand)
+        case "regex":
+            search = compile_regex(operand).search
+            return lambda value: search(value) is not None
+        case "network":
+            return _network_predicate(operand)
+        case _:
+            compare = cast("Callable[[str, str], bool]", _ORDER[test.comparison])
+            if test.comparison == "equal":
+                return lambda value: value == operand
+            return lambda value: value != "" and compare(value, operand)
+
+
+def _number_predicate(compare: Callable[[float, float], bool], operand: float) -> ValuePredicate:
+    def passes(value: str) -> bool:
+        number = number_of(value)
+        return number is not None and compare(number, operand)
+
+    return passes
+
+
+def _network_predicate(network_text: str) -> ValuePredicate:
+    network = parse_network(network_text)
+
+    def passes(value: str) -> bool:
+        address = _address(value)
+        return address is not None and address in network
+
+    return passes
+
+
+@lru_cache(maxsize=ADDRESSES_CACHED_MAX)
+def _address(text: str) -> IPAddress | None:
+    return parse_address(text)
+
+
+def _values_of_creator(subject: Subject) -> Callable[[Facts], Values]:
+    creator = subject.creator
+    blocks = [
+        (creator_tag, tag)
+        for creator_tag, tag in zip(tags_of(subject)[::2], tags_of(subject)[1::2], strict=True)
+    ]
+
+    def values_of(facts: Facts) -> Values:
+        attributes = facts.attributes
+        for creator_tag, tag in blocks:
+            if creator in attributes.get(creator_tag, ()):
+                return attributes.get(tag, ())
+        return ()
+
+    return values_of
+
+
+def compile_pattern(pattern: str) -> ValuePredicate:
+    """Compile a `*?` pattern: the text between stars is sought from left to right, never going back."""
+    head, *rest = pattern.split("*")
+    if not rest:
+        return _segment_equals(head)
+    *middle, tail = rest
+    finders = [_segment_finder(segment) for segment in middle if segment]
+    starts, ends = _segment_equals(head), _segment_equals(tail)
+    head_length, tail_length = len(head), len(tail)
+
+    def matches(value: str) -> bool:
+        end = len(value) - tail_length
+        if end < head_length or not starts(value[:head_length]) or not ends(value[end:]):
+            return False
+        position = head_length
+        for find in finders:
+            position = find(value, position, end)
+            if position < 0:
+                return False
+        return True
+
+    return matches
+
+
+def _segment_equals(segment: str) -> ValuePredicate:
+    if "?" not in segment:
+        return lambda text: text == segment
+    fullmatch = _segment_expression(segment).fullmatch
+    return lambda text: fullmatch(text) is not None
+
+
+def _segment_finder(segment: str) -> Callable[[str, int, int], int]:
+    """Return find(value, start, end) -> index behind the first occurrence, or -1."""
+    length = len(segment)
+    if "?" not in segment:
+
+        def find(value: str, start: int, end: int) -> int:
+            found = value.find(segment, start, end)
+            return found + length if found >= 0 else -1
+
+        return find
+    search = _segment_expression(segment).search
+
+    def find_expression(value: str, start: int, end: int) -> int:
+        found = search(value, start, end)
+        return found.end() if found else -1
+
+    return find_expression
+
+
+def _segment_expression(segment: str) -> re.Pattern[str]:
+    """Compile a text with ? only: of fixed length, so there is nothing to go back to."""
+    return re.compile("".join("." if one == "?" else re.escape(one) for one in segment), re.DOTALL)
