@@ -26,7 +26,7 @@ from router.config.conditions import (
     number_of,
 )
 from router.config.subjects import Subject
-from router.config.values import IPAddress, parse_address, parse_network
+from router.config.values import parse_address, parse_network
 from router.routing.facts import Facts, Values
 
 ADDRESSES_CACHED_MAX = 1024
@@ -90,13 +90,27 @@ def _all_of(predicates: list[Predicate]) -> Predicate:
     if len(predicates) == 2:
         first, second = predicates
         return lambda facts: first(facts) and second(facts)
-    return lambda facts: all(predicate(facts) for predicate in predicates)
+
+    def holds(facts: Facts) -> bool:
+        for predicate in predicates:  # noqa: SIM110 - as in _tested_values
+            if not predicate(facts):
+                return False
+        return True
+
+    return holds
 
 
 def _any_of(predicates: list[Predicate]) -> Predicate:
     if len(predicates) == 1:
         return predicates[0]
-    return lambda facts: any(predicate(facts) for predicate in predicates)
+
+    def holds(facts: Facts) -> bool:
+        for predicate in predicates:  # noqa: SIM110 - as in _tested_values
+            if predicate(facts):
+                return True
+        return False
+
+    return holds
 
 
 def _any_value(subject: Subject, alternatives: tuple[tuple[ValueTest, ...], ...]) -> Predicate:
@@ -109,12 +123,39 @@ def _any_value(subject: Subject, alternatives: tuple[tuple[ValueTest, ...], ...]
         if not subject.creator:
             tag, share_none = subject.tag, texts.isdisjoint
             return lambda facts: not share_none(facts.attributes.get(tag, ()))
-    values_of = compile_values(subject)
-    tests = [_value_predicate(subject, alternative) for alternative in alternatives]
-    if len(tests) == 1:
-        only = tests[0]
-        return lambda facts: any(only(value) for value in values_of(facts))
-    return lambda facts: any(test(value) for value in values_of(facts) for test in tests)
+    return _tested_values(subject, _either([_value_predicate(subject, tests) for tests in alternatives]))
+
+
+def _tested_values(subject: Subject, passes: ValuePredicate) -> Predicate:
+    """Compile "one value passes"; loops, because a generator costs more than most tests."""
+    if subject.fact:
+        fact = operator.attrgetter(subject.fact)
+        return lambda facts: passes(fact(facts))
+    if subject.creator:
+        values_of = _values_of_creator(subject)
+        return lambda facts: any(map(passes, values_of(facts)))
+    tag = subject.tag
+
+    def matches(facts: Facts) -> bool:
+        for value in facts.attributes.get(tag, ()):  # noqa: SIM110
+            if passes(value):
+                return True
+        return False
+
+    return matches
+
+
+def _either(predicates: list[ValuePredicate]) -> ValuePredicate:
+    if len(predicates) == 1:
+        return predicates[0]
+
+    def passes(value: str) -> bool:
+        for predicate in predicates:  # noqa: SIM110 - as above
+            if predicate(value):
+                return True
+        return False
+
+    return passes
 
 
 def _plain_texts(subject: Subject, alternatives: tuple[tuple[ValueTest, ...], ...]) -> frozenset[str] | None:
@@ -128,16 +169,22 @@ def _plain_texts(subject: Subject, alternatives: tuple[tuple[ValueTest, ...], ..
 
 
 def _value_predicate(subject: Subject, tests: tuple[ValueTest, ...]) -> ValuePredicate:
-    predicates = [_test_predicate(test) for test in tests]
-    if len(predicates) == 1:
-        passes = predicates[0]
-    else:
-
-        def passes(value: str) -> bool:
-            return all(predicate(value) for predicate in predicates)
-
+    passes = _both([_test_predicate(test) for test in tests])
     if subject.is_moment:
         return lambda value: passes(digits_of(value))
+    return passes
+
+
+def _both(predicates: list[ValuePredicate]) -> ValuePredicate:
+    if len(predicates) == 1:
+        return predicates[0]
+
+    def passes(value: str) -> bool:
+        for predicate in predicates:  # noqa: SIM110 - as above
+            if not predicate(value):
+                return False
+        return True
+
     return passes
 
 
@@ -170,17 +217,20 @@ def _number_predicate(compare: Callable[[float, float], bool], operand: float) -
 
 def _network_predicate(network_text: str) -> ValuePredicate:
     network = parse_network(network_text)
+    version, first, mask = network.version, int(network.network_address), int(network.netmask)
 
     def passes(value: str) -> bool:
-        address = _address(value)
-        return address is not None and address in network
+        address_version, address = _address(value)
+        return address_version == version and address & mask == first
 
     return passes
 
 
 @lru_cache(maxsize=ADDRESSES_CACHED_MAX)
-def _address(text: str) -> IPAddress | None:
-    return parse_address(text)
+def _address(text: str) -> tuple[int, int]:
+    """Return (version, number); version 0 if the text is no address."""
+    address = parse_address(text)
+    return (address.version, int(address)) if address is not None else (0, 0)
 
 
 def _values_of_creator(subject: Subject) -> Callable[[Facts], Values]:
@@ -205,10 +255,16 @@ def compile_pattern(pattern: str) -> ValuePredicate:
     head, *rest = pattern.split("*")
     if not rest:
         return _segment_equals(head)
+    if not head and not rest[-1] and len(rest) == 2 and "?" not in pattern:
+        return lambda value: rest[0] in value
     *middle, tail = rest
+    head_length, tail_length = len(head), len(tail)
+    if "?" not in pattern and not any(middle):
+        return lambda value: (
+            len(value) >= head_length + tail_length and value.startswith(head) and value.endswith(tail)
+        )
     finders = [_segment_finder(segment) for segment in middle if segment]
     starts, ends = _segment_equals(head), _segment_equals(tail)
-    head_length, tail_length = len(head), len(tail)
 
     def matches(value: str) -> bool:
         end = len(value) - tail_length

@@ -1,4 +1,4 @@
-"""The elements that are read from each dataset: those that rules name, and those that identify the instance."""
+"""The elements that are read from each dataset: what rules name, and what identifies the instance."""
 
 from __future__ import annotations
 
