@@ -76,20 +76,21 @@ class ChannelEnd:
     def send(self, record: bytes) -> bool:
         """Write one record; False if the ring has no room: keep it, this end's doorbell rings when there is.
 
-        Raises LimitReached if no ring of this size could ever hold the record.
+        Raises ValueError if it is longer than any ring of this size takes; `encode_record` makes none that is.
         """
         written = self._push(record)
         if written == 2:
             os.eventfd_write(self._peer_bell, 1)
         elif not written:
-            if len(record) > self._outbound.record_max_bytes:
-                raise LimitReached("ring record bytes", len(record), self._outbound.record_max_bytes)
             self._own_room[0] = 1
             return False
         return True
 
     def receive_many(self, records_max: int = RECEIVE_RECORDS_MAX) -> list[bytes]:
-        """Take what waits, oldest first, at most `records_max`; empty if nothing does."""
+        """Take what waits, oldest first, at most `records_max`; empty if nothing does.
+
+        Raises ValueError if the shared memory is corrupt; a restart of this side starts over.
+        """
         records = self._pop_many(records_max)
         if records and self._peer_room[0]:
             self._tell_room()
@@ -163,7 +164,7 @@ class Channel:
         bell_flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
         channel = cls(fd, os.eventfd(0, bell_flags), os.eventfd(0, bell_flags))
         for region in (channel._down, channel._up):
-            Ring(region[: RING_HEADER_BYTES + ring_bytes], initialise=True)
+            Ring(region, initialise=True)
         return channel
 
     @classmethod

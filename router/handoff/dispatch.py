@@ -117,6 +117,8 @@ class Dispatcher:
         self._unanswered: dict[int, Loan] = {}  # oldest deadline first: every loan gets the same receipt_s
         self._links = [_Link(index, end) for index, end in enumerate(ends)]
         for link in self._links:
+            # What waits from a predecessor's time concerns loans nobody keeps; Recount asks for what matters.
+            link.end.start_over()
             link.inherited = set(slab.lent_to(link.index))
             self._flush(link)
 
@@ -224,7 +226,7 @@ class Dispatcher:
         return True
 
     def _flush(self, link: _Link) -> None:
-        if link.inherited and link.recount_position is None:
+        if link.recount_position is None:
             position = link.end.send_position
             if not link.end.send(encode_record(Recount(self._slab.generation))):
                 return
