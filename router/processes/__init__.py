@@ -1,2 +1,1 @@
-"""The router as processes: supervisor, acceptors, workers and admin. Floor 7.
-"""
+"""The router as processes: supervisor, acceptors, workers and admin. Floor 7."""

@@ -17,6 +17,7 @@ from router.processes.control import MESSAGE_BYTES_MAX, ControlChannel, Message
 from router.processes.launch import ChildProcess, StartInfo, spawn
 
 START_S = 600.0  # a worker's recovery of a large spool counts as starting
+END_S = 2.0  # from a process's last word to its end
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Family(Protocol):
 class Member:
     """A role index and its present process, if any. Used from the supervisor's loop only."""
 
-    def __init__(self, role: str, index: int, module: str, family: Family) -> None:
+    def __init__(self, role: str, index: int, module: str, family: Family, budget: RestartBudget) -> None:
         self.role = role
         self.index = index
         self.name = f"{role}-{index}"
@@ -70,7 +71,7 @@ class Member:
         self.runs = 0
         self.generation = 0
         self.detail: dict[str, Any] = {}
-        self.budget = RestartBudget()
+        self.budget = budget
         self.has_stopped = asyncio.Event()
         self.accepts = role == "acceptor"
         self._module = module
@@ -99,7 +100,7 @@ class Member:
                 self._process = spawn(start, module=self._module)
         except OSError as error:
             ours.close()
-            log.error("process=%s cannot be started: %s", self.name, error)
+            log.error("child=%s cannot be started: %s", self.name, error)
             self._family.exited(self, -1)
             return
         self.generation = start.generation
@@ -180,11 +181,12 @@ class Member:
         self._reloaded = None
 
     def _control_closed(self) -> None:
-        """The process closed its control channel: it is ending, or no longer what it should be."""
-        self.kill()
+        """The process closed its control channel: it is ending, and should have ended in END_S."""
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_later(END_S, self.kill)
 
     def _start_took_too_long(self) -> None:
-        log.error("process=%s is not ready after %g s: ended", self.name, START_S)
+        log.error("child=%s is not ready after %g s: ended", self.name, START_S)
         self.kill()
 
     def _process_ended(self) -> None:
@@ -206,6 +208,6 @@ class Member:
     def _move(self, state: ProcessState) -> None:
         """Change the state; the only place that does."""
         assert state in _ALLOWED[self.state], f"{self.name}: {self.state} to {state}"
-        log.debug("process=%s state=%s was=%s", self.name, state.value, self.state.value)
+        log.debug("child=%s state=%s was=%s", self.name, state.value, self.state.value)
         self.state = state
         self._family.changed(self)

@@ -1,0 +1,62 @@
+"""What is checked before the first process starts: the codec, the spool's folder and its lock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from router.config.schema import Config
+from router.errors import ConfigError, SpoolError
+from router.spool.lock import SpoolLock
+
+LOCK_WAIT_S = 2.0  # a killed router's processes need a moment, and their disk, to end
+LOCK_RETRY_S = 0.05
+CODEC_VARIABLE = "ROUTER_CODEC"
+
+
+def check_codec(config: Config) -> None:
+    """See to it that the codec asked for is the one that runs, here and in the children.
+
+    Raises ConfigError if the compiled codec is wanted and cannot be had: the slow twin never runs unasked.
+    """
+    wanted = config.router.codec
+    forced = os.environ.get(CODEC_VARIABLE, wanted)
+    if forced != wanted:
+        raise ConfigError(
+            "", "router.codec", f"{CODEC_VARIABLE}={forced} contradicts codec = \"{wanted}\"",
+            f'unset {CODEC_VARIABLE}, or set codec = "{forced}"',
+        )  # fmt: skip
+    os.environ[CODEC_VARIABLE] = wanted
+    try:
+        from router.wire import codec  # noqa: PLC0415  # its import decides which codec it is
+    except ImportError as error:
+        raise ConfigError(
+            "", "router.codec", f"the compiled codec cannot be loaded: {error}",
+            'reinstall the package, or set codec = "reference" to investigate with the slow one',
+        ) from None  # fmt: skip
+    if wanted != codec.CODEC_NAME:
+        raise ConfigError("", "router.codec", f"the codec is {codec.CODEC_NAME}, not {wanted}")
+
+
+async def open_spool(path: Path) -> SpoolLock:
+    """Make the spool's folder if need be, check that it can be written, and take its lock.
+
+    Raises SpoolError if it cannot be written, or another router holds it LOCK_WAIT_S long.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise SpoolError(f"spool {path} cannot be written: {error.strerror}") from None
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            return SpoolLock(path / "lock")
+        except SpoolError:
+            if time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(LOCK_RETRY_S)
