@@ -5,7 +5,9 @@ ConnectionClosed is the last indication of every association and comes exactly o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from router.wire.pdus import AssociateAC, AssociateRQ
 
@@ -50,7 +52,7 @@ class MessageReceived:
     """
 
     context_id: int
-    command: dict[int, object]
+    command: Mapping[int, Any]
     dataset: object
 
 

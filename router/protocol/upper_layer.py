@@ -78,12 +78,9 @@ class _Cause:
     """An event with what it brought."""
 
     event: Event
-    pdu: object | None
+    pdu: Pdu | None
+    violation: PeerViolation | None
     text: str
-
-    @property
-    def violation(self) -> PeerViolation | None:
-        return self.pdu if isinstance(self.pdu, PeerViolation) else None
 
 
 class UpperLayer:
@@ -146,12 +143,19 @@ class UpperLayer:
         """Handle a decoded PDU from the peer; handle() with the event that belongs to its type."""
         return self.handle(_RECEIVED[type(pdu)], pdu)
 
-    def handle(self, event: Event, pdu: object | None = None, text: str = "") -> Action | None:
+    def handle(
+        self,
+        event: Event,
+        pdu: Pdu | None = None,
+        *,
+        violation: PeerViolation | None = None,
+        text: str = "",
+    ) -> Action | None:
         """Perform the action of Table 9-10 and change state; return it, or None if the event means nothing.
 
         pdu: the received PDU; for a local verb the PDU to send: Evt1 AssociateRQ, Evt7 AssociateAC, Evt8
-        AssociateRJ, Evt9 PDataTF, Evt15 Abort (default: source 0, reason 0). With Evt19 the PeerViolation
-        that says what is wrong with the PDU; its reason goes into the A-ABORT of AA-8.
+        AssociateRJ, Evt9 PDataTF, Evt15 Abort (default: source 0, reason 0).
+        violation: with Evt19, what is wrong with the PDU; its reason goes into the A-ABORT of AA-8.
         text: with Evt17 and Evt18, what the driver knows; with Evt15, why.
         Raises LocalMisuse for a verb that this state does not allow, or one without its PDU; and what
         encode_pdu raises for a PDU of ours that cannot be encoded. Nothing has changed then.
@@ -160,7 +164,7 @@ class UpperLayer:
         if action is None:
             return None
         state = self.state
-        next_state = _EFFECTS[action](self, _Cause(event, pdu, text))
+        next_state = _EFFECTS[action](self, _Cause(event, pdu, violation, text))
         self._enter(next_state)
         if self._observer is not None:
             self._observer(Transition(event, state, action, next_state))

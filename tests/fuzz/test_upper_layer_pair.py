@@ -174,7 +174,7 @@ class PairOfUpperLayers(RuleBasedStateMachine):
         side = self.sides[role]
         if side.connected:
             violation = PeerViolation("garbage", reason=reason, offset=0)
-            side.upper_layer.handle(Event.INVALID_PDU_RECEIVED, violation)
+            side.upper_layer.handle(Event.INVALID_PDU_RECEIVED, violation=violation)
             self.exchange(side)
 
     @rule(role=SIDES)

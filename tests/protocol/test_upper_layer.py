@@ -44,7 +44,7 @@ RJ = AssociateRJ(2, 3, 1)
 DATA = PDataTF((Pdv(1, 3, b"\x00" * 4),))
 VIOLATION = PeerViolation("presentation-context-id 2 is even", reason=6, offset=74)
 
-PAYLOADS: dict[Event, object] = {
+PDUS: dict[Event, Pdu] = {
     Event.EVT1: RQ,
     Event.EVT3: AC,
     Event.EVT4: RJ,
@@ -56,7 +56,6 @@ PAYLOADS: dict[Event, object] = {
     Event.EVT12: ReleaseRQ(),
     Event.EVT13: ReleaseRP(),
     Event.EVT16: Abort(0, 0),
-    Event.EVT19: VIOLATION,
 }
 
 # How each state is reached from Sta1 by the numbers of events, and in which role.
@@ -109,12 +108,17 @@ EFFECTS: dict[str, tuple[type | None, tuple[type, ...], str, str]] = {
 }
 
 
+def happen(upper_layer: UpperLayer, event: Event) -> Action | None:
+    """Let the event happen with what belongs to it."""
+    violation = VIOLATION if event is Event.INVALID_PDU_RECEIVED else None
+    return upper_layer.handle(event, PDUS.get(event), violation=violation)
+
+
 def machine(role: Role, *events: int) -> UpperLayer:
     """Return a machine that has seen these events, its outputs emptied."""
     upper_layer = UpperLayer(role)
     for number in events:
-        event = Event(number)
-        upper_layer.handle(event, PAYLOADS.get(event))
+        happen(upper_layer, Event(number))
     upper_layer.outbox.clear()
     upper_layer.indications.clear()
     return upper_layer
@@ -157,7 +161,7 @@ CELLS = sorted(TRANSITIONS, key=lambda cell: (cell[0].value, cell[1].value))
 def test_every_cell_has_the_effects_of_its_action(event: Event, state: State) -> None:
     upper_layer = prepared_for(event, state)
     artim, starts = upper_layer.artim, upper_layer.artim_starts
-    action = upper_layer.handle(event, PAYLOADS.get(event))
+    action = happen(upper_layer, event)
     assert action is TRANSITIONS[event, state]
     pdu, indications, timer, connection = EFFECTS[action.value]
     assert upper_layer.state in ACTION_RULES[action].next_states
@@ -175,8 +179,8 @@ def test_the_observer_sees_every_transition(event: Event, state: State) -> None:
     role, events = PATHS[state]
     upper_layer = UpperLayer(Role.ACCEPTOR if event is Event.EVT5 else role, seen.append)
     for number in events:
-        upper_layer.handle(Event(number), PAYLOADS.get(Event(number)))
-    upper_layer.handle(event, PAYLOADS.get(event))
+        happen(upper_layer, Event(number))
+    happen(upper_layer, event)
     assert seen[-1] == Transition(event, state, TRANSITIONS[event, state], upper_layer.state)
     assert len(seen) == len(events) + 1
 
@@ -195,7 +199,7 @@ def test_a_verb_in_a_wrong_state_is_misuse_and_changes_nothing(event: Event, sta
     upper_layer = machine_in(state)
     before = outputs(upper_layer)
     with pytest.raises(LocalMisuse, match=f"{event} .*"):
-        upper_layer.handle(event, PAYLOADS.get(event))
+        happen(upper_layer, event)
     assert outputs(upper_layer) == before
 
 
@@ -221,7 +225,7 @@ def test_a_pdu_of_ours_that_cannot_be_encoded_changes_nothing() -> None:
 def test_only_the_requestor_asks_and_only_the_acceptor_is_asked(role: Role, event: Event) -> None:
     upper_layer = machine(role)
     with pytest.raises(LocalMisuse, match=f"this side is the {role.value}"):
-        upper_layer.handle(event, PAYLOADS.get(event))
+        happen(upper_layer, event)
     assert upper_layer.state is State.STA1
 
 
@@ -236,7 +240,7 @@ def test_an_ended_association_does_not_begin_again() -> None:
 def test_what_comes_after_the_end_means_nothing(event: int) -> None:
     upper_layer = machine(Role.REQUESTOR, 1, 2, 4)
     before = outputs(upper_layer)
-    assert upper_layer.handle(Event(event), PAYLOADS.get(Event(event))) is None
+    assert happen(upper_layer, Event(event)) is None
     assert outputs(upper_layer) == before
 
 
@@ -298,7 +302,7 @@ def test_only_bit_0_of_the_protocol_version_counts(version: int) -> None:
 @pytest.mark.parametrize("event", [3, 4, 10, 12, 13, 19])
 def test_whatever_is_wrong_before_a_request_is_answered_source_0_reason_0(event: int) -> None:
     upper_layer = machine_in(State.STA2)
-    upper_layer.handle(Event(event), PAYLOADS[Event(event)])
+    happen(upper_layer, Event(event))
     assert sent(upper_layer) == [Abort(0, 0)]
     upper_layer.handle(Event.TRANSPORT_CLOSED)
     (closed,) = upper_layer.indications
@@ -309,7 +313,8 @@ def test_whatever_is_wrong_before_a_request_is_answered_source_0_reason_0(event:
 @pytest.mark.parametrize("reason", [1, 2, 4, 5, 6])
 def test_a_violation_carries_its_reason_into_the_abort_and_the_indication(reason: int) -> None:
     upper_layer = machine_in(State.STA6)
-    upper_layer.handle(Event.INVALID_PDU_RECEIVED, PeerViolation("PDV length 1", reason=reason, offset=6))
+    violation = PeerViolation("PDV length 1", reason=reason, offset=6)
+    upper_layer.handle(Event.INVALID_PDU_RECEIVED, violation=violation)
     assert sent(upper_layer) == [Abort(2, reason)]
     assert list(upper_layer.indications) == [Aborted(2, reason, False, "PDV length 1; offset 6, in Sta6")]
 
@@ -317,14 +322,13 @@ def test_a_violation_carries_its_reason_into_the_abort_and_the_indication(reason
 @pytest.mark.parametrize(("event", "reason"), [(3, 2), (4, 2), (6, 2), (13, 2), (19, 1)])
 def test_an_unexpected_pdu_is_reason_2_and_an_unrecognised_one_reason_1(event: int, reason: int) -> None:
     upper_layer = machine_in(State.STA6)
-    payload = None if event == 19 else PAYLOADS[Event(event)]
-    upper_layer.handle(Event(event), payload)
+    upper_layer.handle(Event(event), PDUS.get(Event(event)))
     assert sent(upper_layer) == [Abort(2, reason)]
 
 
 def test_a_local_abort_sends_the_source_and_reason_it_was_given() -> None:
     upper_layer = machine_in(State.STA6)
-    upper_layer.handle(Event.ABORT_REQUEST, Abort(2, 6), "no progress for 60 s")
+    upper_layer.handle(Event.ABORT_REQUEST, Abort(2, 6), text="no progress for 60 s")
     assert sent(upper_layer) == [Abort(2, 6)]
     upper_layer.handle(Event.ARTIM_EXPIRED)
     assert list(upper_layer.indications) == [ConnectionClosed("no progress for 60 s")]
