@@ -1,0 +1,98 @@
+"""The one switch between the compiled codec and its pure-Python twin.
+
+Compiled where it is built; environment ROUTER_CODEC=compiled or =reference forces one. CODEC_NAME says which it is:
+the router's processes refuse "reference" unless told otherwise, and show it in the log, in /live and in a metric.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+CODEC_VARIABLE = "ROUTER_CODEC"
+
+
+def _choose(forced: str) -> str:
+    if forced not in ("", "compiled", "reference"):
+        raise ValueError(f"{CODEC_VARIABLE}={forced}, allowed compiled or reference")
+    if forced:
+        return forced
+    try:
+        import _codec.command, _codec.dataset, _codec.framing, _codec.pdata, _codec.ring  # noqa: E401, F401, PLC0415
+    except ImportError:
+        return "reference"
+    return "compiled"
+
+
+CODEC_NAME: str = _choose(os.environ.get(CODEC_VARIABLE, ""))
+
+# mypy checks callers against the compiled modules' stubs; a test holds the twin's signatures equal to them.
+if TYPE_CHECKING or CODEC_NAME == "compiled":
+    from _codec.command import decode_command, encode_command
+    from _codec.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
+    from _codec.framing import (
+        ASSOCIATE_LENGTH_MIN_BYTES,
+        COMMAND,
+        DATASET_END,
+        DIRECT_WINDOW_MIN_BYTES,
+        EMPTY_FRAGMENTS_MAX,
+        INVALID_PARAMETER,
+        NEED_DATA,
+        PDU,
+        SINK_FULL,
+        UNEXPECTED_PARAMETER,
+        UNRECOGNISED,
+        VIOLATION,
+        PduReader,
+    )
+    from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
+    from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+else:
+    from router.wire.reference.command import decode_command, encode_command
+    from router.wire.reference.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
+    from router.wire.reference.framing import (
+        ASSOCIATE_LENGTH_MIN_BYTES,
+        COMMAND,
+        DATASET_END,
+        DIRECT_WINDOW_MIN_BYTES,
+        EMPTY_FRAGMENTS_MAX,
+        INVALID_PARAMETER,
+        NEED_DATA,
+        PDU,
+        SINK_FULL,
+        UNEXPECTED_PARAMETER,
+        UNRECOGNISED,
+        VIOLATION,
+        PduReader,
+    )
+    from router.wire.reference.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
+    from router.wire.reference.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+
+__all__ = [
+    "ASSOCIATE_LENGTH_MIN_BYTES",
+    "CODEC_NAME",
+    "CODEC_VARIABLE",
+    "COMMAND",
+    "DATASET_END",
+    "DIRECT_WINDOW_MIN_BYTES",
+    "EMPTY_FRAGMENTS_MAX",
+    "FRAGMENT_MAX_BYTES",
+    "INVALID_PARAMETER",
+    "NEED_DATA",
+    "NESTING_MAX",
+    "PDU",
+    "RING_CAPACITY_MIN_BYTES",
+    "RING_HEADER_BYTES",
+    "SINK_FULL",
+    "UNEXPECTED_PARAMETER",
+    "UNRECOGNISED",
+    "VALUE_MAX_BYTES",
+    "VIOLATION",
+    "PduReader",
+    "Ring",
+    "command_pdus",
+    "dataset_pdus",
+    "decode_command",
+    "encode_command",
+    "scan_attributes",
+]
