@@ -16,11 +16,14 @@ from pydantic import ValidationError
 
 from router.config.conditions import moment_text
 from router.config.cross_checks import cross_checks
-from router.config.mistakes import Mistakes, key_text
+from router.config.mistakes import Mistakes
 from router.config.schema import Config
 from router.errors import ConfigErrors
 
+__all__ = ["UNREADABLE_FILE", "check_table", "load_config", "parse_config"]
+
 CONFIG_MAX_BYTES = 16 << 20
+UNREADABLE_FILE = "file"  # the key of the one error of a file that cannot be read
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|(end of document))\)$")
 
@@ -33,15 +36,15 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         with Path(path).open("rb") as file:
             data = file.read(CONFIG_MAX_BYTES + 1)
     except OSError as error:
-        mistakes.add("file", (error.strerror or "cannot be read").lower())
+        mistakes.add(UNREADABLE_FILE, (error.strerror or "cannot be read").lower())
         raise mistakes.errors() from None
     if len(data) > CONFIG_MAX_BYTES:
-        mistakes.add("file", f"is longer than {CONFIG_MAX_BYTES} bytes")
+        mistakes.add("content", f"is longer than {CONFIG_MAX_BYTES} bytes")
         raise mistakes.errors()
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        mistakes.add("file", f"is not UTF-8 text (byte {error.start})", "is this a TOML file?")
+        mistakes.add("content", f"is not UTF-8 text (byte {error.start})", "is this a TOML file?")
         raise mistakes.errors() from None
     return parse_config(text, name)
 
@@ -54,7 +57,7 @@ def parse_config(text: str, path: str = "<text>") -> Config:
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(mistakes, error, text) from None
     except RecursionError:
-        mistakes.add("file", "is nested too deep")
+        mistakes.add("content", "is nested too deep")
         raise mistakes.errors() from None
     return check_table(table, mistakes)
 
@@ -107,6 +110,3 @@ def _without_moments(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_moments(one) for one in value]
     return moment_text(value) or value
-
-
-__all__ = ["check_table", "key_text", "load_config", "parse_config"]

@@ -87,6 +87,8 @@ def _said_plainly(details: ErrorDetails, location: list[str | int], table: dict[
     if kind in bounds:
         word, name = bounds[kind]
         return f"must be at {word} {context[name]:g}{got}", ""
+    if location == ["rules"]:
+        return f"must be a list of tables{got}", "each rule begins with [[rules]]"
     wanted, hint = _KINDS.get(kind, ("", ""))
     if wanted:
         return f"must be {wanted}{got}", hint if isinstance(value, str) or "[" in hint else ""

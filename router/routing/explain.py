@@ -89,7 +89,8 @@ def _parts(condition: Condition, facts: Facts, depth: int) -> Iterator[Explained
 
 
 def _wanted(alternatives: tuple[tuple[ValueTest, ...], ...]) -> str:
-    return " or ".join(" and ".join(_test_text(test) for test in tests) for tests in alternatives)
+    texts = [" and ".join(_test_text(test) for test in tests) for tests in alternatives]
+    return " or ".join([texts[0], *(text.removeprefix("= ") for text in texts[1:])])
 
 
 def _test_text(test: ValueTest) -> str:
