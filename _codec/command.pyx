@@ -27,7 +27,8 @@ cdef enum Kind:
 cdef inline Kind _kind(uint16_t element) noexcept:
     # PS3.7 Table E.1-1; one switch in C.
     if element in (
-        0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x0903, 0x1002, 0x1008, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031,
+        0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x0903, 0x1002, 0x1008, 0x1020, 0x1021, 0x1022,
+        0x1023, 0x1031,
     ):
         return KIND_US
     if element in (0x0002, 0x0003, 0x1000, 0x1001):
@@ -44,8 +45,8 @@ cdef inline Kind _kind(uint16_t element) noexcept:
 def decode_command(data):
     """Return a command set's elements: tag to value; the group length is checked for shape and dropped.
 
-    US: int, or a tuple if the multiplicity is not 1; UI, AE, LO: str (Latin-1) without trailing NULs and spaces;
-    AT: tuple of tags as group << 16 | element; unknown elements: bytes.
+    US: int, or a tuple if the multiplicity is not 1; UI, AE, LO: str (Latin-1) without trailing NULs and
+    spaces; AT: tuple of tags as group << 16 | element; unknown elements: bytes.
     Raises ValueError(reason, offset): offset in bytes from the start of the data.
     """
     cdef Py_buffer view
@@ -74,10 +75,8 @@ cdef dict _decode(const uint8_t *data, Py_ssize_t size):
         previous = element
         length = load_u32(data + at + 4)
         if length > size - at - HEAD_BYTES:
-            raise ValueError(
-                f"value of command element (0000,{element:04X}) takes {length} bytes, {size - at - HEAD_BYTES} left",
-                at + 4,
-            )
+            text = f"value of command element (0000,{element:04X}) takes {length} bytes"
+            raise ValueError(f"{text}, {size - at - HEAD_BYTES} left", at + 4)
         value = _value(element, data + at + HEAD_BYTES, length, at + 4)
         if element:
             fields[<uint32_t>element] = value
@@ -113,15 +112,16 @@ cdef object _value(uint16_t element, const uint8_t *data, Py_ssize_t length, Py_
 
 
 cdef int _refuse_length(uint16_t element, Py_ssize_t length, Py_ssize_t offset) except -1:
-    raise ValueError(f"value length {length} does not fit the VR of command element (0000,{element:04X})", offset)
+    text = f"value length {length} does not fit the VR of command element (0000,{element:04X})"
+    raise ValueError(text, offset)
 
 
 def encode_command(fields):
     """Return a command set: elements in ascending order after a computed (0000,0000).
 
-    fields: tag to value as decode_command gives them; US takes an int or a sequence of ints, AT the same with tags,
-    any element takes bytes. A (0000,0000) among them is ignored. Odd values are padded: UI and bytes with NUL, text
-    with a space.
+    fields: tag to value as decode_command gives them; US takes an int or a sequence of ints, AT the same with
+    tags, any element takes bytes. A (0000,0000) among them is ignored. Odd values are padded: UI and bytes
+    with NUL, text with a space.
     Raises ValueError(reason, tag) for what the element cannot hold.
     """
     cdef list values = []

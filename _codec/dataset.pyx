@@ -1,7 +1,7 @@
 """Find attributes in an encoded dataset, in place and without building one.
 
-PS3.5 section 7.1 (data element structure), 7.5 (sequences), A.4 (encapsulated pixel data). Only the top level is
-looked at: sequences are stepped over by their length or, if that is undefined, by their delimiters.
+PS3.5 section 7.1 (data element structure), 7.5 (sequences), A.4 (encapsulated pixel data). Only the top level
+is looked at: sequences are stepped over by their length or, if that is undefined, by their delimiters.
 Invariant: no read leaves the data; work is linear in the data and nesting costs no stack.
 """
 
@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from _codec cimport big_endian, little_endian
+from _codec cimport big_endian as big, little_endian as little
 
 NESTING_MAX = 64
 VALUE_MAX_BYTES = 16384
@@ -49,23 +49,24 @@ def scan_attributes(data, Py_ssize_t start, bint implicit_vr, bint big_endian, t
 
     data: the dataset or a part of it; start: index of an element's first octet.
     wanted: tags as group << 16 | element, ascending.
-    found: tag to (VR, value octets as they are); VR is "UN" where it is implicit; a value is cut at VALUE_MAX_BYTES; of
-    an element of undefined length, the octets before its delimiter; of a repeated tag, the first.
-    done: past the last wanted tag, or at the end of the data exactly (then resume == len(data), and if more data
-    follows it goes on there). Otherwise resume is the index of the first element not wholly inside the data, or behind
-    the data if a value nobody wants ends there: go on from there with more data.
+    found: tag to (VR, value octets as they are); VR is "UN" where it is implicit; a value is cut at
+    VALUE_MAX_BYTES; of an element of undefined length, the octets before its delimiter; of a repeated tag,
+    the first.
+    done: past the last wanted tag, or at the end of the data exactly (then resume == len(data), and if more
+    data follows it goes on there). Otherwise resume is the index of the first element not wholly inside the
+    data, or behind the data if a value nobody wants ends there: go on from there with more data.
     Raises ValueError(reason, offset), offset from the start of data, for what cannot be parsed.
     """
     cdef Py_buffer view
     cdef bytes packed = _pack(wanted)
+    cdef const uint32_t *tags
     cdef int flags = (IMPLICIT if implicit_vr else 0) | (BIG if big_endian else 0)
     if start < 0:
         raise ValueError("start is negative", start)
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        return _scan(
-            <const uint8_t *>view.buf, view.len, start, flags, <const uint32_t *>PyBytes_AS_STRING(packed), len(wanted)
-        )
+        tags = <const uint32_t *>PyBytes_AS_STRING(packed)
+        return _scan(<const uint8_t *>view.buf, view.len, start, flags, tags, len(wanted))
     finally:
         PyBuffer_Release(&view)
 
@@ -88,7 +89,8 @@ cdef bytes _pack(tuple wanted):
 
 
 cdef tuple _scan(
-    const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int flags, const uint32_t *wanted, Py_ssize_t wanted_count
+    const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int flags,
+    const uint32_t *wanted, Py_ssize_t wanted_count,
 ):
     # wanted: wanted_count ascending tags. Every read below is behind a comparison with size.
     cdef dict found = {}
@@ -129,7 +131,8 @@ cdef tuple _scan(
 
 
 cdef bint _keep(
-    dict found, const Head *head, const uint8_t *data, Py_ssize_t size, Py_ssize_t value_at, Py_ssize_t value_end
+    dict found, const Head *head, const uint8_t *data, Py_ssize_t size,
+    Py_ssize_t value_at, Py_ssize_t value_end,
 ) except -1:
     # Copy the value, or its first VALUE_MAX octets; False if they are not wholly inside the data.
     cdef char vr[2]
@@ -149,13 +152,13 @@ cdef bint _keep(
 cdef inline uint32_t _load_tag(const uint8_t *data, int flags) noexcept:
     # data: 4 octets, checked by the caller.
     if flags & BIG:
-        return big_endian.load_u32(data)
-    return (<uint32_t>little_endian.load_u16(data) << 16) | little_endian.load_u16(data + 2)
+        return big.load_u32(data)
+    return (<uint32_t>little.load_u16(data) << 16) | little.load_u16(data + 2)
 
 
 cdef inline uint32_t _load_u32(const uint8_t *data, int flags) noexcept:
     # data: 4 octets, checked by the caller.
-    return big_endian.load_u32(data) if flags & BIG else little_endian.load_u32(data)
+    return big.load_u32(data) if flags & BIG else little.load_u32(data)
 
 
 cdef inline bint _has_short_length(uint16_t vr) noexcept:
@@ -184,10 +187,11 @@ cdef bint _read_head(const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int fl
         return True
     head.vr = <uint16_t>((octets[4] << 8) | octets[5])  # 5-6 VR
     if _has_short_length(head.vr):  # 7-8 value length
-        head.length = big_endian.load_u16(octets + 6) if flags & BIG else little_endian.load_u16(octets + 6)
+        head.length = big.load_u16(octets + 6) if flags & BIG else little.load_u16(octets + 6)
         return True
     if not (65 <= octets[4] <= 90 and 65 <= octets[5] <= 90):
-        raise ValueError(f"VR {octets[4]:02X}H {octets[5]:02X}H of {_name(head.tag)} is not two capital letters", at)
+        vr = f"{octets[4]:02X}H {octets[5]:02X}H"
+        raise ValueError(f"VR {vr} of {_name(head.tag)} is not two capital letters", at)
     if left < 12:
         return False
     head.size = 12
@@ -203,11 +207,12 @@ cdef int _nested_flags(const Head *head, int flags, Py_ssize_t at) except -1:
         return IMPLICIT  # and Little Endian, whatever the transfer syntax (PS3.5 section 6.2.2)
     if head.vr == VR_OB or head.vr == VR_OW:
         return flags | FRAGMENTS
-    raise ValueError(f"undefined length of {_name(head.tag)} with VR {chr(head.vr >> 8)}{chr(head.vr & 0xFF)}", at)
+    vr = chr(head.vr >> 8) + chr(head.vr & 0xFF)
+    raise ValueError(f"undefined length of {_name(head.tag)} with VR {vr}", at)
 
 
 cdef Py_ssize_t _find_delimiter(const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int flags) except -2:
-    # at: the first item of a sequence of undefined length. Returns the index of its delimiter, if wholly inside.
+    # at: the first item of a sequence of undefined length. Returns the index of its delimiter, or OUTSIDE.
     cdef int outer[DEPTH_MAX]
     cdef int depth = 0
     cdef bint in_item = False  # between the elements of an item of undefined length

@@ -1,15 +1,15 @@
 """Cut one association's inbound byte stream into PDUs, command sets and dataset bytes.
 
 PS3.8 section 9.3 (PDU structures) and Annex E (presentation data values). No I/O, no clock.
-Invariant: a dataset byte is copied once, from the caller's receive buffer into the attached buffer; it never becomes
-a Python object. What is held between two calls is at most one PDU that is not P-DATA-TF, or one command set, each
-within its limit.
+Invariant: a dataset byte is copied once, from the caller's receive buffer into the attached buffer; it never
+becomes a Python object. What is held between two calls is at most one PDU that is not P-DATA-TF, or one
+command set, each within its limit.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from _codec.big_endian cimport load_u32
@@ -60,7 +60,8 @@ cdef enum:
     ASSOCIATE_MIN_BYTES = 68
 
 cdef tuple PDU_NAMES = (
-    "", "A-ASSOCIATE-RQ", "A-ASSOCIATE-AC", "A-ASSOCIATE-RJ", "P-DATA-TF", "A-RELEASE-RQ", "A-RELEASE-RP", "A-ABORT",
+    "", "A-ASSOCIATE-RQ", "A-ASSOCIATE-AC", "A-ASSOCIATE-RJ",
+    "P-DATA-TF", "A-RELEASE-RQ", "A-RELEASE-RP", "A-ABORT",
 )
 
 
@@ -146,7 +147,7 @@ cdef class PduReader:
         self._negotiated = True
 
     def expect_dataset(self, bint expected):
-        """Say whether a dataset follows the command set just reported (Command Data Set Type, PS3.7 section E.1)."""
+        """Say whether a dataset follows the command set just reported (its Command Data Set Type)."""
         if self._turn != TURN_ANNOUNCE:
             raise ValueError("expect_dataset without a command set just reported", 0)
         self._turn = TURN_DATASET if expected else TURN_COMMAND
@@ -185,8 +186,9 @@ cdef class PduReader:
             PyBuffer_Release(&view)
 
     def direct_window(self):
-        """Return the room of the attached buffer that the current PDV will fill, or None if that is small or unknown.
+        """Return the part of the attached buffer that the current PDV will fill.
 
+        None between fragments, without a buffer, and for less than DIRECT_WINDOW_MIN_BYTES.
         Receive into it, then call advance; do not feed in between.
         """
         cdef uint64_t room
@@ -283,7 +285,7 @@ cdef class PduReader:
 
     cdef int _check_control_length(self) except -1:
         cdef uint64_t length = self._pdu_length
-        if self.pdu_type in (1, 2):  # 68: all fixed fields before the variable items (PS3.8 Tables 9-11, 9-17)
+        if self.pdu_type in (1, 2):  # 68: the fixed fields before the items (PS3.8 Tables 9-11, 9-17)
             if length < ASSOCIATE_MIN_BYTES:
                 return self._violate_length("at least 68")
             if length > self.control_pdu_max_bytes:
@@ -346,10 +348,10 @@ cdef class PduReader:
             return EVENT_NEED_DATA
         # 1-4 Item-length: what follows it, context id and message control header included
         length = load_u32(head)
-        if length < 2 or length > self._pdu_left - 4:
+        if not 2 <= length <= self._pdu_left - 4:
             return self._violate(
                 INVALID_PARAMETER,
-                f"presentation-data-value length {length}, allowed 2 to {self._pdu_left - 4} (PS3.8 Table 9-23)",
+                f"PDV length {length}, allowed 2 to {self._pdu_left - 4} (PS3.8 Table 9-23)",
                 offset,
             )
         self._pdv_left = length - 2
@@ -370,10 +372,10 @@ cdef class PduReader:
         if not self._accepted[context_id]:
             return self._violate(
                 INVALID_PARAMETER,
-                f"presentation-context-id {context_id} is not accepted on this association (PS3.8 section 9.3.5.1)",
+                f"presentation-context-id {context_id} is not accepted here (PS3.8 section 9.3.5.1)",
                 offset + 4,
             )
-        if (self._turn == TURN_MORE_COMMAND or self._turn == TURN_DATASET) and context_id != self._message_context:
+        if context_id != self._message_context and self._turn in (TURN_MORE_COMMAND, TURN_DATASET):
             return self._violate(
                 UNEXPECTED_PARAMETER,
                 f"presentation-context-id {context_id} within a message on {self._message_context}"
@@ -384,24 +386,21 @@ cdef class PduReader:
         if control & 1:
             return self._begin_command_fragment(context_id, offset)
         if self._turn != TURN_DATASET:
-            return self._violate(
-                UNEXPECTED_PARAMETER, "dataset fragment where a command is due (PS3.8 section E.1)", offset + 5
-            )
+            text = "dataset fragment where a command is due (PS3.8 section E.1)"
+            return self._violate(UNEXPECTED_PARAMETER, text, offset + 5)
         self._phase = PHASE_DATASET
         return EVENT_NONE
 
     cdef int _begin_command_fragment(self, int context_id, uint64_t offset) except -1:
         cdef uint64_t length = self._pdv_left
         if self._turn == TURN_DATASET:
-            return self._violate(
-                UNEXPECTED_PARAMETER, "command fragment where a dataset is due (PS3.8 section E.1)", offset + 5
-            )
+            text = "command fragment where a dataset is due (PS3.8 section E.1)"
+            return self._violate(UNEXPECTED_PARAMETER, text, offset + 5)
         if self._turn == TURN_MORE_COMMAND:
             length += len(self._gathered)
         if length > self.command_max_bytes:
-            return self._violate(
-                INVALID_PARAMETER, f"command set of {length} bytes or more, allowed {self.command_max_bytes}", offset
-            )
+            text = f"command set of {length} bytes or more, allowed {self.command_max_bytes}"
+            return self._violate(INVALID_PARAMETER, text, offset)
         self._turn = TURN_MORE_COMMAND
         self._message_context = context_id
         self._phase = PHASE_COMMAND
@@ -475,11 +474,9 @@ cdef class PduReader:
         return EVENT_NONE
 
     cdef int _violate_length(self, str allowed) except -1:
-        return self._violate(
-            INVALID_PARAMETER,
-            f"PDU-length {self._pdu_length} of {PDU_NAMES[self.pdu_type]}, allowed {allowed} (PS3.8 section 9.3)",
-            2,
-        )
+        name = PDU_NAMES[self.pdu_type]
+        text = f"PDU-length {self._pdu_length} of {name}, allowed {allowed} (PS3.8 section 9.3)"
+        return self._violate(INVALID_PARAMETER, text, 2)
 
     cdef int _violate(self, int reason, str text, uint64_t offset) except -1:
         self.violation_reason = reason

@@ -1,4 +1,4 @@
-"""Load and store unsigned integers in Little Endian order (PS3.5 section 7.3; command sets: PS3.7 section 6.3.1).
+"""Load and store unsigned integers in Little Endian order (PS3.5 section 7.3; PS3.7 section 6.3.1).
 
 Octet by octet, so that any alignment and any host order is right; compilers make one instruction of it.
 The caller has checked that the octets are there.

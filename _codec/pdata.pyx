@@ -1,7 +1,7 @@
 """Cut outbound command sets and datasets into P-DATA-TF PDUs.
 
-PS3.8 section 9.3.5 and Annexes D.1 (maximum length) and E (fragments). A dataset's bytes are not copied: the result
-holds heads and views of the caller's buffers, ready for sendmsg or writelines.
+PS3.8 section 9.3.5 and Annexes D.1 (maximum length) and E (fragments). A dataset's bytes are not copied: the
+result holds heads and views of the caller's buffers, ready for sendmsg or writelines.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -31,6 +31,7 @@ def command_pdus(int context_id, command, Py_ssize_t maximum_length):
     cdef Py_ssize_t fragment_max = _fragment_max(context_id, maximum_length)
     cdef Py_buffer view
     cdef Py_ssize_t left, take, count
+    cdef int control
     cdef uint8_t *target
     cdef const uint8_t *source
     PyObject_GetBuffer(command, &view, PyBUF_SIMPLE)
@@ -43,7 +44,8 @@ def command_pdus(int context_id, command, Py_ssize_t maximum_length):
         for _ in range(count):
             take = left if left < fragment_max else fragment_max
             left -= take
-            _write_head(target, context_id, <uint32_t>take, CONTROL_COMMAND if left else CONTROL_COMMAND | CONTROL_LAST)
+            control = CONTROL_COMMAND if left else CONTROL_COMMAND | CONTROL_LAST
+            _write_head(target, context_id, <uint32_t>take, control)
             memcpy(target + HEAD_BYTES, source, take)
             target += HEAD_BYTES + take
             source += take
@@ -55,9 +57,9 @@ def command_pdus(int context_id, command, Py_ssize_t maximum_length):
 def dataset_pdus(int context_id, buffers, Py_ssize_t maximum_length, bint is_last=True):
     """Return a dataset as heads (bytes) and views of the buffers, in sending order.
 
-    Each PDU is a head followed by at least one view; a PDV goes on in the next buffer where one ends, so that PDUs are
-    full whatever the buffers' sizes. A dataset of no bytes gives one head if is_last, else nothing. The list can be
-    longer than IOV_MAX.
+    Each PDU is a head followed by at least one view; a PDV goes on in the next buffer where one ends, so that
+    PDUs are full whatever the buffers' sizes. A dataset of no bytes gives one head if is_last, else nothing.
+    The list can be longer than IOV_MAX.
     buffers: of one dataset, in order; they must stay unchanged until sent.
     maximum_length: as for command_pdus; fragments hold at most FRAGMENT_MAX_BYTES.
     is_last: False: more of this dataset follows in another call; then the bytes must be an even number.

@@ -1,14 +1,16 @@
 """A queue of records in shared memory: one producer, one consumer, no lock.
 
-Layout, native byte order, each party's words on lines of their own so that neither invalidates the other's cache:
+Layout, native byte order, each party's words on lines of their own so that neither invalidates the other's
+cache:
   0   u64 magic and version   8  u64 capacity in bytes   16 u64 epoch
   128 u64 head: bytes produced, monotonic (producer writes)
   256 u64 tail: bytes consumed, monotonic (consumer writes)
   384 u64 asleep: 1 while the consumer wants the doorbell (both write)
   512 records: u32 length, bytes, padded to 8; length FFFFFFFF: go on at the start
-Invariant: bytes between tail and head are whole records; head moves only after its record is written (release), tail
-only after it was copied out (release). Sleeping is announced before head is looked at again, and head is published
-before the announcement is looked at, with a full fence between on both sides: one of the two sees the other.
+Invariant: bytes between tail and head are whole records; head moves only after its record is written
+(release), tail only after it was copied out (release). Sleeping is announced before head is looked at again,
+and head is published before the announcement is looked at, with a full fence between on both sides: one of
+the two sees the other.
 """
 
 cimport cython
@@ -52,7 +54,8 @@ cdef uint32_t WRAP = 0xFFFFFFFF
 cdef class Ring:
     """One end of a ring; the same class serves producer and consumer, one of each at a time.
 
-    buffer: writable, 8-byte aligned; RING_HEADER_BYTES and the records' space. It stays exported until release().
+    buffer: writable, 8-byte aligned; RING_HEADER_BYTES and the records' space. It stays exported until
+    release().
     initialise: write an empty ring's header; otherwise the header must be there.
     Raises ValueError(reason, value) if the buffer is too small, unaligned or no ring of this size.
     """
@@ -192,7 +195,7 @@ cdef class Ring:
         return records
 
     def sleep(self):
-        """Consumer: announce that the next push shall ring the doorbell. False: records are waiting, do not sleep."""
+        """Consumer: ask the next push to ring the doorbell. False: records are waiting, do not sleep."""
         self._check_held()
         ring_exchange(self._asleep, 1)
         ring_fence()

@@ -1,15 +1,18 @@
 """The one switch between the compiled codec and its pure-Python twin.
 
-Compiled where it is built; environment ROUTER_CODEC=compiled or =reference forces one. CODEC_NAME says which it is:
-the router's processes refuse "reference" unless told otherwise, and show it in the log, in /live and in a metric.
+Compiled where it is built; environment ROUTER_CODEC=compiled or =reference forces one. CODEC_NAME says which
+it is: the router's processes refuse "reference" unless told otherwise, and show it in the log, in /live and
+in a metric.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING
 
 CODEC_VARIABLE = "ROUTER_CODEC"
+_MODULES = ("command", "dataset", "framing", "pdata", "ring")
 
 
 def _choose(forced: str) -> str:
@@ -18,7 +21,8 @@ def _choose(forced: str) -> str:
     if forced:
         return forced
     try:
-        import _codec.command, _codec.dataset, _codec.framing, _codec.pdata, _codec.ring  # noqa: E401, F401, PLC0415
+        for module in _MODULES:
+            importlib.import_module(f"_codec.{module}")
     except ImportError:
         return "reference"
     return "compiled"

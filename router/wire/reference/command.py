@@ -1,7 +1,7 @@
 """Decode and encode command sets: twin of _codec/command.pyx.
 
-Always Implicit VR Little Endian (PS3.7 section 6.3.1). Value representations are those of PS3.7 Annex E; retired
-elements count as unknown and stay bytes.
+Always Implicit VR Little Endian (PS3.7 section 6.3.1). Value representations are those of PS3.7 Annex E;
+retired elements count as unknown and stay bytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ _HEAD_BYTES = 8  # group, element, length
 
 # PS3.7 Table E.1-1, by VR.
 _US = frozenset(
-    (0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x0903, 0x1002, 0x1008)
-    + (0x1020, 0x1021, 0x1022, 0x1023, 0x1031)
+    {
+        *(0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x0903, 0x1002, 0x1008),
+        *(0x1020, 0x1021, 0x1022, 0x1023, 0x1031),
+    }
 )
 _UI = frozenset((0x0002, 0x0003, 0x1000, 0x1001))
 _AE_LO = frozenset((0x0600, 0x0902, 0x1030))
@@ -30,8 +32,8 @@ _GROUP_LENGTH = 0x0000
 def decode_command(data: Buffer) -> dict[int, int | str | bytes | tuple[int, ...]]:
     """Return a command set's elements: tag to value; the group length is checked for shape and dropped.
 
-    US: int, or a tuple if the multiplicity is not 1; UI, AE, LO: str (Latin-1) without trailing NULs and spaces;
-    AT: tuple of tags as group << 16 | element; unknown elements: bytes.
+    US: int, or a tuple if the multiplicity is not 1; UI, AE, LO: str (Latin-1) without trailing NULs and
+    spaces; AT: tuple of tags as group << 16 | element; unknown elements: bytes.
     Raises ValueError(reason, offset): offset in bytes from the start of the data.
     """
     octets = bytes(memoryview(data).cast("B"))
@@ -81,9 +83,9 @@ def _value(element: int, data: bytes, length_offset: int) -> int | str | bytes |
 def encode_command(fields: Mapping[int, int | str | bytes | Sequence[int]]) -> bytes:
     """Return a command set: elements in ascending order after a computed (0000,0000).
 
-    fields: tag to value as decode_command gives them; US takes an int or a sequence of ints, AT the same with tags,
-    any element takes bytes. A (0000,0000) among them is ignored. Odd values are padded: UI and bytes with NUL, text
-    with a space.
+    fields: tag to value as decode_command gives them; US takes an int or a sequence of ints, AT the same with
+    tags, any element takes bytes. A (0000,0000) among them is ignored. Odd values are padded: UI and bytes
+    with NUL, text with a space.
     Raises ValueError(reason, tag) for what the element cannot hold.
     """
     encoded = bytearray()

@@ -1,7 +1,7 @@
 """Find attributes in an encoded dataset: twin of _codec/dataset.pyx.
 
-PS3.5 section 7.1 (data element structure), 7.5 (sequences), A.4 (encapsulated pixel data). Only the top level is
-looked at: sequences are stepped over by their length or, if that is undefined, by their delimiters.
+PS3.5 section 7.1 (data element structure), 7.5 (sequences), A.4 (encapsulated pixel data). Only the top level
+is looked at: sequences are stepped over by their length or, if that is undefined, by their delimiters.
 """
 
 from __future__ import annotations
@@ -57,11 +57,12 @@ def scan_attributes(
 
     data: the dataset or a part of it; start: index of an element's first octet.
     wanted: tags as group << 16 | element, ascending.
-    found: tag to (VR, value octets as they are); VR is "UN" where it is implicit; a value is cut at VALUE_MAX_BYTES; of
-    an element of undefined length, the octets before its delimiter; of a repeated tag, the first.
-    done: past the last wanted tag, or at the end of the data exactly (then resume == len(data), and if more data
-    follows it goes on there). Otherwise resume is the index of the first element not wholly inside the data, or behind
-    the data if a value nobody wants ends there: go on from there with more data.
+    found: tag to (VR, value octets as they are); VR is "UN" where it is implicit; a value is cut at
+    VALUE_MAX_BYTES; of an element of undefined length, the octets before its delimiter; of a repeated tag,
+    the first.
+    done: past the last wanted tag, or at the end of the data exactly (then resume == len(data), and if more
+    data follows it goes on there). Otherwise resume is the index of the first element not wholly inside the
+    data, or behind the data if a value nobody wants ends there: go on from there with more data.
     Raises ValueError(reason, offset), offset from the start of data, for what cannot be parsed.
     """
     for index, tag in enumerate(wanted):

@@ -1,4 +1,4 @@
-"""Cut one association's inbound byte stream into PDUs, command sets and dataset bytes: twin of _codec/framing.pyx.
+"""Cut one association's inbound bytes into PDUs, command sets, dataset bytes: twin of _codec/framing.pyx.
 
 PS3.8 section 9.3 (PDU structures) and Annex E (presentation data values). No I/O, no clock.
 """
@@ -45,7 +45,7 @@ class _Phase(Enum):
 
 
 class _Turn(Enum):
-    """What the next fragment may be. ANNOUNCE: a command set was reported; as COMMAND until expect_dataset(True)."""
+    """What the next fragment may be; ANNOUNCE: as COMMAND until expect_dataset(True)."""
 
     COMMAND = auto()
     MORE_COMMAND = auto()
@@ -108,7 +108,7 @@ class PduReader:
         self._accepted = accepted
 
     def expect_dataset(self, expected: bool) -> None:
-        """Say whether a dataset follows the command set just reported (Command Data Set Type, PS3.7 section E.1)."""
+        """Say whether a dataset follows the command set just reported (its Command Data Set Type)."""
         if self._turn is not _Turn.ANNOUNCE:
             raise ValueError("expect_dataset without a command set just reported", 0)
         self._turn = _Turn.DATASET if expected else _Turn.COMMAND
@@ -139,8 +139,9 @@ class PduReader:
             return self._run(view, end)
 
     def direct_window(self) -> memoryview | None:
-        """Return the room of the attached buffer that the current PDV will fill, or None if that is small or unknown.
+        """Return the part of the attached buffer that the current PDV will fill.
 
+        None between fragments, without a buffer, and for less than DIRECT_WINDOW_MIN_BYTES.
         Receive into it, then call advance; do not feed in between.
         """
         if self._phase is not _Phase.DATASET or self._sink is None:
@@ -210,7 +211,7 @@ class PduReader:
         if self.pdu_type in (
             1,
             2,
-        ):  # 68: all fixed fields before the variable items (PS3.8 Tables 9-11, 9-17)
+        ):  # 68: the fixed fields before the items (PS3.8 Tables 9-11, 9-17)
             if length < ASSOCIATE_LENGTH_MIN_BYTES:
                 return self._violate_length("at least 68")
             if length > self.control_pdu_max_bytes:
@@ -270,7 +271,7 @@ class PduReader:
         if not 2 <= length <= self._pdu_left - 4:
             return self._violate(
                 INVALID_PARAMETER,
-                f"presentation-data-value length {length}, allowed 2 to {self._pdu_left - 4} (PS3.8 Table 9-23)",
+                f"PDV length {length}, allowed 2 to {self._pdu_left - 4} (PS3.8 Table 9-23)",
                 offset,
             )
         self._pdv_left = length - 2
@@ -291,7 +292,7 @@ class PduReader:
         if self._accepted is None or context_id not in self._accepted:
             return self._violate(
                 INVALID_PARAMETER,
-                f"presentation-context-id {context_id} is not accepted on this association (PS3.8 section 9.3.5.1)",
+                f"presentation-context-id {context_id} is not accepted here (PS3.8 section 9.3.5.1)",
                 offset + 4,
             )
         if self.mid_message and context_id != self._message_context:
@@ -322,11 +323,8 @@ class PduReader:
             )
         length = len(self._gathered) + self._pdv_left
         if length > self.command_max_bytes:
-            return self._violate(
-                INVALID_PARAMETER,
-                f"command set of {length} bytes or more, allowed {self.command_max_bytes}",
-                offset,
-            )
+            text = f"command set of {length} bytes or more, allowed {self.command_max_bytes}"
+            return self._violate(INVALID_PARAMETER, text, offset)
         self._turn = _Turn.MORE_COMMAND
         self._message_context = context_id
         self._phase = _Phase.COMMAND
@@ -387,11 +385,9 @@ class PduReader:
         return None
 
     def _violate_length(self, allowed: str) -> int:
-        return self._violate(
-            INVALID_PARAMETER,
-            f"PDU-length {self._pdu_length} of {_PDU_NAMES[self.pdu_type]}, allowed {allowed} (PS3.8 section 9.3)",
-            2,
-        )
+        name = _PDU_NAMES[self.pdu_type]
+        text = f"PDU-length {self._pdu_length} of {name}, allowed {allowed} (PS3.8 section 9.3)"
+        return self._violate(INVALID_PARAMETER, text, 2)
 
     def _violate(self, reason: int, text: str, offset: int) -> int:
         self.violation_reason = reason

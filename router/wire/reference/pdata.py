@@ -43,9 +43,9 @@ def dataset_pdus(
 ) -> list[bytes | memoryview]:
     """Return a dataset as heads (bytes) and views of the buffers, in sending order.
 
-    Each PDU is a head followed by at least one view; a PDV goes on in the next buffer where one ends, so that PDUs are
-    full whatever the buffers' sizes. A dataset of no bytes gives one head if is_last, else nothing. The list can be
-    longer than IOV_MAX.
+    Each PDU is a head followed by at least one view; a PDV goes on in the next buffer where one ends, so that
+    PDUs are full whatever the buffers' sizes. A dataset of no bytes gives one head if is_last, else nothing.
+    The list can be longer than IOV_MAX.
     buffers: of one dataset, in order; they must stay unchanged until sent.
     maximum_length: as for command_pdus; fragments hold at most FRAGMENT_MAX_BYTES.
     is_last: False: more of this dataset follows in another call; then the bytes must be an even number.

@@ -1,6 +1,7 @@
 """A queue of records in shared memory: twin of _codec/ring.pyx, same layout.
 
-Plain loads and stores, so right only where producer and consumer take turns: for tests, not for two processes at once.
+Plain loads and stores, so right only where producer and consumer take turns: for tests, not for two processes
+at once.
 
 Layout, native byte order:
   0   u64 magic and version   8  u64 capacity in bytes   16 u64 epoch
@@ -153,7 +154,7 @@ class Ring:
         return records
 
     def sleep(self) -> bool:
-        """Consumer: announce that the next push shall ring the doorbell. False: records are waiting, do not sleep."""
+        """Consumer: ask the next push to ring the doorbell. False: records are waiting, do not sleep."""
         is_empty = self.head == self.tail
         self._store(_ASLEEP_AT, int(is_empty))
         return is_empty
