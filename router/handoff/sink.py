@@ -1,8 +1,10 @@
-"""Receiving datasets: straight into slots of the slab, to a file when they are too large for it, away when refused.
+"""Receiving datasets: straight into slots of the slab, to a file when they are too large for it, away when
+refused.
 
-A dataset waits for its next slot when there is none: reading from its connection then stops, and TCP holds the sender
-back. What grows beyond `spill_bytes` goes on in a file of the spool's incoming folder, through one slot at a time, so
-that memory stays bounded at any size. Files are named by us, never from what a peer sent.
+A dataset waits for its next slot when there is none: reading from its connection then stops, and TCP holds
+the sender back. What grows beyond `spill_bytes` goes on in a file of the spool's incoming folder, through
+one slot at a time, so that memory stays bounded at any size. Files are named by us, never from what a peer
+sent.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ RunAside = Callable[[Callable[[], None], Callable[["Future[None]"], None]], None
 
 
 class ReceivedDataset:
-    """One whole dataset, in slots or in a file. It belongs to whoever got it, until lent by a ticket or released."""
+    """One whole dataset, in slots or in a file. It belongs to whoever got it, until lent by a ticket or
+    released."""
 
     __slots__ = ("_arrivals", "dataset_bytes", "file", "slots")
 
@@ -46,9 +49,11 @@ class ReceivedDataset:
 
 
 class Arrivals:
-    """What the sinks of one acceptor share: the slab, the folder for large datasets, the order of those who wait.
+    """What the sinks of one acceptor share: the slab, the folder for large datasets, the order of those who
+    wait.
 
-    run_aside: see RunAside. pauses, refuses: asked before a dataset begins, and while it waits: the pressure's stage.
+    run_aside: see RunAside. pauses, refuses: asked before a dataset begins, and while it waits: the
+    pressure's stage.
     """
 
     def __init__(
@@ -85,7 +90,8 @@ class Arrivals:
         return len(self._growing) + len(self._starting)
 
     def wait(self, sink: SlabSink, is_growing: bool) -> None:
-        """Queue a sink for a slot; those that hold slots already go first, so that they get done and free them."""
+        """Queue a sink for a slot; those that hold slots already go first, so that they get done and free
+        them."""
         (self._growing if is_growing else self._starting).append(sink)
 
     def forget(self, sink: SlabSink) -> None:

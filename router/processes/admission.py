@@ -1,7 +1,8 @@
 """Who may associate, and with what: the acceptor's answer to an A-ASSOCIATE-RQ.
 
-Access first (called title, source), then congestion, then limits, then presentation contexts. Rejections are those of
-PS3.8 Table 9-21: 1/1/7 called AE title, 1/1/3 calling AE title, 2/3/1 temporary congestion, 2/3/2 local limit exceeded.
+Access first (called title, source), then congestion, then limits, then presentation contexts. Rejections are
+those of PS3.8 Table 9-21: 1/1/7 called AE title, 1/1/3 calling AE title, 2/3/1 temporary congestion, 2/3/2
+local limit exceeded.
 """
 
 from __future__ import annotations

@@ -1,2 +1,1 @@
-"""Each DIMSE exchange written once, as a pair of generators request() and respond() (PS3.7). Floor 3.
-"""
+"""Each DIMSE exchange written once, as a pair of generators request() and respond() (PS3.7). Floor 3."""

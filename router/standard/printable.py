@@ -10,7 +10,7 @@ PRINTABLE_MAX = 64
 
 
 def printable(text: str, length_max: int = PRINTABLE_MAX) -> str:
-    """Return text with all but plain printable characters escaped; beyond length_max characters, an ellipsis."""
+    """Return text with all but plain printable characters escaped; past length_max, an ellipsis."""
     cut = text[:length_max]
     safe = "".join(_escaped(character) for character in cut)
     return safe + "..." if len(text) > length_max else safe

@@ -1,0 +1,381 @@
+"""One destination of one worker: what it is owed in memory, oldest first, and what is sent right now.
+
+States: UP sends; DOWN waits for its next probe, which is the attempt to send itself. The two differ in one
+moment (`_blocked_until`) and one count (`_setbacks`), changed only by _set_back() and _recover().
+Order: instances with the same SOP Instance UID are never in flight together, and a later one waits until the
+earlier is settled, else a retry would overwrite it. Everything else leaves by age, presentation context by
+context. Bounded: at most QUEUE_MAX instances are held here; the rest stays in the ledger, and is fetched by
+age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+from collections import deque
+from collections.abc import Iterator
+from time import monotonic
+from typing import Protocol
+
+from router.config.schema import Destination as DestinationSettings
+from router.delivery.pool import AssociationPool, Key, PooledAssociation
+from router.delivery.retry import Blame, ErrorClass, Failure, back_off_s, failure_of_error
+from router.delivery.sender import Item, send
+from router.drivers.event_loop import EventLoopDriver
+
+logger = logging.getLogger(__name__)
+
+QUEUE_MAX = 2048
+"""Instances held in memory for one destination."""
+
+QUEUE_LOW = QUEUE_MAX // 2
+"""Below this many the ledger is asked for more."""
+
+ABORTS_MAX = 3
+"""Aborts during one instance while others pass: it is poison then."""
+
+
+class Listener(Protocol):
+    """Who is told what becomes of items: the worker."""
+
+    def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
+        """The destination has the instance."""
+
+    def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
+        """An attempt failed; the item stays here and is tried again in retry_s."""
+
+    def dead(self, destination: Destination, item: Item, failure: Failure) -> None:
+        """The item is given up and has left this destination; it is kept in the spool."""
+
+    def returned(self, destination: Destination, item: Item, failure: Failure) -> None:
+        """An immediate item failed and has left this destination."""
+
+    def hungry(self, destination: Destination) -> None:
+        """The queue has room for more from the ledger."""
+
+
+class Destination:
+    """See the module's text. All methods are called on the worker's event loop."""
+
+    def __init__(
+        self, name: str, settings: DestinationSettings, driver: EventLoopDriver, listener: Listener
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.in_flight = 0
+        self.is_backlogged = False
+        self.delivered_count = 0
+        self._driver = driver
+        self._listener = listener
+        self._pool = AssociationPool(driver, settings, self.pump, self._open_failed)
+        self._lanes: dict[Key, deque[Item]] = {}
+        self._queued = 0
+        self._busy_uids: dict[str, deque[Item] | None] = {}
+        self._retrying: list[tuple[float, int, Item]] = []
+        self._setbacks = 0
+        self._blocked_until = 0.0
+        self._wake: asyncio.TimerHandle | None = None
+        self._is_draining = False
+
+    @property
+    def queued(self) -> int:
+        """Items held here that are not being sent: waiting, parked behind their UID, or waiting for a
+        retry."""
+        return self._queued
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last attempt succeeded, or none was made yet."""
+        return self._setbacks == 0
+
+    @property
+    def associations_open(self) -> int:
+        return len(self._pool.associations)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether offer() would take an item."""
+        return self._queued < QUEUE_MAX and not self.is_backlogged
+
+    def update(self, settings: DestinationSettings) -> None:
+        """Take over changed settings; associations open already keep what was negotiated."""
+        self.settings = settings
+        self._pool.settings = settings
+        self.pump()
+
+    def offer(self, item: Item) -> bool:
+        """Take an item to send; False when it has to wait in the ledger. Call pump() after the last one."""
+        if not self.has_room:
+            self.is_backlogged = True
+            return False
+        self._enqueue(item)
+        return True
+
+    def refill(self, items: list[Item], is_last: bool) -> None:
+        """Take items fetched from the ledger, oldest first; is_last: the ledger has no more for now."""
+        for item in items:
+            self._enqueue(item)
+        self.is_backlogged = not is_last
+        self.pump()
+
+    def wake_up(self) -> None:
+        """End the back-off now: somebody says that the destination is back."""
+        self._blocked_until = 0.0
+        self.pump()
+
+    def pump(self) -> None:
+        """Send whatever can be sent now."""
+        now = monotonic()
+        if self._is_draining:
+            return
+        self._take_due_retries(now)
+        if now < self._blocked_until:
+            self._wake_at(self._blocked_until)
+            return
+        for key in self._keys_by_age():
+            self._pump_lane(key, self._lanes[key])
+        if self.is_backlogged and self._queued < QUEUE_LOW:
+            self._listener.hungry(self)
+        if self._retrying:
+            self._wake_at(self._retrying[0][0])
+
+    def tend(self, now: float) -> None:
+        """Look after idle associations; called about once a second."""
+        self._pool.tend(now)
+
+    def withdraw(self, entry_id: int) -> bool:
+        """Take an item that is not being sent out of the queue; False if it is not here or is being sent."""
+        for lane in self._lanes.values():
+            for item in lane:
+                if item.entry_id == entry_id:
+                    lane.remove(item)
+                    self._queued -= 1
+                    return True
+        return False
+
+    async def close(self, deadline_s: float) -> None:
+        """Send what can be sent within deadline_s, then release every association."""
+        deadline = monotonic() + deadline_s
+        while (self.in_flight or (self._queued and self.is_up)) and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self._is_draining = True
+        if self._wake is not None:
+            self._wake.cancel()
+        await self._pool.close(max(0.5, deadline - monotonic()))
+
+    # Queue
+
+    def _enqueue(self, item: Item) -> None:
+        lane = self._lanes.get(item.key)
+        if lane is None:
+            lane = self._lanes[item.key] = deque()
+        self._queued += 1
+        lane.append(item)
+
+    def _put_back(self, item: Item) -> None:
+        """Return an item to its place by age: what was in flight is among the oldest."""
+        lane = self._lanes.setdefault(item.key, deque())
+        self._queued += 1
+        position = 0
+        while position < len(lane) and lane[position].seq < item.seq:
+            position += 1
+        lane.insert(position, item)
+
+    def _keys_by_age(self) -> list[Key]:
+        lanes = self._lanes
+        if len(lanes) > 1:
+            for key in [key for key, lane in lanes.items() if not lane]:
+                del lanes[key]
+            return sorted(lanes, key=lambda key: lanes[key][0].seq)
+        return list(lanes)
+
+    def _pump_lane(self, key: Key, lane: deque[Item]) -> None:
+        pool = self._pool
+        while lane:
+            if lane[0].sop_instance in self._busy_uids:
+                self._park(lane.popleft())
+                continue
+            if self._setbacks and self.in_flight:
+                return  # one at a time until the destination has answered well again
+            association = pool.find(key)
+            if association is None:
+                self._want_association(key)
+                return
+            item = lane.popleft()
+            self._queued -= 1
+            self._send(association, item)
+
+    def _want_association(self, key: Key) -> None:
+        pool = self._pool
+        if pool.opening and (self._setbacks or pool.opening * pool.expected_window >= self._queued):
+            return
+        if pool.can_open():
+            pool.open(key, reversed(self._keys_by_age()))
+        elif pool.lacks_context(key):
+            pool.make_room()
+
+    def _park(self, item: Item) -> None:
+        waiting = self._busy_uids[item.sop_instance]
+        if waiting is None:
+            waiting = self._busy_uids[item.sop_instance] = deque()
+        waiting.append(item)
+
+    def _settle_uid(self, item: Item) -> None:
+        waiting = self._busy_uids.pop(item.sop_instance)
+        if waiting:
+            self._queued -= len(waiting)
+            for follower in waiting:
+                self._put_back(follower)
+
+    # Sending and its outcomes
+
+    def _send(self, association: PooledAssociation, item: Item) -> None:
+        self._busy_uids[item.sop_instance] = None
+        self.in_flight += 1
+        association.outstanding += 1
+        send(association, item, self.settings.dimse_s, self._sent)
+
+    def _sent(
+        self, item: Item, association: PooledAssociation, status: int, failure: Failure | None, seconds: float
+    ) -> None:
+        self.in_flight -= 1
+        if failure is None:
+            self._pool.give_back(association)
+            self._recover()
+            self.delivered_count += 1
+            self._settle_uid(item)
+            self._listener.delivered(self, item, status, seconds)
+        elif failure.status is not None or failure.error_class is ErrorClass.SPOOL:
+            self._pool.give_back(association)
+            self._fail(item, failure)
+        elif association.is_usable:
+            self._pool.discard(association, failure.text)
+            self._fail(item, failure)
+        else:
+            self._fall_with_another(item, failure)
+        self.pump()
+
+    def _fail(self, item: Item, failure: Failure) -> None:
+        treatment = failure.treatment
+        if treatment.blame is Blame.DESTINATION or failure.error_class is ErrorClass.ABORTED:
+            self._set_back(failure)
+        if item.is_immediate:
+            self._settle_uid(item)
+            self._listener.returned(self, item, failure)
+            return
+        if treatment.is_counted:
+            item.attempts += 1
+        if self._is_spent(item, failure):
+            self._settle_uid(item)
+            self._listener.dead(self, item, failure)
+        elif treatment.blame is Blame.DESTINATION:
+            self._settle_uid(item)
+            self._put_back(item)
+            self._listener.failed(self, item, failure, max(0.0, self._blocked_until - monotonic()))
+        else:
+            tries = max(1, item.attempts, item.aborts)
+            delay = self._delay(tries)
+            heapq.heappush(self._retrying, (monotonic() + delay, item.seq, item))
+            self._queued += 1
+            self._listener.failed(self, item, failure, delay)
+
+    def _fall_with_another(self, item: Item, failure: Failure) -> None:
+        """Put back an item whose association ended because of an older one: it is not to blame."""
+        self._settle_uid(item)
+        if item.is_immediate:
+            self._listener.returned(self, item, failure)
+        else:
+            self._put_back(item)
+
+    def _is_spent(self, item: Item, failure: Failure) -> bool:
+        if failure.error_class is ErrorClass.ABORTED:
+            if item.aborts == 0:
+                item.delivered_before = self.delivered_count
+            item.aborts += 1
+            return item.aborts >= ABORTS_MAX and self.delivered_count > item.delivered_before
+        return failure.treatment.is_counted and item.attempts >= self.settings.attempts_max
+
+    def _take_due_retries(self, now: float) -> None:
+        while self._retrying and self._retrying[0][0] <= now:
+            item = heapq.heappop(self._retrying)[2]
+            self._queued -= 1
+            # its UID was kept busy while it waited, so that a newer version did not overtake it
+            waiting = self._busy_uids.pop(item.sop_instance)
+            self._put_back(item)
+            if waiting:
+                self._queued -= len(waiting)
+                for follower in waiting:
+                    self._put_back(follower)
+
+    def _open_failed(self, error: BaseException, key: Key) -> None:
+        """An association could not be opened, or was opened without the context it was for."""
+        failure = failure_of_error(error)
+        lane = self._lanes.get(key)
+        if failure.treatment.blame is Blame.DESTINATION:
+            self._set_back(failure)
+            for item in [item for item in lane or () if item.is_immediate]:
+                self._give_up_waiting(item, failure)
+            if lane and failure.treatment.is_counted:
+                self._give_up_waiting(lane[0], failure)
+            for item in list(self._waiting_immediate()):
+                self._give_up_waiting(item, failure)
+        else:
+            for item in list(lane or ()):
+                self._give_up_waiting(item, failure)
+        self.pump()
+
+    def _give_up_waiting(self, item: Item, failure: Failure) -> None:
+        lane = self._lanes[item.key]
+        lane.remove(item)
+        self._queued -= 1
+        if item.sop_instance in self._busy_uids:
+            self._queued += 1
+            self._park(item)
+            return
+        self._busy_uids[item.sop_instance] = None
+        self._fail_unsent(item, failure)
+
+    def _fail_unsent(self, item: Item, failure: Failure) -> None:
+        setbacks = self._setbacks
+        blocked_until = self._blocked_until
+        self._fail(item, failure)
+        self._setbacks, self._blocked_until = setbacks, blocked_until
+
+    def _waiting_immediate(self) -> Iterator[Item]:
+        for lane in self._lanes.values():
+            for item in lane:
+                if item.is_immediate:
+                    yield item
+
+    # Up and down
+
+    def _set_back(self, failure: Failure) -> None:
+        now = monotonic()
+        if now < self._blocked_until:
+            return
+        self._setbacks += 1
+        delay = self._delay(self._setbacks)
+        self._blocked_until = now + delay
+        logger.warning(
+            "delivery=setback destination=%s class=%s retry_s=%.1f why=\"%s\"",
+            self.name, failure.error_class.value, delay, failure.text,
+        )  # fmt: skip
+        self._wake_at(self._blocked_until)
+
+    def _recover(self) -> None:
+        if self._setbacks:
+            self._setbacks = 0
+            self._blocked_until = 0.0
+            logger.info("delivery=recovered destination=%s", self.name)
+
+    def _delay(self, attempts: int) -> float:
+        settings = self.settings
+        return back_off_s(attempts, settings.retry_first_s, settings.retry_max_s, random.random())
+
+    def _wake_at(self, when: float) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        delay = max(0.0, when - monotonic())
+        self._wake = self._driver.loop.call_later(delay, self.pump)

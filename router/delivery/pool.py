@@ -1,0 +1,300 @@
+"""The associations open towards one destination: borrowed, filled up to their window, released when idle.
+
+What was needed once is proposed again: the presentation contexts a destination was sent are remembered, so
+that a mixed study does not re-associate for each SOP class. An association takes 128 contexts (PS3.8 section
+9.3.2.2); what is needed beyond goes over further associations.
+An association in which anything failed is aborted and never lent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from router.config.schema import Destination as DestinationSettings
+from router.delivery.retry import NoContext
+from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
+from router.errors import RouterError
+from router.protocol.association import Association, Limits
+from router.protocol.negotiation import agree_asynchronous_operations
+from router.protocol.upper_layer import Role
+from router.services import c_echo, establish, release
+from router.services.reply import RESPONDERS_OF_REFUSAL
+from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
+from router.standard.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, VERIFICATION
+from router.wire.pdus import AssociateRQ, ProposedContext
+from router.wire.user_information import AsynchronousOperationsWindow, UserInformation
+
+logger = logging.getLogger(__name__)
+
+CONTEXTS_MAX = 128
+"""Presentation-context-ids are the odd numbers from 1 to 255."""
+
+REMEMBERED_MAX = 1024
+"""Contexts remembered per destination; the oldest are forgotten first."""
+
+MESSAGE_ID_MAX = 65535
+
+Key = tuple[str, str]
+"""Abstract syntax and transfer syntax: what an instance needs a presentation context for."""
+
+ECHO_KEY: Key = (VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)
+
+
+class PooledAssociation:
+    """One association to a destination, and how much of its window is taken."""
+
+    __slots__ = ("_message_id", "connection", "contexts", "idle_since", "is_usable", "outstanding", "window")
+
+    def __init__(self, connection: Connection, contexts: dict[Key, int], window: int) -> None:
+        self.connection = connection
+        self.contexts = contexts
+        self.window = window
+        self.outstanding = 0
+        self.idle_since = monotonic()
+        self.is_usable = True
+        self._message_id = 0
+
+    def next_message_id(self) -> int:
+        """Return a Message ID that no operation in progress has; the window is far smaller than their
+        number."""
+        self._message_id = self._message_id % MESSAGE_ID_MAX + 1
+        return self._message_id
+
+
+class AssociationPool:
+    """Opens, lends and releases the associations of one destination.
+
+    on_room: called when an association is open or free again. on_failure: called with what an attempt to
+    open raised and the context it was wanted for. expected_window: what the peer granted last.
+    """
+
+    def __init__(
+        self,
+        driver: EventLoopDriver,
+        settings: DestinationSettings,
+        on_room: Callable[[], None],
+        on_failure: Callable[[BaseException, Key], None],
+    ) -> None:
+        self.settings = settings
+        self.associations: list[PooledAssociation] = []
+        self.opening = 0
+        self.expected_window = 1
+        self._driver = driver
+        self._on_room = on_room
+        self._on_failure = on_failure
+        self._remembered: dict[Key, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def find(self, key: Key) -> PooledAssociation | None:
+        """Return an association that has this context and room in its window; the least busy one."""
+        best: PooledAssociation | None = None
+        for association in self.associations:
+            if association.outstanding >= association.window or key not in association.contexts:
+                continue
+            if association.is_usable and association.connection.association.is_established:
+                if association.outstanding == 0:
+                    return association
+                if best is None or association.outstanding < best.outstanding:
+                    best = association
+        return best
+
+    def lacks_context(self, key: Key) -> bool:
+        """Whether no usable association was opened with this context."""
+        return not any(key in a.contexts for a in self.associations if a.is_usable)
+
+    def can_open(self) -> bool:
+        """Whether one more association is allowed."""
+        return not self._is_closed and len(self.associations) + self.opening < self.settings.associations_max
+
+    def make_room(self) -> None:
+        """Retire the least busy association, so that one with other contexts can take its place."""
+        usable = [association for association in self.associations if association.is_usable]
+        if usable and not self.opening and len(usable) == len(self.associations):
+            least = min(usable, key=lambda association: association.outstanding)
+            least.is_usable = False
+            if least.outstanding == 0:
+                self._release(least)
+
+    def open(self, key: Key, wanted: Iterable[Key]) -> None:
+        """Begin to open an association that has the context `key`, and of the other wanted ones as many as
+        fit."""
+        self._remember(wanted)
+        self._remember((key,))
+        self.opening += 1
+        self._spawn(self._open(key))
+
+    def give_back(self, association: PooledAssociation) -> None:
+        """Take note that one operation on the association is over."""
+        association.outstanding -= 1
+        if association.outstanding == 0:
+            association.idle_since = monotonic()
+            if not association.is_usable and association in self.associations:
+                self._release(association)
+
+    def discard(self, association: PooledAssociation, text: str) -> None:
+        """Abort an association on which something failed; it is not lent again."""
+        association.is_usable = False
+        if association in self.associations:
+            self.associations.remove(association)
+        association.connection.abort(0, 0, text)
+
+    def tend(self, now: float) -> None:
+        """Release what was idle too long; with keep_alive the last one is tested with C-ECHO instead."""
+        for association in tuple(self.associations):
+            if association.outstanding or not association.is_usable:
+                continue
+            if now - association.idle_since < self.settings.idle_s:
+                continue
+            if self.settings.keep_alive and len(self.associations) == 1 and ECHO_KEY in association.contexts:
+                association.idle_since = now
+                association.outstanding += 1
+                self._spawn(self._echo(association))
+            else:
+                self._release(association)
+
+    async def close(self, deadline_s: float) -> None:
+        """Release every association in order; what does not answer within deadline_s is aborted."""
+        self._is_closed = True
+        for association in tuple(self.associations):
+            if association.outstanding == 0:
+                self._release(association)
+            else:
+                self.discard(association, "shutting down")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=deadline_s)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _open(self, key: Key) -> None:
+        settings = self.settings
+        proposed = self._propose(key)
+        rq = self._request(proposed)
+        connection = self._make_connection()
+        try:
+            await self._driver.connect(connection, settings.host, settings.port, settings.connect_s)
+            ac = await connection.run(establish.request(connection.association, rq, settings.acse_s))
+        except (OSError, RouterError) as error:
+            connection.abort()
+            self.opening -= 1
+            self._on_failure(error, key)
+            return
+        self.opening -= 1
+        if self._is_closed:
+            connection.abort()
+            return
+        agreed = agree_asynchronous_operations(
+            rq.user_information.asynchronous_operations, ac.user_information.asynchronous_operations
+        )
+        window = min(agreed.invoked or settings.operations_max, settings.operations_max)
+        contexts = {
+            (context.abstract_syntax, context.transfer_syntax): context.context_id
+            for context in connection.association.contexts.values()
+            if context.as_scu
+        }
+        pooled = PooledAssociation(connection, contexts, max(1, window))
+        self.expected_window = pooled.window
+        self.associations.append(pooled)
+        connection.start(release.respond(connection.association), lambda _: self._retire(pooled))
+        logger.info(
+            "association=open destination=%s contexts=%d accepted=%d window=%d",
+            settings.ae_title, len(proposed), len(contexts), pooled.window,
+        )  # fmt: skip
+        if key not in contexts:
+            self._on_failure(NoContext(*key), key)
+        self._on_room()
+
+    def _make_connection(self) -> Connection:
+        settings = self.settings
+        association = Association(Role.REQUESTOR, Limits(settings.pdu_max_kb * 1024))
+        deadlines = Deadlines(settings.acse_s, None, settings.dimse_s, settings.dimse_s)
+        return Connection(
+            self._driver, association, RESPONDERS_OF_REFUSAL, deadlines, self._on_connection_closed
+        )
+
+    def _request(self, proposed: list[Key]) -> AssociateRQ:
+        settings = self.settings
+        window = settings.operations_max
+        return AssociateRQ(
+            called_ae_title=settings.ae_title,
+            calling_ae_title=settings.calling_ae_title,
+            presentation_contexts=tuple(
+                ProposedContext(2 * index + 1, abstract_syntax, (transfer_syntax,))
+                for index, (abstract_syntax, transfer_syntax) in enumerate(proposed)
+            ),
+            user_information=UserInformation(
+                maximum_length=settings.pdu_max_kb * 1024,
+                implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+                implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+                asynchronous_operations=AsynchronousOperationsWindow(window, 1) if window > 1 else None,
+            ),
+        )
+
+    def _propose(self, key: Key) -> list[Key]:
+        """Choose the contexts of a new association: the one it is for, then those used last."""
+        proposed = [key]
+        if self.settings.keep_alive and key != ECHO_KEY:
+            proposed.append(ECHO_KEY)
+        for other in reversed(self._remembered):
+            if len(proposed) == CONTEXTS_MAX:
+                break
+            if other not in proposed:
+                proposed.append(other)
+        return proposed
+
+    def _remember(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._remembered.pop(key, None)
+            self._remembered[key] = None
+        while len(self._remembered) > REMEMBERED_MAX:
+            del self._remembered[next(iter(self._remembered))]
+
+    def _release(self, association: PooledAssociation) -> None:
+        association.is_usable = False
+        if association in self.associations:
+            self.associations.remove(association)
+        self._spawn(self._release_in_order(association.connection))
+
+    def _retire(self, association: PooledAssociation) -> None:
+        """Take note that the peer released the association, or that it ended."""
+        association.is_usable = False
+        if association in self.associations:
+            self.associations.remove(association)
+
+    async def _release_in_order(self, connection: Connection) -> None:
+        try:
+            await connection.run(release.request(connection.association, self.settings.acse_s))
+        except RouterError:
+            connection.abort()
+        self._on_room()
+
+    async def _echo(self, association: PooledAssociation) -> None:
+        message_id = association.next_message_id()
+        connection = association.connection
+        context_id = association.contexts[ECHO_KEY]
+        try:
+            await connection.run(
+                c_echo.request(connection.association, context_id, message_id, self.settings.dimse_s),
+                message_id,
+            )
+        except RouterError as error:
+            self.discard(association, f"keep-alive failed: {error}")
+            return
+        self.give_back(association)
+
+    def _on_connection_closed(self, connection: Connection) -> None:
+        with suppress(StopIteration):
+            gone = next(a for a in self.associations if a.connection is connection)
+            gone.is_usable = False
+            self.associations.remove(gone)
+            self._on_room()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._driver.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,128 @@
+"""Send one instance over a borrowed association and say how it went.
+
+The protocol is services/c_store.request; here stand only the payload's opening, the time it took and the
+judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Protocol
+
+from router.delivery.pool import Key, PooledAssociation
+from router.delivery.retry import Failure, failure_of_error, failure_of_status, is_delivered
+from router.errors import SpoolError
+from router.protocol.messages import Buffer
+from router.services import c_store
+from router.services.conversation import Task
+from router.standard.dimse_fields import STATUS
+
+SLOW_ANSWER_S = 0.035
+"""A small instance that takes this long to be answered meets a peer that waits for our ACK: see
+rearm_quick_ack."""
+
+
+class Payload(Protocol):
+    """Where an instance's bytes are, for as long as somebody owes them to a destination."""
+
+    def buffers(self) -> Iterable[Buffer]:
+        """Return the dataset's bytes in order; they stay unchanged until close(). Raises SpoolError."""
+
+    def close(self) -> None:
+        """Tell that this borrower is done with the bytes of its last buffers()."""
+
+
+class Item:
+    """One instance owed to one destination.
+
+    seq: its age among all instances of this worker. entry_id: its place in the spool; None while it is only
+    in memory. attempts: failed ones that count against attempts_max. is_immediate: no retry, the outcome is
+    wanted at once.
+    """
+
+    __slots__ = (
+        "aborts",
+        "attempts",
+        "dataset_bytes",
+        "delivered_before",
+        "entry_id",
+        "is_immediate",
+        "key",
+        "payload",
+        "received_ns",
+        "seq",
+        "sop_class",
+        "sop_instance",
+        "tag",
+    )
+
+    def __init__(
+        self,
+        seq: int,
+        sop_class: str,
+        sop_instance: str,
+        transfer_syntax: str,
+        dataset_bytes: int,
+        payload: Payload,
+    ) -> None:
+        self.seq = seq
+        self.sop_class = sop_class
+        self.sop_instance = sop_instance
+        self.key: Key = (sop_class, transfer_syntax)
+        self.dataset_bytes = dataset_bytes
+        self.payload = payload
+        self.entry_id: int | None = None
+        self.received_ns = 0
+        self.attempts = 0
+        self.aborts = 0
+        self.delivered_before = 0
+        self.is_immediate = False
+        self.tag: object = None
+
+
+OnSent = Callable[[Item, PooledAssociation, int, "Failure | None", float], None]
+
+
+def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: OnSent) -> None:
+    """Begin to send; on_sent(item, association, status, failure, seconds) tells the outcome, later or at
+    once.
+
+    After a failure whose status is None the association must not be used again (a half-written message).
+    """
+    started = monotonic()
+    try:
+        dataset = item.payload.buffers()
+    except SpoolError as error:
+        on_sent(item, association, 0, failure_of_error(error), 0.0)
+        return
+    instance = c_store.Instance(item.sop_class, item.sop_instance, dataset)
+    message_id = association.next_message_id()
+    connection = association.connection
+
+    def finished(task: Task) -> None:
+        seconds = monotonic() - started
+        item.payload.close()
+        if task.error is not None:
+            on_sent(item, association, 0, failure_of_error(task.error), seconds)
+            return
+        status = task.result.command.get(STATUS)
+        if not isinstance(status, int):
+            on_sent(
+                item,
+                association,
+                0,
+                Failure(failure_of_status(0xC000).error_class, None, "no status"),
+                seconds,
+            )
+            return
+        if seconds > SLOW_ANSWER_S:
+            connection.quick_ack = True
+        on_sent(
+            item, association, status, None if is_delivered(status) else failure_of_status(status), seconds
+        )
+
+    procedure = c_store.request(
+        connection.association, association.contexts[item.key], message_id, instance, dimse_s
+    )
+    connection.start(procedure, finished, message_id)

@@ -1,0 +1,358 @@
+"""Run associations on an event loop: asyncio.BufferedProtocol over uvloop, one staging buffer for all of
+them.
+
+Bytes are received into the one staging buffer (or straight into the dataset sink's buffer, when a large
+fragment is under way) and consumed before the call returns; what cannot be consumed because of back-pressure
+is kept aside and reading stops. A ticker looks after every deadline of every connection, so that no message
+costs a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, cast
+
+from router.drivers.socket_options import rearm_quick_ack, set_connection_options
+from router.errors import DeadlineExceeded
+from router.protocol.association import Association
+from router.protocol.states import State
+from router.services.conversation import Conversation, Services, Task
+from router.services.steps import Procedure
+
+STAGING_BYTES = 262144
+"""One recv at most, into the staging buffer."""
+
+DIRECT_MIN_BYTES = 65536
+"""A window of a sink's buffer smaller than this is not worth a system call of its own."""
+
+WRITE_BUFFER_BYTES = 1 << 20
+"""Bytes handed to the transport before the association is asked for more."""
+
+TICK_S = 0.25
+"""How exact deadlines are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a connection may keep us waiting, in seconds; None: for ever.
+
+    artim_s: PS3.8 section 9.1.5, in total: from connection to request, and from the last PDU to the close.
+    idle_s: no byte and no request in progress. progress_s: no byte in the middle of a message.
+    write_s: the peer does not take what we send.
+    """
+
+    artim_s: float = 30.0
+    idle_s: float | None = 600.0
+    progress_s: float | None = 60.0
+    write_s: float | None = 60.0
+
+
+class EventLoopDriver:
+    """What all connections of one event loop share: the staging buffer and the ticker."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.staging = memoryview(bytearray(STAGING_BYTES))
+        self.connections: dict[Connection, None] = {}
+        self._ticking: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to look after deadlines."""
+        if self._ticking is None:
+            self._tick()
+
+    def stop(self) -> None:
+        """Stop looking after deadlines."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+
+    async def connect(
+        self,
+        connection: Connection,
+        host: str,
+        port: int,
+        connect_s: float | None,
+        *,
+        local_address: tuple[str, int] | None = None,
+        tls: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> None:
+        """Open the transport connection (and its TLS) for a requestor's association.
+
+        Raises OSError, DeadlineExceeded.
+        """
+        try:
+            async with asyncio.timeout(connect_s):
+                await self.loop.create_connection(
+                    lambda: connection,
+                    host,
+                    port,
+                    local_addr=local_address,
+                    ssl=tls,
+                    server_hostname=server_hostname if tls else None,
+                )
+        except TimeoutError as error:
+            raise DeadlineExceeded("connect_s", connect_s or 0.0) from error
+
+    def _tick(self) -> None:
+        now = monotonic()
+        for connection in tuple(self.connections):
+            connection.check_deadlines(now)
+        self._ticking = self.loop.call_later(TICK_S, self._tick)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One association on one transport connection.
+
+    on_closed: called once, when the connection is gone and every procedure has been told.
+    """
+
+    def __init__(
+        self,
+        driver: EventLoopDriver,
+        association: Association,
+        services: Services,
+        deadlines: Deadlines,
+        on_closed: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self.association = association
+        self.conversation = Conversation(association, services)
+        self.conversation.on_settled = self.advance
+        self.deadlines = deadlines
+        self.peer_address: tuple[str, int] = ("", 0)
+        self.opened_at = 0.0
+        self.last_byte_at = 0.0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.quick_ack = False
+        self._driver = driver
+        self._on_closed = on_closed
+        self._staging = driver.staging
+        self._transport: asyncio.Transport | None = None
+        self._direct = False
+        self._kept: bytes | None = None
+        self._reading_paused = False
+        self._writing_paused_at: float | None = None
+        self._artim_seen = 0
+        self._artim_deadline: float | None = None
+        self._closing_since: float | None = None
+
+    # What its user calls
+
+    def start(
+        self,
+        procedure: Procedure[Any],
+        on_change: Callable[[Task], None] | None = None,
+        message_id: int | None = None,
+    ) -> Task:
+        """Start a procedure (see Conversation.start) and send what it has to say."""
+        conversation = self.conversation
+        conversation.now = monotonic()
+        task = conversation.start(procedure, on_change, message_id)
+        self.advance()
+        return task
+
+    async def run(self, procedure: Procedure[Any], message_id: int | None = None) -> Any:
+        """Run a procedure to its end and return its result, or raise its error."""
+        future: asyncio.Future[Any] = self._driver.loop.create_future()
+
+        def settle(task: Task) -> None:
+            if not task.done or future.done():
+                return
+            if task.error is not None:
+                future.set_exception(task.error)
+            else:
+                future.set_result(task.result)
+
+        task = self.start(procedure, settle, message_id)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.conversation.abandon(task)
+            raise
+
+    async def stream(self, procedure: Procedure[Any], message_id: int) -> AsyncIterator[Any]:
+        """Run a procedure and yield what it emits; leaving the loop early abandons the procedure."""
+        wake = asyncio.Event()
+        task = self.start(procedure, lambda _: wake.set(), message_id)
+        try:
+            while True:
+                await wake.wait()
+                wake.clear()
+                while task.emitted:
+                    yield task.emitted.popleft()
+                    if not task.done:
+                        task.resume()
+                        self.advance()
+                if task.done:
+                    if task.error is not None:
+                        raise task.error
+                    return
+        finally:
+            self.conversation.abandon(task)
+
+    def abort(self, source: int = 0, reason: int = 0, text: str = "") -> None:
+        """Send A-ABORT and end every procedure; the connection closes when the peer has, or by ARTIM."""
+        self.conversation.abort(source, reason, text)
+        self.advance()
+
+    def advance(self) -> None:
+        """Go on with whatever is possible: indications, held requests, output, closing."""
+        association = self.association
+        if association.indications:
+            self.conversation.pump()
+        if self._kept is not None or association.blocked:
+            self._go_on_reading()
+        if association.has_output and self._writing_paused_at is None:
+            self._flush()
+        if association.artim_starts != self._artim_seen:
+            self._artim_seen = association.artim_starts
+            self._artim_deadline = monotonic() + self.deadlines.artim_s
+        if association.close_connection and self._closing_since is None:
+            self._close()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        set_connection_options(self._transport.get_extra_info("socket"))
+        address = self._transport.get_extra_info("peername")
+        if address:
+            self.peer_address = (address[0], address[1])
+        self._driver.connections[self] = None
+        self.opened_at = self.last_byte_at = self.conversation.now = monotonic()
+        self.association.transport_opened()
+        self.advance()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        window = self.association.direct_window()
+        if window is not None and len(window) >= DIRECT_MIN_BYTES:
+            self._direct = True
+            return window
+        self._direct = False
+        return self._staging
+
+    def buffer_updated(self, nbytes: int) -> None:
+        association = self.association
+        self.bytes_received += nbytes
+        self.conversation.now = self.last_byte_at = monotonic()
+        if self._direct:
+            association.advance(nbytes)
+            if association.blocked:
+                self._keep(b"")
+        else:
+            consumed = association.receive(self._staging, 0, nbytes)
+            if consumed < nbytes or association.blocked:
+                self._keep(bytes(self._staging[consumed:nbytes]))
+        self.advance()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._writing_paused_at = monotonic()
+
+    def resume_writing(self) -> None:
+        self._writing_paused_at = None
+        self.advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._driver.connections.pop(self, None)
+        self._kept = None
+        text = f"transport connection lost: {type(exc).__name__}" if exc else ""
+        self.association.transport_closed(text)
+        self.conversation.pump()
+        if self._on_closed is not None:
+            self._on_closed(self)
+            self._on_closed = None
+
+    # Deadlines
+
+    def check_deadlines(self, now: float) -> None:
+        """Act on every wait that is over; the driver's ticker calls this."""
+        deadlines = self.deadlines
+        self.conversation.expire(now)
+        if self._artim_deadline is not None and now >= self._artim_deadline:
+            self._artim_deadline = None
+            if self.association.artim_running:
+                self.association.artim_expired()
+        stuck_since = self._closing_since if self._closing_since is not None else self._writing_paused_at
+        if (
+            stuck_since is not None
+            and deadlines.write_s is not None
+            and now - stuck_since >= deadlines.write_s
+        ):
+            self._drop("the peer does not take what we send")
+            return
+        self._check_silence(now - self.last_byte_at)
+        self.advance()
+
+    def _check_silence(self, silence_s: float) -> None:
+        association = self.association
+        if not association.is_established or self._reading_paused:
+            return
+        progress_s, idle_s = self.deadlines.progress_s, self.deadlines.idle_s
+        if association.mid_message:
+            if progress_s is not None and silence_s >= progress_s:
+                self.abort(2, 0, f"no byte for {progress_s:g} s in the middle of a message")
+        elif idle_s is not None and silence_s >= idle_s and not self.conversation.is_busy:
+            self.abort(0, 0, f"idle for {idle_s:g} s")
+
+    # Inside
+
+    def _flush(self) -> None:
+        association = self.association
+        transport = self._transport
+        assert transport is not None
+        while self._writing_paused_at is None:
+            buffers = association.next_output()
+            if not buffers:
+                break
+            self.bytes_sent += sum(map(len, buffers))
+            if len(buffers) == 1:
+                transport.write(buffers[0])
+            else:
+                transport.writelines(buffers)
+        if self.quick_ack:
+            rearm_quick_ack(transport.get_extra_info("socket"))
+
+    def _keep(self, rest: bytes) -> None:
+        self._kept = rest if self._kept is None else self._kept + rest
+        if not self._reading_paused and self._transport is not None and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _go_on_reading(self) -> None:
+        association = self.association
+        while association.resume():
+            kept = self._kept
+            self._kept = None
+            if kept:
+                consumed = association.receive(kept, 0, len(kept))
+                if consumed < len(kept) or association.blocked:
+                    self._kept = kept[consumed:]
+                if association.indications:
+                    self.conversation.pump()
+                if self._kept is not None:
+                    continue
+            if self._reading_paused and self._transport is not None and not self._transport.is_closing():
+                self._reading_paused = False
+                self._transport.resume_reading()
+            return
+
+    def _close(self) -> None:
+        self._closing_since = monotonic()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _drop(self, text: str) -> None:
+        if self.association.state is not State.STA1:
+            self.conversation.abort(2, 0, text)
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,222 @@
+"""The acceptor: takes connections from the shared listening socket, parses, and lends datasets to the
+workers.
+
+Its floor of knowledge is the protocol and the hand-over; it knows no rules, no spool and no destinations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
+
+from router.config.schema import Config
+from router.drivers.event_loop import EventLoopDriver
+from router.handoff.channel import Channel
+from router.handoff.dispatch import Dispatcher
+from router.handoff.pressure import Pressure, PressureStage, Thresholds
+from router.handoff.sink import Arrivals
+from router.handoff.slab import Slab
+from router.handoff.ticket import Receipt
+from router.processes import child as child_process
+from router.processes.admission import Admission, Admitted
+from router.processes.child import Child
+from router.processes.counters import AcceptorCounters
+from router.processes.incoming import Incoming
+from router.processes.logs import PeerLogLimit
+from router.standard.statuses import OUT_OF_RESOURCES
+from router.wire.pdus import AssociateRJ, AssociateRQ
+
+MB = 1 << 20
+TEND_S = 0.25
+"""How often pressure, overdue receipts and gauges are looked at."""
+
+SPILL_THREADS = 2
+
+logger = logging.getLogger(__name__)
+
+
+class Acceptor:
+    """One acceptor process. Everything runs on its event loop but the writing of spilled datasets."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.config = child.config
+        self.loop = asyncio.get_running_loop()
+        self.driver = EventLoopDriver(self.loop)
+        self.counters = AcceptorCounters(child.page)
+        self.slab = Slab.own(child.fds("slab")[0])
+        self._threads = ThreadPoolExecutor(SPILL_THREADS, thread_name_prefix="spill")
+        self.arrivals = Arrivals(
+            self.slab,
+            os.path.join(child.config.spool.path, "incoming"),
+            spill_bytes=child.config.limits.spill_mb * MB,
+            instance_max_bytes=int(child.config.limits.instance_max_gb * 1024 * MB),
+            run_aside=self._run_aside,
+            name_prefix=f"acceptor-{child.index}-{child.run}-{os.getpid()}",
+        )
+        ends = [self._attach_channel(j).acceptor_end() for j in range(child.config.router.workers)]
+        self.dispatcher = Dispatcher(ends, self.slab)
+        self.pressure = Pressure(Thresholds(child.config.limits.congested_percent))
+        self.incoming: dict[Incoming, None] = {}
+        self._accepted = 0
+        self._open_by_source: Counter[str] = Counter()
+        self._admission = Admission(child.config, self._open_by_source)
+        self._log_limit = PeerLogLimit()
+        self._last_association_id = child.run * 1_000_000_000 + child.index * 10_000_000
+        self._server: asyncio.Server | None = None
+        self._tending: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Serve until the drain is over."""
+        self.driver.start()
+        for worker in self.dispatcher.workers:
+            self.loop.add_reader(self.dispatcher.fileno(worker), self._drain_worker, worker)
+            self._drain_worker(worker)
+        self._tend()
+        listener = socket.socket(fileno=self.child.fds("listener")[0])
+        listener.setblocking(False)
+        self._server = await self.loop.create_server(self._new_connection, sock=listener, backlog=1024)
+        self.child.on_reload(self._reload)
+        self.child.ready()
+        deadline_s = await self.child.drain_requested()
+        await self._drain(monotonic() + deadline_s)
+        self.child.drained()
+
+    def decide(self, incoming: Incoming, rq: AssociateRQ) -> Admitted | AssociateRJ:
+        """Answer an association request, and count it."""
+        answer = self._admission.decide(
+            rq,
+            incoming.connection.peer_address[0],
+            self._accepted,
+            self.pressure.stage.rejects_associations or self.child.is_draining,
+        )
+        if isinstance(answer, AssociateRJ):
+            self.counters.ended("rejected")
+        else:
+            self._accepted += 1
+            self._open_by_source[answer.source] += 1
+            self.counters.ended("accepted")
+        return answer
+
+    def closed(self, incoming: Incoming) -> None:
+        """Take note that an association's connection is gone; say the one line about it."""
+        self.incoming.pop(incoming, None)
+        if incoming.admitted is not None:
+            self._accepted -= 1
+            self._open_by_source[incoming.admitted.source] -= 1
+        if incoming.association.rq is None:
+            self.counters.probe("stray" if incoming.connection.bytes_received else "silent")
+            logger.debug("%s", incoming.log_line())
+            return
+        violated = incoming.association.violation is not None
+        if violated:
+            self.counters.violated()
+        if incoming.admitted is not None:
+            self.counters.ended(incoming.outcome)
+        suppressed = self._log_limit.admit(incoming.connection.peer_address[0], monotonic())
+        if suppressed is not None:
+            level = logging.WARNING if violated or incoming.rejection else logging.INFO
+            tail = f" suppressed={suppressed}" if suppressed else ""
+            logger.log(level, "%s%s", incoming.log_line(), tail)
+        else:
+            self.counters.suppressed()
+
+    def _attach_channel(self, worker: int) -> Channel:
+        memory, down_bell, up_bell = self.child.fds(f"channel.{worker}")
+        return Channel.attach((memory, down_bell, up_bell))
+
+    def _new_connection(self) -> asyncio.BaseProtocol:
+        self._last_association_id += 1
+        incoming = Incoming(self, self._last_association_id)
+        self.incoming[incoming] = None
+        return incoming.connection
+
+    def _reload(self, config: Config) -> None:
+        self._admission = Admission(config, self._open_by_source)
+        self.config = config
+
+    def _drain_worker(self, worker: int) -> None:
+        if not self.dispatcher.drain(worker):
+            self.loop.call_soon(self._drain_worker, worker)
+        if self.arrivals.waiting:
+            self._look_at_pressure()
+            self.arrivals.wake()
+
+    def _tend(self) -> None:
+        now = monotonic()
+        for loan in self.dispatcher.expire(now):
+            loan.on_receipt(Receipt(loan.ticket.ticket_id, OUT_OF_RESOURCES, "no worker answered in time"))
+        self._look_at_pressure()
+        self.arrivals.wake()
+        if self.child.is_draining:
+            for incoming in tuple(self.incoming):
+                incoming.release()
+        self.counters.gauges(
+            associations=self._accepted,
+            slots_used=self.slab.slots_used,
+            slots_total=self.slab.slots_total,
+            ring_bytes=self.dispatcher.ring_used_bytes,
+            stage=int(self.pressure.stage),
+            loans=self.dispatcher.loans_outstanding,
+            spilled=self.arrivals.spilled_count,
+            resent=self.dispatcher.counts.resent,
+            overdue=self.dispatcher.counts.expired,
+        )
+        self._tending = self.loop.call_later(TEND_S, self._tend)
+
+    def _look_at_pressure(self) -> None:
+        before = self.pressure.stage
+        used = self.slab.slots_used / self.slab.slots_total
+        stage = self.pressure.update(
+            monotonic(), used, self.dispatcher.ring_used_fraction, self.dispatcher.worker_stages
+        )
+        self.arrivals.pauses = stage.pauses_reading
+        self.arrivals.refuses = stage.refuses_instances
+        if stage is not before:
+            level = logging.WARNING if stage > before else logging.INFO
+            logger.log(level, "pressure=%s before=%s slab=%.2f", _name(stage), _name(before), used)
+
+    def _run_aside(self, function: Callable[[], None], done: Callable[[Future[None]], None]) -> None:
+        future = self._threads.submit(function)
+        future.add_done_callback(lambda settled: self.loop.call_soon_threadsafe(done, settled))
+
+    async def _drain(self, deadline: float) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.child.not_accepting()
+        for incoming in tuple(self.incoming):
+            incoming.release()
+        while (self.incoming or self.dispatcher.loans_outstanding) and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for incoming in tuple(self.incoming):
+            incoming.connection.abort(0, 0, "shutting down")
+        if self.incoming:
+            await asyncio.sleep(0.1)
+        if self._tending is not None:
+            self._tending.cancel()
+        self.driver.stop()
+        self._threads.shutdown(wait=True)
+
+
+def _name(stage: PressureStage) -> str:
+    return stage.name.lower()
+
+
+async def _serve(child: Child) -> None:
+    await Acceptor(child).run()
+
+
+def main() -> int:
+    """Run an acceptor; started by the supervisor."""
+    return child_process.run(_serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+"""Run the procedures of one association: who waits for what, and what an arriving indication sets going.
+
+Both drivers use it; it is itself without I/O. The driver brings bytes and time; the conversation steps
+generators.
+Routing of an indication, in one place:
+- a response goes to the procedure that waits for its Message ID; one nobody asked for is a violation of the
+peer's
+  (or silently dropped, if its procedure was abandoned earlier);
+- a request starts the responder of its service, whatever else is going on (PS3.7 Annex D.3.3.3 windows
+permitting);
+- C-CANCEL-RQ marks the operation it names (PS3.7 section 9.3.2.3);
+- what concerns the association goes to the main procedure; its end is thrown into every procedure.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from router.errors import AssociationAborted, AssociationRejected, DeadlineExceeded, PeerViolation
+from router.protocol.association import Association
+from router.protocol.indications import (
+    Aborted,
+    AssociateRejected,
+    ConnectionClosed,
+    Indication,
+    MessageReceived,
+)
+from router.services.steps import Call, Deferred, Emit, NextIndication, Procedure
+from router.standard.dimse_fields import (
+    C_CANCEL_RQ,
+    COMMAND_FIELD,
+    MESSAGE_ID,
+    MESSAGE_ID_BEING_RESPONDED_TO,
+    RESPONSE_BIT,
+)
+
+logger = logging.getLogger(__name__)
+
+ABANDONED_MAX = 256
+"""Message IDs of abandoned operations whose late responses are dropped silently."""
+
+INBOX_MAX = 4096
+"""Indications that wait for a procedure which is not listening; a peer that sends more is aborted."""
+
+UNRECOGNISED = 0
+"""Key in Services for the answer to any Command Field that is not served."""
+
+DUPLICATE = -1
+"""Key in Services for the answer to a Message ID that is still in progress."""
+
+Respond = Callable[[Association, MessageReceived], Procedure[None]]
+Services = Mapping[int, Respond]
+"""Command Field of a request to its respond() procedure."""
+
+
+class Task:
+    """One procedure under way."""
+
+    __slots__ = (
+        "conversation",
+        "deadline",
+        "deadline_name",
+        "done",
+        "emitted",
+        "error",
+        "inbox",
+        "is_responder",
+        "message_id",
+        "on_change",
+        "procedure",
+        "responding_to",
+        "result",
+        "timeout_s",
+        "waiting",
+    )
+
+    def __init__(self, conversation: Conversation, procedure: Procedure[Any]) -> None:
+        self.conversation = conversation
+        self.procedure = procedure
+        self.message_id: int | None = None
+        self.is_responder = False
+        self.responding_to: int | None = None
+        self.waiting = False
+        self.deadline: float | None = None
+        self.deadline_name = ""
+        self.timeout_s: float | None = None
+        self.inbox: deque[Indication] | None = None
+        self.emitted: deque[Any] | None = None
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.on_change: Callable[[Task], None] | None = None
+
+    def resume(self) -> None:
+        """Go on after an Emit whose value was taken."""
+        self.conversation.step(self, None)
+
+
+class Conversation:
+    """The procedures of one association. Not thread-safe: its driver's thread alone calls it.
+
+    now: the driver's clock, in seconds, kept up to date by it. on_settled: called when a Deferred let a
+    procedure go on. end: the first indication that said that the association is over; ended: what procedures
+    are told.
+    """
+
+    def __init__(self, association: Association, services: Services) -> None:
+        self.association = association
+        self.services = services
+        self.tasks: dict[Task, None] = {}
+        self.now = 0.0
+        self.ended: BaseException | None = None
+        self.end: Aborted | AssociateRejected | ConnectionClosed | None = None
+        self.on_settled: Callable[[], None] | None = None
+        self._by_message_id: dict[int, Task] = {}
+        self._main: Task | None = None
+        self._answering: dict[int, Task] = {}
+        self._abandoned: deque[int] = deque(maxlen=ABANDONED_MAX)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an operation of either side is in progress."""
+        return bool(self._answering or self._by_message_id)
+
+    def start(
+        self,
+        procedure: Procedure[Any],
+        on_change: Callable[[Task], None] | None = None,
+        message_id: int | None = None,
+    ) -> Task:
+        """Start a procedure and step it to its first wait.
+
+        on_change: called when it is done and at each Emit. message_id: that of the request it sends; None:
+        it is the association's main procedure and gets what concerns the association as a whole.
+        """
+        task = Task(self, procedure)
+        task.on_change = on_change
+        task.message_id = message_id
+        if message_id is None:
+            self._main = task
+        else:
+            self._by_message_id[message_id] = task
+        self.tasks[task] = None
+        self.step(task, None)
+        return task
+
+    def pump(self) -> None:
+        """Hand every indication the association has reported to whom it concerns."""
+        indications = self.association.indications
+        while indications:
+            indication = indications.popleft()
+            if type(indication) is MessageReceived:
+                self._route_message(indication)
+            elif isinstance(indication, Aborted | AssociateRejected | ConnectionClosed):
+                self._end(indication)
+            elif self._main is not None:
+                self._deliver(self._main, indication)
+
+    def abandon(self, task: Task) -> None:
+        """Stop a procedure whose consumer has gone; responses still to come for it are dropped."""
+        if task.done:
+            return
+        if task.message_id is not None:
+            self._abandoned.append(task.message_id)
+        self._finish(task, None, None)
+        task.procedure.close()
+
+    def abort(self, source: int = 0, reason: int = 0, text: str = "") -> None:
+        """Abort the association and end every procedure at once, without waiting for the connection to
+        close."""
+        self.association.abort(source, reason, text)
+        self._end(Aborted(source, reason, False, text or "aborted by us"))
+        self.pump()
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest time at which expire() has something to do."""
+        deadlines = [task.deadline for task in self.tasks if task.deadline is not None]
+        return min(deadlines) if deadlines else None
+
+    def expire(self, now: float) -> None:
+        """Throw DeadlineExceeded into each procedure whose wait is over."""
+        self.now = now
+        late = [task for task in self.tasks if task.deadline is not None and task.deadline <= now]
+        for task in late:
+            if not task.done and task.deadline is not None:
+                self.step(task, DeadlineExceeded(task.deadline_name, task.timeout_s or 0.0))
+
+    def step(self, task: Task, value: Any) -> None:
+        """Run the procedure to its next wait. An exception as value is thrown into it."""
+        task.waiting = False
+        task.deadline = None
+        try:
+            self._run(task, value)
+        except StopIteration as stop:
+            self._finish(task, stop.value, None)
+        except PeerViolation as violation:
+            self.association.violate(violation)
+            self._finish(task, None, violation)
+            self.pump()
+        except Exception as error:
+            self._finish(task, None, error)
+
+    def _run(self, task: Task, value: Any) -> None:
+        procedure = task.procedure
+        while True:
+            if isinstance(value, BaseException):
+                step = procedure.throw(value)
+            else:
+                step = procedure.send(value)
+            if type(step) is Call:
+                value = self._call(step)
+                if type(value) is Deferred:
+                    value.then(lambda settled: self._settle(task, settled))
+                    return
+            elif type(step) is NextIndication:
+                if task.inbox:
+                    value = task.inbox.popleft()
+                elif self.ended is not None:
+                    value = self.ended
+                else:
+                    self._wait(task, step)
+                    return
+            else:
+                assert type(step) is Emit
+                self._emit(task, step.value)
+                return
+
+    def _settle(self, task: Task, value: Any) -> None:
+        if task.done:
+            return
+        self.step(task, value)
+        if self.on_settled is not None:
+            self.on_settled()
+
+    @staticmethod
+    def _call(step: Call) -> Any:
+        try:
+            return step.function(*step.args)
+        except Exception as error:
+            return error
+
+    def _wait(self, task: Task, step: NextIndication) -> None:
+        task.waiting = True
+        if step.timeout_s is not None:
+            task.deadline = self.now + step.timeout_s
+            task.timeout_s = step.timeout_s
+            task.deadline_name = step.deadline_name
+
+    def _emit(self, task: Task, value: Any) -> None:
+        if task.emitted is None:
+            task.emitted = deque()
+        task.emitted.append(value)
+        if task.on_change is not None:
+            task.on_change(task)
+
+    def _finish(self, task: Task, result: Any, error: BaseException | None) -> None:
+        task.done = True
+        task.waiting = False
+        task.deadline = None
+        task.result = result
+        task.error = error
+        self.tasks.pop(task, None)
+        if task is self._main:
+            self._main = None
+        if task.message_id is not None and self._by_message_id.get(task.message_id) is task:
+            del self._by_message_id[task.message_id]
+        if task.responding_to is not None:
+            self._answering.pop(task.responding_to, None)
+            self.association.cancelled.discard(task.responding_to)
+        if task.is_responder:
+            self.association.request_answered()
+            if error is not None and not isinstance(error, AssociationAborted | AssociationRejected):
+                logger.error("responder failed: %s: %s", type(error).__name__, error)
+        if task.on_change is not None:
+            task.on_change(task)
+
+    def _deliver(self, task: Task, indication: Indication) -> None:
+        if task.waiting:
+            self.step(task, indication)
+            return
+        if task.inbox is None:
+            task.inbox = deque()
+        if len(task.inbox) >= INBOX_MAX:
+            self.association.violate(PeerViolation(f"more than {INBOX_MAX} responses wait", reason=0))
+            return
+        task.inbox.append(indication)
+
+    def _route_message(self, message: MessageReceived) -> None:
+        field = message.command[COMMAND_FIELD]
+        if field & RESPONSE_BIT:
+            self._route_response(message)
+        elif field == C_CANCEL_RQ:
+            self._cancel(message)
+        else:
+            self._respond(message, field)
+
+    def _route_response(self, message: MessageReceived) -> None:
+        message_id = message.command.get(MESSAGE_ID_BEING_RESPONDED_TO)
+        task = self._by_message_id.get(message_id) if isinstance(message_id, int) else None
+        if task is not None:
+            self._deliver(task, message)
+        elif message_id not in self._abandoned:
+            violation = PeerViolation(f"response to message {message_id}, which was not asked", reason=2)
+            self.association.violate(violation)
+
+    def _cancel(self, message: MessageReceived) -> None:
+        message_id = message.command.get(MESSAGE_ID_BEING_RESPONDED_TO)
+        if isinstance(message_id, int) and message_id in self._answering:
+            self.association.cancelled.add(message_id)
+
+    def _respond(self, message: MessageReceived, field: int) -> None:
+        message_id = message.command.get(MESSAGE_ID)
+        if isinstance(message_id, int) and message_id in self._answering:
+            task = Task(self, self.services[DUPLICATE](self.association, message))
+        else:
+            respond = self.services.get(field) or self.services[UNRECOGNISED]
+            task = Task(self, respond(self.association, message))
+            task.responding_to = message_id
+            self._answering[message_id] = task
+        task.is_responder = True
+        self.tasks[task] = None
+        self.step(task, None)
+
+    def _end(self, indication: Aborted | AssociateRejected | ConnectionClosed) -> None:
+        if self.ended is None:
+            self.end = indication
+            if isinstance(indication, Aborted):
+                self.ended = AssociationAborted(indication.source, indication.reason, indication.text)
+            elif isinstance(indication, AssociateRejected):
+                self.ended = AssociationRejected(indication.result, indication.source, indication.reason)
+            else:
+                self.ended = AssociationAborted(0, 0, indication.text)
+        for task in list(self.tasks):
+            if task.waiting and not task.inbox:
+                self.step(task, self.ended)
