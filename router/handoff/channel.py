@@ -76,7 +76,7 @@ class ChannelEnd:
     def send(self, record: bytes) -> bool:
         """Write one record; False if the ring has no room: keep it, this end's doorbell rings when there is.
 
-        Raises ValueError if it is longer than any ring of this size takes; `encode_record` makes none that is.
+        Raises ValueError if it is longer than rings take; `encode_record` makes none that is.
         """
         written = self._push(record)
         if written == 2:

@@ -35,7 +35,7 @@ class Ticket(NamedTuple):
     """One received dataset on loan to a worker, with the facts that rules and spool need.
 
     slots: where the dataset lies in the acceptor's slab, in order; or () if it was spilled to `file`.
-    file: name of the spilled object inside the incoming folder, or "". The worker moves or deletes it.
+    file: path of the spilled object, or "". The worker moves or deletes it.
     source: name of the matching [sources.X], or "". ack: "stored" or "delivered".
     received_ns: wall clock at the dataset's last fragment. association_id: the acceptor's, for log lines.
     ticket_id: unique per acceptor over its restarts.
