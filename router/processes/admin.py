@@ -14,8 +14,10 @@ import sys
 from typing import Any
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
-from router.metrics.exposition import Exposition
+from router.metrics.exposition import PagesCollector
+from router.metrics.page import MetricsPage
 from router.processes import child as child_process
 from router.processes.admin_queue import QueueViews
 from router.processes.admin_views import HealthViews, MetricsView, index
@@ -43,7 +45,7 @@ async def role_main(child: Child) -> None:
     clients = [
         QueryClient(child.fds(f"query.{j}")[0], f"worker-{j}") for j in range(child.config.router.workers)
     ]
-    app = make_app(health, MetricsView(open_exposition(child)), QueueViews(clients))
+    app = make_app(health, MetricsView(open_pages(child)), QueueViews(clients))
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -96,9 +98,12 @@ async def serve(runner: web.AppRunner, fd: int) -> asyncio.Server:
     return await loop.create_server(connect, sock=socket.socket(fileno=fd))
 
 
-def open_exposition(child: Child) -> Exposition:
-    """Attach every process's page of metrics."""
-    raise NotImplementedError
+def open_pages(child: Child) -> CollectorRegistry:
+    """Attach every process's page of metrics; return a registry that collects them."""
+    fds = [numbers[0] for name, numbers in child.start.fds.items() if name.startswith("page.")]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(PagesCollector([MetricsPage.attach(fd) for fd in fds]))
+    return registry
 
 
 class _Refusal(asyncio.Protocol):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 import router
 from router.processes.control import Message
@@ -19,8 +20,9 @@ INDEX = """dicom-router {version}
 /queue/counts             entries by destination and state
 /queue?destination=&state=&study=&sop_instance=&limit=&after=
 /queue/<entry>            one entry
-POST /queue/retry|release|drop    with a JSON selector: id, destination, state, study, sop_instance, or all =
-true
+POST /queue/retry         with a JSON selector: id, destination, state, study, sop_instance, or all = true
+POST /queue/release       as retry, for held entries
+POST /queue/drop          as retry, for good
 """
 
 
@@ -59,11 +61,10 @@ class HealthViews:
 class MetricsView:
     """The metrics of every process of the router."""
 
-    def __init__(self, render: Callable[[], bytes], content_type: str) -> None:
-        """render: returns the text of one scrape."""
-        self._render = render
-        self._content_type = content_type
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        """Answer a scrape."""
-        return web.Response(body=self._render(), headers={"Content-Type": self._content_type})
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Answer a scrape, in the format the scraper asks for."""
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})

@@ -21,6 +21,7 @@ import uvloop
 
 from router.config.schema import Config
 from router.errors import ConfigError, ConfigErrors
+from router.metrics.catalogue import CODEC_INFO
 from router.metrics.page import MetricsPage
 from router.processes import logs, signals
 from router.processes.control import ControlChannel, Message, read_memfd
@@ -42,6 +43,8 @@ class Child:
         self.config = config
         self.generation = start.generation
         self.page = MetricsPage.attach(start.fds["metrics"][0])
+        self.page.begin(start.role, start.index)
+        self.page.set(self.page.slot(CODEC_INFO, codec=config.router.codec), 1)
         end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=start.fds["control"][0])
         self._drain: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._on_drain: Callable[[float], Any] | None = None

@@ -18,6 +18,7 @@ from router.errors import ConfigErrors
 from router.processes import logs
 from router.processes.control import write_memfd
 from router.processes.member import Member
+from router.processes.tallies import Tallies
 
 RELOAD_S = 10.0  # how long the children may take to answer
 
@@ -30,7 +31,12 @@ class Reloadable(Protocol):
     config: Config
     generation: int
     path: str
+    log_level: str | None
     members: list[Member]
+
+    @property
+    def tallies(self) -> Tallies:
+        """Where reloads are counted."""
 
     @property
     def is_draining(self) -> bool:
@@ -69,10 +75,11 @@ class Reloading:
     async def _reload(self) -> None:
         router = self._router
         try:
-            new = load_config(router.path)
+            new = read_config(router.path, router.log_level)
         except ConfigErrors as errors:
             for error in errors.errors:
                 log.error("reload refused: %s", error)
+            router.tallies.reload_refused()
             log.error(
                 "reload refused: %d errors; generation=%d goes on", len(errors.errors), router.generation
             )
@@ -85,6 +92,7 @@ class Reloading:
             return
         router.config = keep_restart_settings(router.config, new, plan)
         router.generation += 1
+        router.tallies.reloaded(router.generation)
         logs.set_level(router.config.log.level)
         await self._tell_children(plan)
 
@@ -110,6 +118,14 @@ class Reloading:
             ",".join(plan.restart) or "-",
             failed,
         )
+
+
+def read_config(path: str, log_level: str | None) -> Config:
+    """Read the configuration file; log_level, if given, goes before the file's. Raises ConfigErrors."""
+    config = load_config(path)
+    if log_level is None:
+        return config
+    return config.model_copy(update={"log": config.log.model_copy(update={"level": log_level})})
 
 
 def keep_restart_settings(old: Config, new: Config, plan: ReloadPlan) -> Config:

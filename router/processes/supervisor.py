@@ -28,6 +28,7 @@ from router.processes.notify import notify
 from router.processes.prepare import check_codec, open_spool
 from router.processes.reloading import Reloading
 from router.processes.resources import Resources, address_of
+from router.processes.tallies import Tallies
 
 CLOSE_S = 2.0  # what a child gets to close after its drain deadline, before it is killed
 STOP_ACCEPTING_S = 1.0  # how long the listening socket waits for acceptors to leave it
@@ -47,20 +48,24 @@ class Supervisor:
         config: Config,
         path: str,
         *,
+        log_level: str | None = None,
         modules: Mapping[str, str] = ROLE_MODULES,
         restarts_max: int = RESTARTS_MAX,
     ) -> None:
-        """path: the configuration file, read again on SIGHUP. modules: what runs for each role.
+        """path: the configuration file, read again on SIGHUP. log_level: goes before the file's.
 
-        restarts_max: how often a role index is restarted within RESTART_WINDOW_S.
+        modules: what runs for each role. restarts_max: how often a role index is restarted within
+        RESTART_WINDOW_S.
         """
         self.config = config
         self.generation = 1
         self.path = path
+        self.log_level = log_level
         self.members: list[Member] = []
         self._modules = modules
         self._restarts_max = restarts_max
         self._resources: Resources | None = None
+        self._tallies: Tallies | None = None
         self._started = time.monotonic()
         self._is_ready = False
         self._is_draining = False
@@ -84,6 +89,7 @@ class Supervisor:
             lock.release()
             raise
         self._listener, self._admin = address_of(self._resources.listener), address_of(self._resources.admin)
+        self._tallies = Tallies(self._resources.page, self.config.router.codec)
         reloading = Reloading(self)
         signals.handle_supervisor_signals(self._stop_signal, reloading.request)
         try:
@@ -103,6 +109,12 @@ class Supervisor:
         """The shared resources; they exist once `run` has prepared them."""
         assert self._resources is not None
         return self._resources
+
+    @property
+    def tallies(self) -> Tallies:
+        """The supervisor's own metrics; they exist once `run` has prepared them."""
+        assert self._tallies is not None
+        return self._tallies
 
     @property
     def is_draining(self) -> bool:
@@ -157,6 +169,7 @@ class Supervisor:
             return
         log.error("child=%s ended: %s; restart in %g s", member.name, describe_exit(code), delay_s)
         member.restart(delay_s)
+        self.tallies.restarted(member.role)
 
     def status(self) -> dict[str, Any]:
         """Return the router's state as plain values, for admin."""
@@ -222,6 +235,7 @@ class Supervisor:
     def _push_state(self) -> None:
         self._push = None
         message = self.status()
+        self.tallies.ready(message["ready"])
         for member in self.members:
             if member.role == "admin":
                 member.send("state", **message)
@@ -304,9 +318,11 @@ def supervise(
     config: Config,
     path: str,
     *,
+    log_level: str | None = None,
     modules: Mapping[str, str] = ROLE_MODULES,
     restarts_max: int = RESTARTS_MAX,
 ) -> int:
     """Run a router in the foreground until it is stopped; return the exit code. See `Supervisor`."""
     logs.configure(config.log.level, config.log.format, "supervisor")
-    return asyncio.run(Supervisor(config, path, modules=modules, restarts_max=restarts_max).run())
+    supervisor = Supervisor(config, path, log_level=log_level, modules=modules, restarts_max=restarts_max)
+    return asyncio.run(supervisor.run())

@@ -1,6 +1,6 @@
 """A role for tests of the supervisor: does no work, and misbehaves as its environment tells it.
 
-FAKE_<ROLE> is one of: "" (well-behaved), "crash" (after ready), "crash-at-start", "hopeless", "deaf" (ignores
+FAKE_<ROLE> is one of: "" (well-behaved), "crash" (after ready), "fail" (before), "hopeless", "deaf" (ignores
 a drain), "refuse-reload". A well-behaved acceptor accepts connections and, draining, waits until its peers
 close; a worker answers the queue verbs from a small table.
 """
@@ -23,8 +23,8 @@ async def role_main(child: Child) -> None:
     behaviour = os.environ.get(f"FAKE_{child.role.upper()}", "")
     if behaviour == "hopeless":
         raise ConfigError("router.toml", "spool.path", "does not suit this role")
-    if behaviour == "crash-at-start":
-        os._exit(9)
+    if behaviour == "fail":
+        raise RuntimeError("as it was told")
     if behaviour == "refuse-reload":
         child.on_reload(refuse_reload)
     connections = Connections(child.fds("listener")) if child.role == "acceptor" else None
