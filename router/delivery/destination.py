@@ -247,7 +247,9 @@ class Destination:
             self.delivered_count += 1
             self._settle_uid(item)
             self._listener.delivered(self, item, status, seconds)
-        elif failure.status is not None or failure.error_class is ErrorClass.SPOOL:
+        elif failure.status is not None or (
+            failure.error_class is ErrorClass.SPOOL and association.connection.association.is_established
+        ):
             self._pool.give_back(association)
             self._fail(item, failure)
         elif association.is_usable:

@@ -177,8 +177,10 @@ class AssociationPool:
         rq = self._request(proposed)
         connection = self._make_connection()
         try:
-            await self._driver.connect(connection, settings.host, settings.port, settings.connect_s)
-            ac = await connection.run(establish.request(connection.association, rq, settings.acse_s))
+            procedure = establish.request(connection.association, rq, settings.acse_s)
+            ac = await self._driver.open(
+                connection, procedure, settings.host, settings.port, settings.connect_s
+            )
         except (OSError, RouterError) as error:
             connection.abort()
             self.opening -= 1

@@ -6,13 +6,14 @@ judgement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import Protocol
 
 from router.delivery.pool import Key, PooledAssociation
-from router.delivery.retry import Failure, failure_of_error, failure_of_status, is_delivered
+from router.delivery.retry import ErrorClass, Failure, failure_of_error, failure_of_status, is_delivered
 from router.errors import SpoolError
+from router.protocol.indications import MessageReceived
 from router.protocol.messages import Buffer
 from router.services import c_store
 from router.services.conversation import Task
@@ -27,7 +28,10 @@ class Payload(Protocol):
     """Where an instance's bytes are, for as long as somebody owes them to a destination."""
 
     def buffers(self) -> Iterable[Buffer]:
-        """Return the dataset's bytes in order; they stay unchanged until close(). Raises SpoolError."""
+        """Return the dataset's bytes in order; they stay unchanged until close().
+
+        Raises SpoolError, also while a long dataset is being read: the association is aborted then.
+        """
 
     def close(self) -> None:
         """Tell that this borrower is done with the bytes of its last buffers()."""
@@ -83,6 +87,8 @@ class Item:
 
 OnSent = Callable[[Item, PooledAssociation, int, "Failure | None", float], None]
 
+NO_STATUS = Failure(ErrorClass.ABORTED, None, "C-STORE-RSP without a Status (PS3.7 section 9.3.1.2)")
+
 
 def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: OnSent) -> None:
     """Begin to send; on_sent(item, association, status, failure, seconds) tells the outcome, later or at
@@ -96,33 +102,45 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
     except SpoolError as error:
         on_sent(item, association, 0, failure_of_error(error), 0.0)
         return
-    instance = c_store.Instance(item.sop_class, item.sop_instance, dataset)
-    message_id = association.next_message_id()
+    trouble: list[SpoolError] = []
+    if not isinstance(dataset, list):
+        dataset = _watched(dataset, trouble)
     connection = association.connection
 
     def finished(task: Task) -> None:
         seconds = monotonic() - started
         item.payload.close()
         if task.error is not None:
-            on_sent(item, association, 0, failure_of_error(task.error), seconds)
-            return
-        status = task.result.command.get(STATUS)
-        if not isinstance(status, int):
-            on_sent(
-                item,
-                association,
-                0,
-                Failure(failure_of_status(0xC000).error_class, None, "no status"),
-                seconds,
-            )
+            on_sent(item, association, 0, failure_of_error(trouble[0] if trouble else task.error), seconds)
             return
         if seconds > SLOW_ANSWER_S:
             connection.quick_ack = True
-        on_sent(
-            item, association, status, None if is_delivered(status) else failure_of_status(status), seconds
-        )
+        status, failure = _judge(task.result)
+        on_sent(item, association, status, failure, seconds)
 
+    message_id = association.next_message_id()
     procedure = c_store.request(
-        connection.association, association.contexts[item.key], message_id, instance, dimse_s
+        connection.association,
+        association.contexts[item.key],
+        message_id,
+        c_store.Instance(item.sop_class, item.sop_instance, dataset),
+        dimse_s,
     )
     connection.start(procedure, finished, message_id)
+
+
+def _judge(response: MessageReceived) -> tuple[int, Failure | None]:
+    """Return the response's status, and the failure it means, if it does."""
+    status = response.command.get(STATUS)
+    if not isinstance(status, int):
+        return 0, NO_STATUS
+    return status, None if is_delivered(status) else failure_of_status(status)
+
+
+def _watched(dataset: Iterable[Buffer], trouble: list[SpoolError]) -> Iterator[Buffer]:
+    """Yield the dataset; note the error of the spool that ends it early, so that the peer is not blamed."""
+    try:
+        yield from dataset
+    except SpoolError as error:
+        trouble.append(error)
+        raise

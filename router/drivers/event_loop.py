@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any, cast
 
 from router.drivers.socket_options import rearm_quick_ack, set_connection_options
-from router.errors import DeadlineExceeded
+from router.errors import DeadlineExceeded, RouterError
 from router.protocol.association import Association
 from router.protocol.states import State
 from router.services.conversation import Conversation, Services, Task
@@ -70,6 +70,28 @@ class EventLoopDriver:
         if self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None
+
+    async def open(
+        self,
+        connection: Connection,
+        procedure: Procedure[Any],
+        host: str,
+        port: int,
+        connect_s: float | None,
+        **options: Any,
+    ) -> Any:
+        """Open a requestor's association: connect while its establishing procedure waits; return its result.
+
+        options: as for connect. Raises what connecting and the procedure raise.
+        """
+        _, established = connection.begin(procedure)
+        try:
+            await self.connect(connection, host, port, connect_s, **options)
+        except BaseException:
+            connection.connection_lost(None)
+            established.cancel()
+            raise
+        return await established
 
     async def connect(
         self,
@@ -159,6 +181,17 @@ class Connection(asyncio.BufferedProtocol):
 
     async def run(self, procedure: Procedure[Any], message_id: int | None = None) -> Any:
         """Run a procedure to its end and return its result, or raise its error."""
+        task, future = self.begin(procedure, message_id)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.conversation.abandon(task)
+            raise
+
+    def begin(
+        self, procedure: Procedure[Any], message_id: int | None = None
+    ) -> tuple[Task, asyncio.Future[Any]]:
+        """Start a procedure; return its task, and a future of its result or error."""
         future: asyncio.Future[Any] = self._driver.loop.create_future()
 
         def settle(task: Task) -> None:
@@ -169,12 +202,7 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 future.set_result(task.result)
 
-        task = self.start(procedure, settle, message_id)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self.conversation.abandon(task)
-            raise
+        return self.start(procedure, settle, message_id), future
 
     async def stream(self, procedure: Procedure[Any], message_id: int) -> AsyncIterator[Any]:
         """Run a procedure and yield what it emits; leaving the loop early abandons the procedure."""
@@ -311,7 +339,11 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         assert transport is not None
         while self._writing_paused_at is None:
-            buffers = association.next_output()
+            try:
+                buffers = association.next_output()
+            except RouterError as error:  # a dataset that cannot be read to its end
+                self.conversation.abort(0, 0, str(error))
+                continue
             if not buffers:
                 break
             self.bytes_sent += sum(map(len, buffers))

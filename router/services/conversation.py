@@ -318,8 +318,9 @@ class Conversation:
         else:
             respond = self.services.get(field) or self.services[UNRECOGNISED]
             task = Task(self, respond(self.association, message))
-            task.responding_to = message_id
-            self._answering[message_id] = task
+            if isinstance(message_id, int):
+                task.responding_to = message_id
+                self._answering[message_id] = task
         task.is_responder = True
         self.tasks[task] = None
         self.step(task, None)

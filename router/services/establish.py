@@ -32,10 +32,9 @@ def request(association: Association, rq: AssociateRQ, acse_s: float | None) -> 
     acceptance that answers what was not proposed.
     """
     association.request(rq)
-    while True:
+    indication = yield NextIndication(None)
+    while not isinstance(indication, AssociateAccepted):
         indication = yield NextIndication(acse_s, deadline_name="acse_s")
-        if isinstance(indication, AssociateAccepted):
-            break
     negotiated = negotiate_as_requestor(rq, indication.ac)
     association.use_contexts(negotiated.accepted)
     return indication.ac
@@ -43,10 +42,9 @@ def request(association: Association, rq: AssociateRQ, acse_s: float | None) -> 
 
 def respond(association: Association, decide: Decide) -> Procedure[bool]:
     """Wait for the request (the ARTIM timer bounds it), let decide answer; return whether it was accepted."""
-    while True:
+    indication = yield NextIndication(None)
+    while not isinstance(indication, AssociateRequested):
         indication = yield NextIndication(None)
-        if isinstance(indication, AssociateRequested):
-            break
     answer = yield Call(decide, indication.rq)
     if isinstance(answer, AssociateRJ):
         association.reject(answer)

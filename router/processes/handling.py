@@ -1,0 +1,336 @@
+"""What becomes of one ticket: read its attributes, decide, store or deliver, answer.
+
+Two promises (see ARCHITECTURE.md). `stored`: success is answered when dataset and decision are durable, and
+delivery follows. `delivered`: success is answered when every chosen destination has answered success; what a
+destination refuses or delays falls back to `stored`, or to failure where so configured.
+Invariant: every ticket gets exactly one answer, and no success before what it promises is true.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING
+
+from router.delivery.destination import Destination
+from router.delivery.retry import ErrorClass, Failure
+from router.delivery.sender import Item
+from router.errors import SpoolError
+from router.handoff.intake import Intake
+from router.handoff.ticket import Ticket
+from router.processes.instances import InstanceBytes, read_head, remove_file
+from router.routing.attributes import read_attributes
+from router.routing.facts import Decision, Facts
+from router.spool.record import InstanceRecord
+from router.standard.statuses import (
+    CANNOT_UNDERSTAND,
+    DATASET_MISMATCH,
+    NOT_AUTHORISED,
+    OUT_OF_RESOURCES,
+    SUCCESS,
+)
+
+if TYPE_CHECKING:
+    from router.processes.worker import Worker
+
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+
+HEAD_BYTES = 4 << 20
+"""How much of a spilled dataset is read for its attributes."""
+
+HOT_QUEUE_MAX = 64
+"""A destination with more than this many waiting gets its instances from the spool, not from the slab."""
+
+HOT_TICKETS_MAX = 256
+"""Tickets whose slots are kept for delivery after they were answered."""
+
+DOWN = Failure(ErrorClass.CONNECT, None, "the destination is down")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Handled:
+    """One ticket on its way through the worker."""
+
+    intake: Intake
+    ticket: Ticket
+    instance: InstanceBytes
+    decision: Decision
+    study_uid: str = ""
+    series_uid: str = ""
+    began: float = 0.0
+    seq: int = 0
+    awaited: set[str] = field(default_factory=set)
+    delivered: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, Failure] = field(default_factory=dict)
+    items: dict[str, Item] = field(default_factory=dict)
+    deadline: float = 0.0
+
+
+class Handling:
+    """Takes tickets one after the other; holds those that wait for the disk or for destinations."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._unsynced: deque[Handled] = deque()
+        self._undelivered: dict[int, Handled] = {}
+        self._hot_tickets = 0
+        self._last_seq = 0
+
+    @property
+    def in_progress(self) -> int:
+        """Tickets that have no answer yet."""
+        return len(self._unsynced) + len(self._undelivered)
+
+    def take(self, intake: Intake, ticket: Ticket) -> None:
+        """Handle one ticket; it is answered now or later."""
+        worker = self._worker
+        instance = InstanceBytes.of_ticket(worker.spool, intake, ticket)
+        try:
+            attributes = self._attributes(instance, ticket)
+        except (ValueError, SpoolError) as error:
+            logger.warning('association=%d refused=C000 why="%s"', ticket.association_id, error)
+            self._refuse(intake, ticket, CANNOT_UNDERSTAND, "dataset cannot be parsed")
+            return
+        uid = attributes.get(SOP_INSTANCE_UID)
+        if uid is not None and uid[0] != ticket.sop_instance:
+            self._refuse(intake, ticket, DATASET_MISMATCH, "SOP Instance UID differs from the command's")
+            return
+        facts = Facts(
+            ticket.calling_ae_title,
+            ticket.called_ae_title,
+            ticket.peer_address,
+            ticket.sop_class,
+            ticket.transfer_syntax,
+            attributes,
+        )
+        handled = Handled(
+            intake,
+            ticket,
+            instance,
+            worker.rules.decide(facts),
+            attributes.get(STUDY_INSTANCE_UID, ("",))[0],
+            attributes.get(SERIES_INSTANCE_UID, ("",))[0],
+            monotonic(),
+        )
+        self._act(handled)
+
+    def became_durable(self, up_to_seq: int) -> None:
+        """Answer every ticket whose entry is durable now, and begin to deliver."""
+        unsynced = self._unsynced
+        touched: dict[Destination, None] = {}
+        while unsynced and unsynced[0].seq <= up_to_seq:
+            handled = unsynced.popleft()
+            stays_hot = self._deliver_stored(handled, touched)
+            release = not stays_hot and handled.instance.give_up()
+            handled.intake.answer(handled.ticket, SUCCESS, release=release)
+            if not stays_hot and not release:
+                handled.instance.cool()
+            self._worker.counters.stored(monotonic() - handled.began)
+        for destination in touched:
+            destination.pump()
+
+    def storing_failed(self, error: SpoolError) -> None:
+        """Answer failure to every ticket that waits for a disk that said it failed."""
+        while self._unsynced:
+            handled = self._unsynced.popleft()
+            self._answer(handled, OUT_OF_RESOURCES, "storage failed")
+
+    def outcome(self, item: Item, destination: str, status: int | None, failure: Failure | None) -> bool:
+        """Take the outcome of an item that a ticket waits for; False if no ticket does."""
+        handled = item.tag
+        if not isinstance(handled, Handled) or destination not in handled.awaited:
+            return False
+        handled.awaited.discard(destination)
+        if failure is None:
+            handled.delivered[destination] = status or 0
+        else:
+            handled.refused[destination] = failure
+        if not handled.awaited:
+            self._settle_delivered(handled)
+        return True
+
+    def expire(self, now: float) -> None:
+        """Fall back for tickets whose destinations take too long."""
+        late = [handled for handled in self._undelivered.values() if handled.deadline <= now]
+        for handled in late:
+            self._settle_delivered(handled)
+
+    # Deciding
+
+    def _attributes(self, instance: InstanceBytes, ticket: Ticket) -> dict[int, tuple[str, ...]]:
+        buffers = [read_head(ticket.file, HEAD_BYTES)] if ticket.file else instance.views()
+        return read_attributes(buffers, ticket.transfer_syntax, self._worker.rules.wanted)
+
+    def _act(self, handled: Handled) -> None:
+        action = handled.decision.action
+        intake, ticket = handled.intake, handled.ticket
+        if action == "discard":
+            self._worker.counters.unmatched("discard")
+            intake.answer(ticket, SUCCESS, release=True)
+            self._forget_file(ticket)
+        elif action == "reject":
+            self._worker.counters.unmatched("reject")
+            self._refuse(intake, ticket, NOT_AUTHORISED, "no rule matches")
+        elif action == "hold":
+            self._worker.counters.unmatched("hold")
+            self._store(handled)
+        elif ticket.ack == "delivered":
+            self._deliver_first(handled)
+        else:
+            self._store(handled)
+
+    def _refuse(self, intake: Intake, ticket: Ticket, status: int, comment: str) -> None:
+        intake.answer(ticket, status, comment, release=True)
+        self._forget_file(ticket)
+
+    @staticmethod
+    def _forget_file(ticket: Ticket) -> None:
+        if ticket.file:
+            remove_file(ticket.file)
+
+    # ack = "stored"
+
+    def _store(self, handled: Handled) -> None:
+        """Append to the spool; the answer follows when it is durable."""
+        worker = self._worker
+        ticket = handled.ticket
+        record = InstanceRecord(
+            ticket.sop_class,
+            ticket.sop_instance,
+            ticket.transfer_syntax,
+            handled.study_uid,
+            handled.series_uid,
+            ticket.calling_ae_title,
+            ticket.called_ae_title,
+            ticket.peer_address,
+            ticket.source,
+            ticket.received_ns,
+            handled.decision.destinations,
+            "hold" if handled.decision.action == "hold" else "forward",
+            handled.decision.rules,
+        )
+        try:
+            if ticket.file:
+                seq, location = worker.spool.adopt_file(record, ticket.file, ticket.dataset_bytes)
+            else:
+                seq, location = worker.spool.append(record, handled.instance.views())
+        except SpoolError as error:
+            logger.error('association=%d spool=refused why="%s"', ticket.association_id, error)
+            worker.spool_trouble(error)
+            self._refuse(handled.intake, ticket, OUT_OF_RESOURCES, "out of resources")
+            return
+        handled.seq = seq
+        handled.instance.location = location
+        worker.ledger_add(seq, record, location)
+        self._unsynced.append(handled)
+        worker.spool.sync_soon()
+
+    def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
+        """Hand a durable instance to its destinations; return whether some of them send it from the slab."""
+        hot: list[Item] = []
+        for name in handled.decision.destinations:
+            if name in handled.delivered:
+                self._worker.ledger_delivered(handled.seq, name, handled.delivered[name])
+            elif name in handled.awaited:
+                self._make_ordinary(handled, name)
+            elif (destination := self._worker.destinations.get(name)) is not None:
+                item = self._new_item(handled, handled.seq)
+                item.entry_id = handled.seq
+                if destination.offer(item):
+                    touched[destination] = None
+                    if destination.is_up and destination.queued <= HOT_QUEUE_MAX:
+                        hot.append(item)
+        if not hot or handled.ticket.file or self._hot_tickets >= HOT_TICKETS_MAX:
+            return False
+        self._hot_tickets += 1
+        for item in hot:
+            item.tag = handled.instance
+        handled.instance.keep_hot(len(hot), self._cooled)
+        return True
+
+    @staticmethod
+    def _make_ordinary(handled: Handled, name: str) -> None:
+        """Let an item that is still being sent since before the fall-back go on as one of the spool's."""
+        handled.awaited.discard(name)
+        item = handled.items[name]
+        item.entry_id = handled.seq
+        item.is_immediate = False
+        item.tag = None
+
+    def _cooled(self) -> None:
+        self._hot_tickets -= 1
+
+    def _new_item(self, handled: Handled, seq: int) -> Item:
+        ticket = handled.ticket
+        item = Item(
+            seq,
+            ticket.sop_class,
+            ticket.sop_instance,
+            ticket.transfer_syntax,
+            ticket.dataset_bytes,
+            handled.instance,
+        )
+        item.received_ns = ticket.received_ns
+        return item
+
+    # ack = "delivered"
+
+    def _deliver_first(self, handled: Handled) -> None:
+        """Hand the instance to its destinations; the answer follows when all of them have answered."""
+        config = self._worker.config.router
+        handled.deadline = handled.began + config.ack_wait_s
+        self._undelivered[id(handled)] = handled
+        destinations = [self._worker.destinations[name] for name in handled.decision.destinations]
+        handled.awaited = {destination.name for destination in destinations}
+        self._last_seq = max(self._last_seq + 1, self._worker.spool.appended_seq + 1)
+        for destination in destinations:
+            item = self._new_item(handled, self._last_seq)
+            item.is_immediate = True
+            item.tag = handled
+            handled.items[destination.name] = item
+            if not destination.is_up or not destination.offer(item):
+                handled.awaited.discard(destination.name)
+                handled.items.pop(destination.name)
+                handled.refused[destination.name] = DOWN
+        if not handled.awaited:
+            self._settle_delivered(handled)
+            return
+        for destination in destinations:
+            destination.pump()
+
+    def _settle_delivered(self, handled: Handled) -> None:
+        """Answer a ticket whose destinations have all answered, or took too long."""
+        if self._undelivered.pop(id(handled), None) is None:
+            return
+        ticket = handled.ticket
+        if not handled.awaited and not handled.refused:
+            self._answer(handled, SUCCESS)
+            self._worker.counters.stored(monotonic() - handled.began)
+        elif self._worker.config.router.ack_fallback == "failure":
+            statuses = [failure.status for failure in handled.refused.values() if failure.status]
+            for name in handled.awaited:
+                handled.items[name].tag = None  # still being sent: nobody listens any more
+            handled.awaited.clear()
+            self._answer(handled, statuses[0] if statuses else OUT_OF_RESOURCES, "not delivered")
+        else:
+            self._store(handled)
+
+    def _answer(self, handled: Handled, status: int, comment: str = "") -> None:
+        """Answer for good a ticket that the spool does not have; its bytes go when nobody reads them."""
+        release = handled.instance.give_up()
+        handled.intake.answer(handled.ticket, status, comment, release=release)
+        if not release:
+            handled.instance.cool()
+        self._forget_file(handled.ticket)
+
+
+def received_age_s(received_ns: int) -> float:
+    """Return how long ago an instance's last byte came in, by the wall clock."""
+    return max(0.0, (time_ns() - received_ns) / 1e9)
