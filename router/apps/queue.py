@@ -1,7 +1,7 @@
 """`dicom-router queue ls|show|retry|release|drop`: see and work the queue of a running router.
 
-ls without arguments counts by destination and state; with a filter it lists entries. It asks the router's admin, found by
---admin, by --config FILE, or at the default admin address.
+ls without arguments counts by destination and state; with a filter it lists entries. It asks the router's
+admin, found by --admin, by --config FILE, or at the default admin address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 from router.errors import ConfigErrors, RouterError
 from router.standard.printable import printable
 
-HELP = "list, show, retry, release or drop what waits in a running router"
 ADMIN_DEFAULT = "http://127.0.0.1:8080"
 HTTP_S = 30.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024

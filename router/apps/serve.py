@@ -7,7 +7,6 @@ import sys
 
 from router.errors import ConfigError, ConfigErrors, RouterError
 
-HELP = "run the router in the foreground"
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 LEVELS = ("debug", "info", "warning", "error")

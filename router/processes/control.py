@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 MESSAGE_BYTES_MAX = 128 * 1024
 OUTBOX_MESSAGES_MAX = 256

@@ -10,11 +10,20 @@ from pathlib import Path
 
 from router.config.schema import Config
 from router.errors import ConfigError, SpoolError
-from router.spool.lock import SpoolLock
+from router.spool.layout import DIRECTORY_MODE, SpoolLock
 
 LOCK_WAIT_S = 2.0  # a killed router's processes need a moment, and their disk, to end
 LOCK_RETRY_S = 0.05
 CODEC_VARIABLE = "ROUTER_CODEC"
+
+
+class SharedLock(SpoolLock):
+    """The spool's lock with a descriptor to hand on: it is held until every process that has it is gone."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of the lock, which must be held."""
+        assert self._descriptor is not None
+        return self._descriptor
 
 
 def check_codec(config: Config) -> None:
@@ -41,21 +50,23 @@ def check_codec(config: Config) -> None:
         raise ConfigError("", "router.codec", f"the codec is {codec.CODEC_NAME}, not {wanted}")
 
 
-async def open_spool(path: Path) -> SpoolLock:
+async def open_spool(path: Path) -> SharedLock:
     """Make the spool's folder if need be, check that it can be written, and take its lock.
 
     Raises SpoolError if it cannot be written, or another router holds it LOCK_WAIT_S long.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
         raise SpoolError(f"spool {path} cannot be written: {error.strerror}") from None
+    lock = SharedLock(path / "lock")
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
-            return SpoolLock(path / "lock")
+            lock.acquire()
+            return lock
         except SpoolError:
             if time.monotonic() >= deadline:
                 raise

@@ -25,8 +25,8 @@ from router.errors import ConfigError
 from router.handoff.channel import Channel
 from router.handoff.slab import create_slab_fd
 from router.metrics.page import MetricsPage
+from router.processes.prepare import SharedLock
 from router.processes.queries import QUERY_BYTES_MAX
-from router.spool.lock import SpoolLock
 
 BACKLOG_MAX = 1024  # connections the kernel completes before an acceptor takes them
 ADMIN_BACKLOG_MAX = 64
@@ -38,7 +38,7 @@ MB = 1024 * KB
 class Resources:
     """The shared resources of one router. `lock` is taken over; `close` gives everything back."""
 
-    def __init__(self, config: Config, lock: SpoolLock) -> None:
+    def __init__(self, config: Config, lock: SharedLock) -> None:
         """Make them all. Raises ConfigError if an address cannot be listened on or a size does not work."""
         self.lock = lock
         router = config.router
