@@ -12,7 +12,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from zlib import crc32
@@ -331,9 +330,17 @@ class Dispatcher:
         for slot in loan.ticket.slots:
             self._slab.free(slot)
         if is_file_ours and loan.ticket.file:
-            with suppress(FileNotFoundError):
-                os.unlink(loan.ticket.file)
+            _delete(loan.ticket.file)
 
 
 def _used_fraction(link: _Link) -> float:
     return 1.0 if link.backlog else link.end.send_used_bytes / link.end.send_capacity_bytes
+
+
+def _delete(file: str) -> None:
+    try:
+        os.unlink(file)
+    except FileNotFoundError:
+        return  # the worker had moved it before it died
+    except OSError as error:
+        _log.warning("a spilled file was not deleted: %s", error.strerror)
