@@ -25,6 +25,7 @@ Buffer = bytes | bytearray | memoryview
 SCAN_JOIN_MAX_BYTES = 4 << 20  # longest piece joined: beyond it lies only a sequence of undefined length
 INFLATE_HEAD_MAX_BYTES = 256 << 10  # inflated, of one deflated dataset
 INFLATE_INPUT_MAX_BYTES = 1 << 20  # read for it: blocks that inflate to nothing end here
+FIRST_ELEMENT_MAX_BYTES = 1024  # of a dataset taken for Implicit VR against its transfer syntax
 VALUES_MAX = 256  # of one element
 VALUE_MAX_CHARACTERS = 1024  # of one value; the rest is cut off
 
@@ -43,7 +44,8 @@ def read_attributes(buffers: Sequence[Buffer], transfer_syntax: str, wanted: Wan
     encoding = encoding_of(transfer_syntax)
     if encoding.deflated:
         buffers = [_inflate_head(buffers)]
-    raw = _scan_chain(buffers, encoding.implicit_vr, encoding.big_endian, wanted.tags)
+    implicit_vr = encoding.implicit_vr or (not encoding.big_endian and _is_implicit_after_all(buffers))
+    raw = _scan_chain(buffers, implicit_vr, encoding.big_endian, wanted.tags)
     character_sets = _text_values(*raw.get(SPECIFIC_CHARACTER_SET, ("CS", b"")), LATIN_1)
     text_codec = codec_of(character_sets)
     order = ">" if encoding.big_endian else "<"
@@ -88,6 +90,19 @@ def _text_values(vr: str, raw: bytes, text_codec: str) -> Values:
         return (text.strip("\x00 ")[:VALUE_MAX_CHARACTERS],)
     values = text.split("\\", VALUES_MAX)[:VALUES_MAX]
     return tuple(value.strip("\x00 ")[:VALUE_MAX_CHARACTERS] for value in values)
+
+
+def _is_implicit_after_all(buffers: Sequence[Buffer]) -> bool:
+    """Whether a dataset said to have Explicit VR begins with a plausible element without VR.
+
+    Devices in the field send Implicit VR under compressed syntaxes. The dataset passes unchanged either way, so
+    rules may as well see it.
+    """
+    head = bytes(memoryview(buffers[0])[:8]) if buffers else b""
+    if len(head) < 8 or (head[4:6].isalpha() and head[4:6].isupper()):
+        return False
+    group, _, length = struct.unpack("<HHI", head)
+    return group == 0x0008 and length <= FIRST_ELEMENT_MAX_BYTES
 
 
 def _scan_chain(
