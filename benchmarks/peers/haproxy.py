@@ -5,12 +5,11 @@ With its default buffers of 16 kB a CT costs it twice the time: the larger ones 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.peers.process import HOST, PeerProcess, free_port, peer_process
+from benchmarks.peers.process import HOST, PeerProcess, free_port, peer_process, program
 
 CONFIG = """
 global
@@ -35,9 +34,7 @@ def relay(sink_ports: list[int], directory: Path) -> Iterator[PeerProcess]:
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "haproxy.cfg"
     config.write_text(CONFIG.format(host=HOST, port=port, sink_port=sink_ports[0]))
-    with peer_process(
-        "haproxy", [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", config], directory
-    ) as peer:
+    with peer_process("haproxy", [program("haproxy"), "-db", "-f", config], directory) as peer:
         peer.wait_listening(port)
         peer.port = port
         yield peer

@@ -1,0 +1,44 @@
+"""What all tests share: peers that must be there, and the logs of real processes shown where a test fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.peers.process import find_program
+
+LOG_TAIL_CHARS = 6000
+LOGS_SHOWN_MAX = 8
+
+
+@pytest.fixture
+def require_peer() -> Callable[..., None]:
+    """Return a function that takes names of programs: a missing one fails in CI and is a named skip elsewhere."""
+
+    def require(*names: str) -> None:
+        missing = [name for name in names if find_program(name) is None]
+        if not missing:
+            return
+        reason = f"peer not installed: {', '.join(missing)}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return require
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Show the ends of the log files under a failed test's own directory."""
+    report = yield
+    directory = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and isinstance(directory, Path):
+        for log in sorted(directory.rglob("*.log"))[:LOGS_SHOWN_MAX]:
+            text = log.read_text(errors="replace")[-LOG_TAIL_CHARS:]
+            if text:
+                report.sections.append((str(log.relative_to(directory)), text))
+    return report
