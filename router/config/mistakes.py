@@ -91,7 +91,8 @@ def _said_plainly(details: ErrorDetails, location: list[str | int], table: dict[
         return f"must be a list of tables{got}", "each rule begins with [[rules]]"
     wanted, hint = _KINDS.get(kind, ("", ""))
     if wanted:
-        return f"must be {wanted}{got}", hint if isinstance(value, str) or "[" in hint else ""
+        is_apt = isinstance(value, str) or kind == "string_type" or "[" in hint
+        return f"must be {wanted}{got}", hint if is_apt else ""
     return details["msg"][:1].lower() + details["msg"][1:] + got, ""
 
 

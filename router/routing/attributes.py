@@ -95,13 +95,14 @@ def _text_values(vr: str, raw: bytes, text_codec: str) -> Values:
 def _is_implicit_after_all(buffers: Sequence[Buffer]) -> bool:
     """Whether a dataset said to have Explicit VR begins with a plausible element without VR.
 
-    Devices in the field send Implicit VR under compressed syntaxes. The dataset passes unchanged either way, so
-    rules may as well see it.
+    Devices in the field send Implicit VR under compressed syntaxes. The dataset passes unchanged either way,
+    so rules may as well see it.
     """
     head = bytes(memoryview(buffers[0])[:8]) if buffers else b""
     if len(head) < 8 or (head[4:6].isalpha() and head[4:6].isupper()):
         return False
-    group, _, length = struct.unpack("<HHI", head)
+    group = int.from_bytes(head[:2], "little")
+    length = int.from_bytes(head[4:], "little")
     return group == 0x0008 and length <= FIRST_ELEMENT_MAX_BYTES
 
 
