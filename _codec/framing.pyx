@@ -93,7 +93,7 @@ cdef class PduReader:
     cdef Phase _phase
     cdef Turn _turn
     cdef int _dead_event
-    cdef bint _negotiated  # set_contexts was called
+    cdef bint _negotiated  # there are accepted contexts
     cdef uint8_t _accepted[256]  # by presentation-context-id: 1 if accepted
     cdef uint8_t _head[6]  # a head that arrived in pieces
     cdef int _head_filled
@@ -136,15 +136,24 @@ cdef class PduReader:
         return self._turn == TURN_MORE_COMMAND or self._turn == TURN_DATASET
 
     def set_contexts(self, ids):
-        """Accept P-DATA-TF, on these presentation-context-ids only."""
+        """Accept P-DATA-TF on these presentation-context-ids only; none, as at the start: let P-DATA-TF pass
+        unread.
+
+        Without contexts a P-DATA-TF is the event PDU with pdu_type 4 and no octets, and its body is skipped;
+        what was under way of a message is forgotten, the rest of its P-DATA-TF skipped.
+        """
         cdef uint8_t accepted[256]
+        cdef bint negotiated = False
         memset(accepted, 0, sizeof(accepted))
         for context_id in ids:
             if not 0 <= context_id <= 255:
                 raise ValueError("presentation-context-id outside 0..255", context_id)
             accepted[<int>context_id] = 1
+            negotiated = True
         memcpy(self._accepted, accepted, sizeof(accepted))
-        self._negotiated = True
+        self._negotiated = negotiated
+        if not negotiated:
+            self._forget_message()
 
     def expect_dataset(self, bint expected):
         """Say whether a dataset follows the command set just reported (its Command Data Set Type)."""
@@ -464,6 +473,19 @@ cdef class PduReader:
             return EVENT_NONE
         self._turn = TURN_COMMAND
         return EVENT_DATASET_END
+
+    cdef int _forget_message(self) except -1:
+        self._turn = TURN_COMMAND
+        self._gathered = bytearray()
+        if self._phase not in (PHASE_PDV_HEAD, PHASE_COMMAND, PHASE_DATASET):
+            return 0
+        if self._phase == PHASE_PDV_HEAD:  # octets of a head in pieces are consumed, but still in _pdu_left
+            self._pdu_left -= self._head_filled
+            self._head_filled = 0
+        else:
+            self._pdu_left += self._pdv_left
+        self._phase = PHASE_SKIP
+        return 0
 
     cdef int _count_empty(self, uint64_t offset) except -1:
         self._empty_run += 1

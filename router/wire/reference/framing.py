@@ -82,7 +82,7 @@ class PduReader:
         self._phase = _Phase.PDU_HEAD
         self._turn = _Turn.COMMAND
         self._dead_event = NEED_DATA
-        self._accepted: frozenset[int] | None = None
+        self._accepted: frozenset[int] = frozenset()
         self._head = bytearray()
         self._pdu_length = 0
         self._pdu_left = 0
@@ -100,12 +100,19 @@ class PduReader:
         return self._turn in (_Turn.MORE_COMMAND, _Turn.DATASET)
 
     def set_contexts(self, ids: Iterable[int]) -> None:
-        """Accept P-DATA-TF, on these presentation-context-ids only."""
+        """Accept P-DATA-TF on these presentation-context-ids only; none, as at the start: let P-DATA-TF pass
+        unread.
+
+        Without contexts a P-DATA-TF is the event PDU with pdu_type 4 and no octets, and its body is skipped;
+        what was under way of a message is forgotten, the rest of its P-DATA-TF skipped.
+        """
         accepted = frozenset(ids)
         for context_id in accepted:
             if not 0 <= context_id <= 255:
                 raise ValueError("presentation-context-id outside 0..255", context_id)
         self._accepted = accepted
+        if not accepted:
+            self._forget_message()
 
     def expect_dataset(self, expected: bool) -> None:
         """Say whether a dataset follows the command set just reported (its Command Data Set Type)."""
@@ -221,7 +228,7 @@ class PduReader:
         return None
 
     def _begin_pdata(self) -> int | None:
-        if self._accepted is None:
+        if not self._accepted:
             self.pdu = b""
             self._phase = _Phase.SKIP if self._pdu_left else _Phase.PDU_HEAD
             return PDU
@@ -289,7 +296,7 @@ class PduReader:
 
     def _begin_fragment(self, context_id: int, control: int, offset: int) -> int | None:
         # control: bit 0 command, bit 1 last fragment; the others are not checked (PS3.8 section E.2)
-        if self._accepted is None or context_id not in self._accepted:
+        if context_id not in self._accepted:
             return self._violate(
                 INVALID_PARAMETER,
                 f"presentation-context-id {context_id} is not accepted here (PS3.8 section 9.3.5.1)",
@@ -375,6 +382,18 @@ class PduReader:
             return None
         self._turn = _Turn.COMMAND
         return DATASET_END
+
+    def _forget_message(self) -> None:
+        self._turn = _Turn.COMMAND
+        self._gathered.clear()
+        if self._phase not in (_Phase.PDV_HEAD, _Phase.COMMAND, _Phase.DATASET):
+            return
+        if self._phase is _Phase.PDV_HEAD:  # octets of a head in pieces are consumed, but still in _pdu_left
+            self._pdu_left -= len(self._head)
+            self._head.clear()
+        else:
+            self._pdu_left += self._pdv_left
+        self._phase = _Phase.SKIP
 
     def _count_empty(self, offset: int) -> int | None:
         self._empty_run += 1
