@@ -17,6 +17,7 @@ from router.processes.control import MESSAGE_BYTES_MAX, ControlChannel, Message
 from router.processes.launch import ChildProcess, StartInfo, spawn
 
 START_S = 600.0  # a worker's recovery of a large spool counts as starting
+EXIT_NOT_STARTED = 127  # as a shell says it of a program it could not run
 END_S = 2.0  # from a process's last word to its end
 
 log = logging.getLogger(__name__)
@@ -91,17 +92,11 @@ class Member:
         loop = asyncio.get_running_loop()
         self._timer = None
         self.runs += 1
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_BYTES_MAX)
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_BYTES_MAX)
         try:
-            with theirs:
-                start = self._family.start_info(self, theirs.fileno())
-                self._process = spawn(start, module=self._module)
+            ours, start, self._process = self._spawn()
         except OSError as error:
-            ours.close()
             log.error("child=%s cannot be started: %s", self.name, error)
-            self._family.exited(self, -1)
+            self._family.exited(self, EXIT_NOT_STARTED)
             return
         self.generation = start.generation
         self._control = ControlChannel(ours, self._message, self._control_closed)
@@ -156,6 +151,19 @@ class Member:
         else:
             self._reloaded = answer
         return answer
+
+    def _spawn(self) -> tuple[socket.socket, StartInfo, ChildProcess]:
+        """Make a process; return this end of its control channel, what it was told, and its handle."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_BYTES_MAX)
+        try:
+            with theirs:
+                start = self._family.start_info(self, theirs.fileno())
+                return ours, start, spawn(start, module=self._module)
+        except OSError:
+            ours.close()
+            raise
 
     def _message(self, message: Message, fds: list[int]) -> None:
         for fd in fds:

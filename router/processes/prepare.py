@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -50,6 +52,17 @@ def check_codec(config: Config) -> None:
         raise ConfigError("", "router.codec", f"the codec is {codec.CODEC_NAME}, not {wanted}")
 
 
+def raise_descriptor_limit() -> int:
+    """Let this process and its children have as many descriptors as the system allows; return how many.
+
+    Every association and every pair of acceptor and worker takes some; the usual soft limit of 1024 is there
+    for programs that use select(2).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 async def open_spool(path: Path) -> SharedLock:
     """Make the spool's folder if need be, check that it can be written, and take its lock.
 
@@ -60,7 +73,9 @@ async def open_spool(path: Path) -> SharedLock:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise SpoolError(f"spool {path} cannot be written: {error.strerror}") from None
+        # A full disk must not keep the router from delivering what fills it.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise SpoolError(f"spool {path} cannot be written: {error.strerror}") from None
     lock = SharedLock(path / "lock")
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
@@ -70,4 +85,6 @@ async def open_spool(path: Path) -> SharedLock:
         except SpoolError:
             if time.monotonic() >= deadline:
                 raise
+        except OSError as error:
+            raise SpoolError(f"spool {path} cannot be locked: {error.strerror}") from None
         await asyncio.sleep(LOCK_RETRY_S)

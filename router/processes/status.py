@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,4 +47,5 @@ def write_run_file(spool: Path, listener: str, admin: str) -> None:
 
 def remove_run_file(spool: Path) -> None:
     """Take run.json away, as on every clean exit."""
-    (spool / RUN_FILE).unlink(missing_ok=True)
+    with suppress(OSError):
+        (spool / RUN_FILE).unlink()

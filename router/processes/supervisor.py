@@ -25,7 +25,7 @@ from router.processes.budget import RESTARTS_MAX, RestartBudget
 from router.processes.launch import ROLE_MODULES, StartInfo
 from router.processes.member import Member, ProcessState
 from router.processes.notify import notify
-from router.processes.prepare import check_codec, open_spool
+from router.processes.prepare import check_codec, open_spool, raise_descriptor_limit
 from router.processes.reloading import Reloading
 from router.processes.resources import Resources, address_of
 from router.processes.tallies import Tallies
@@ -82,12 +82,18 @@ class Supervisor:
         """
         self._stop = asyncio.get_running_loop().create_future()
         check_codec(self.config)
+        descriptors_max = raise_descriptor_limit()
         lock = await open_spool(Path(self.config.spool.path))
         try:
             self._resources = Resources(self.config, lock)
         except RouterError:
             lock.release()
             raise
+        except OSError as error:
+            lock.release()
+            raise RouterError(
+                f"no room for what the processes share: {error.strerror}; {descriptors_max} descriptors allowed"
+            ) from None
         self._listener, self._admin = address_of(self._resources.listener), address_of(self._resources.admin)
         self._tallies = Tallies(self._resources.page, self.config.router.codec)
         reloading = Reloading(self)
@@ -131,10 +137,7 @@ class Supervisor:
             config=self.config.dump(),
             generation=self.generation,
             fds={"control": [control_fd], **self.resources.for_child(member.role, member.index)},
-            values={
-                "listener": self._listener,
-                "admin": self._admin,
-            },
+            values={"listener": self._listener, "admin": self._admin},
         )
 
     def changed(self, member: Member) -> None:
@@ -198,14 +201,12 @@ class Supervisor:
 
     def _became_ready(self) -> None:
         self._is_ready = True
-        listener, admin = self._listener, self._admin
-        status.write_run_file(Path(self.config.spool.path), listener, admin)
-        log.info(
-            "ready listener=%s admin=http://%s after_s=%.2f",
-            listener,
-            admin,
-            time.monotonic() - self._started,
-        )
+        try:
+            status.write_run_file(Path(self.config.spool.path), self._listener, self._admin)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", status.RUN_FILE, error.strerror)
+        after_s = time.monotonic() - self._started
+        log.info("ready listener=%s admin=http://%s after_s=%.2f", self._listener, self._admin, after_s)
         notify("READY=1")
 
     def _log_start(self) -> None:
