@@ -92,7 +92,7 @@ class Supervisor:
         except OSError as error:
             lock.release()
             raise RouterError(
-                f"no room for what the processes share: {error.strerror}; {descriptors_max} descriptors allowed"
+                f"no room for shared resources: {error.strerror}; {descriptors_max} descriptors allowed"
             ) from None
         self._listener, self._admin = address_of(self._resources.listener), address_of(self._resources.admin)
         self._tallies = Tallies(self._resources.page, self.config.router.codec)
