@@ -47,12 +47,19 @@ class Ring:
         view = memoryview(buffer).cast("B")
         if view.readonly:
             raise BufferError("Object is not writable.")
-        if len(view) < RING_HEADER_BYTES + RING_CAPACITY_MIN_BYTES:
-            raise ValueError("buffer too small for a ring", len(view))
         self._view: memoryview | None = view
         self._capacity = (len(view) - RING_HEADER_BYTES) & ~7
+        try:
+            self._open(len(view), initialise)
+        except ValueError:
+            self.release()
+            raise
+
+    def _open(self, size: int, initialise: bool) -> None:
+        if size < RING_HEADER_BYTES + RING_CAPACITY_MIN_BYTES:
+            raise ValueError("buffer too small for a ring", size)
         if initialise:
-            view[:RING_HEADER_BYTES] = bytes(RING_HEADER_BYTES)
+            self._held()[:RING_HEADER_BYTES] = bytes(RING_HEADER_BYTES)
             self._store(_CAPACITY_AT, self._capacity)
             self._store(_MAGIC_AT, _MAGIC)
         elif self._load(_MAGIC_AT) != _MAGIC:
@@ -112,7 +119,8 @@ class Ring:
         if len(data) > self.record_max_bytes:
             raise ValueError(f"record longer than {self.record_max_bytes} bytes", len(data))
         head = self.head
-        offset = head % self._capacity
+        # & ~7: even a damaged head cannot make the writes below leave the buffer
+        offset = (head % self._capacity) & ~7
         to_end = self._capacity - offset
         size = _padded_size(len(data))
         needed = size if size <= to_end else to_end + size
