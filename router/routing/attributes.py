@@ -64,22 +64,36 @@ def decode_values(vr: str, raw: bytes, byte_order: str, text_codec: str) -> Valu
     if vr in _NUMBER_CODES:
         return _number_values(_NUMBER_CODES[vr], raw, byte_order)
     if vr == "AT":
-        words = _number_values("H", raw, byte_order)
-        pairs = zip(words[::2], words[1::2], strict=False)
-        return tuple(f"{int(group):04X}{int(element):04X}" for group, element in pairs) if raw else ("",)
+        return _tag_values(raw, byte_order)
     return _text_values(vr, raw, text_codec if vr in _CHARACTER_SET_VRS else LATIN_1)
 
 
 def _number_values(code: str, raw: bytes, byte_order: str) -> Values:
-    size = struct.calcsize(code)
-    count = min(len(raw) // size, VALUES_MAX * 2)
+    count = min(len(raw) // struct.calcsize(code), VALUES_MAX)
     if count == 0:
         return ("",)
-    return tuple(map(_number_text, struct.unpack_from(f"{byte_order}{count}{code}", raw)))
+    numbers = struct.unpack_from(f"{byte_order}{count}{code}", raw)
+    return tuple(map(_single_text if code == "f" else str, numbers))
 
 
-def _number_text(number: int | float) -> str:
-    return str(number) if isinstance(number, int) else f"{number:.9g}"
+def _single_text(number: float) -> str:
+    """Return the shortest text that is this 32-bit number, so that a rule's 0.1 equals an FL of 0.1."""
+    for digits in (7, 8):
+        text = f"{number:.{digits}g}"
+        try:
+            if struct.unpack("f", struct.pack("f", float(text)))[0] == number:
+                return text
+        except OverflowError:  # rounded up beyond the largest one
+            continue
+    return f"{number:.9g}"
+
+
+def _tag_values(raw: bytes, byte_order: str) -> Values:
+    count = min(len(raw) // 4, VALUES_MAX)
+    if count == 0:
+        return ("",)
+    words = struct.unpack_from(f"{byte_order}{count * 2}H", raw)
+    return tuple(f"{group:04X}{element:04X}" for group, element in zip(words[::2], words[1::2], strict=True))
 
 
 def _text_values(vr: str, raw: bytes, text_codec: str) -> Values:

@@ -131,7 +131,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         ("[router]\nae_titel = 'X'", "router.ae_titel", "is not a setting", "did you mean ae_title?"),
         ("[ruter]", "ruter", "is not a setting", "did you mean router?"),
         (DESTINATION + "prot = 1", "destinations.PACS.prot", "is not a setting", "did you mean port?"),
-        (DESTINATION + "[[rules]]\nname='a'\nto=['PACS']\nwhn={}", "rules[0].whn", "not a", "did you mean when?"),
+        (DESTINATION + "[[rules]]\nname='a'\nto=['PACS']\nwhn={}", "rules[0].whn", "not a", "mean when?"),
         ("[router]\nack = 'delivred'", "router.ack", "got 'delivred'", 'did you mean "delivered"?'),
         ("[router]\nacceptors = '2'", "router.acceptors", "a whole number, got '2'", "without quotes"),
         ("[router]\nacceptors = 1.0", "router.acceptors", "must be a whole number, got 1.0", ""),
