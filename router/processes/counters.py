@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from router.delivery.retry import ErrorClass, Failure
 from router.metrics.page import MetricsPage
 from router.standard.statuses import StatusClass, status_class
 from router.wire.codec import CODEC_NAME
@@ -14,6 +15,21 @@ STATUS_LABELS = {
     StatusClass.PENDING: "failure",
     StatusClass.CANCEL: "failure",
     StatusClass.FAILURE: "failure",
+}
+
+
+ERROR_LABELS = {
+    ErrorClass.CONNECT: "connect",
+    ErrorClass.TLS: "connect",
+    ErrorClass.REJECTED_TRANSIENT: "rejected",
+    ErrorClass.REJECTED_PERMANENT: "rejected",
+    ErrorClass.NO_CONTEXT: "context",
+    ErrorClass.ABORTED: "aborted",
+    ErrorClass.TIMEOUT: "timeout",
+    ErrorClass.BUSY: "status",
+    ErrorClass.NOT_SUPPORTED: "status",
+    ErrorClass.REFUSED: "status",
+    ErrorClass.SPOOL: "spool",
 }
 
 
@@ -109,3 +125,125 @@ class AcceptorCounters:
     def _add_since(self, slot: int, total: int) -> None:
         base = self._bases.setdefault(slot, self._cells[slot])
         self._cells[slot] = base + total
+
+
+class DestinationCells:
+    """The cells of one destination."""
+
+    __slots__ = ("deliver_seconds", "end_to_end", "errors", "open", "opened", "sent", "sent_bytes", "states")
+
+    def __init__(self, page: MetricsPage, name: str) -> None:
+        slot = page.slot
+        labels = ("success", "warning", "failure")
+        self.sent = {x: slot("instances_sent", destination=name, status_class=x) for x in labels}
+        self.sent_bytes = {x: slot("sent_bytes", destination=name, status_class=x) for x in labels}
+        self.errors = {
+            error: slot("delivery_errors", destination=name, error=label)
+            for error, label in ERROR_LABELS.items()
+        }
+        self.opened = {
+            outcome: slot("outbound_associations", destination=name, outcome=outcome)
+            for outcome in ("accepted", "rejected", "released", "aborted", "lost")
+        }
+        self.open = slot("outbound_associations_open", destination=name)
+        self.deliver_seconds = slot("deliver_seconds", destination=name)
+        self.end_to_end = slot("end_to_end_seconds", destination=name)
+        self.states = {
+            state: (
+                slot("queue_depth", destination=name, state=state),
+                slot("queue_oldest_age_seconds", destination=name, state=state),
+            )
+            for state in ("pending", "retrying", "held", "dead")
+        }
+
+
+class WorkerCounters:
+    """What a worker counts."""
+
+    def __init__(self, page: MetricsPage) -> None:
+        self._page = page
+        self._cells = page.cells
+        self._destinations: dict[str, DestinationCells] = {}
+        slot = page.slot
+        page.set(slot("codec_info", codec=CODEC_NAME), 1)
+        self._unmatched = {
+            action: slot("unmatched", action=action) for action in ("hold", "reject", "discard")
+        }
+        self._held = slot("unmatched_held")
+        self._store_seconds = slot("store_seconds")
+        self._spool_bytes = slot("spool_bytes")
+        self._spool_segments = slot("spool_segments")
+        self._spool_free = slot("spool_free_bytes")
+        self._spool_failed = slot("spool_failed")
+        self._sync_seconds = slot("spool_sync_seconds")
+        self._sync_failures = slot("spool_sync_failures")
+        self._group_size = slot("group_size")
+        self._recovered = slot("recovered_entries")
+        self._quarantined = slot("quarantined_entries")
+        self._ring_used = slot("ring_used_bytes", direction="receipts")
+
+    def stored(self, seconds: float) -> None:
+        """Count an instance that was answered with success; seconds: since its ticket was taken."""
+        self._page.observe(self._store_seconds, seconds)
+
+    def unmatched(self, action: str) -> None:
+        """Count an instance that no rule matched: hold, reject or discard."""
+        self._cells[self._unmatched[action]] += 1
+
+    def delivered(self, destination: str, status: int, size: int, seconds: float, age_s: float) -> None:
+        """Count a delivery; seconds: the exchange's; age_s: since the instance's last byte came in."""
+        cells = self._of(destination)
+        label = "success" if status == 0 else STATUS_LABELS[status_class(status)]
+        self._cells[cells.sent[label]] += 1
+        self._cells[cells.sent_bytes[label]] += size
+        self._page.observe(cells.deliver_seconds, seconds)
+        self._page.observe(cells.end_to_end, age_s)
+
+    def failed(self, destination: str, failure: Failure) -> None:
+        """Count a failed attempt."""
+        cells = self._of(destination)
+        self._cells[cells.errors[failure.error_class]] += 1
+        if failure.status is not None:
+            self._cells[cells.sent["failure"]] += 1
+
+    def queue(self, destination: str, state: str, depth: int, oldest_s: float) -> None:
+        """Set how many instances a destination is owed in a state, and how old the oldest is."""
+        depth_cell, age_cell = self._of(destination).states[state]
+        self._cells[depth_cell] = depth
+        self._cells[age_cell] = int(oldest_s * 1_000_000)
+
+    def associations(self, destination: str, open_now: int) -> None:
+        """Set how many associations are open with a destination."""
+        self._cells[self._of(destination).open] = open_now
+
+    def committed(self, seconds: float, instances: int) -> None:
+        """Count one sync of the spool and how many instances it made durable."""
+        self._page.observe(self._sync_seconds, seconds)
+        self._page.observe(self._group_size, float(instances))
+
+    def sync_failed(self) -> None:
+        """Count a sync that failed."""
+        self._cells[self._sync_failures] += 1
+
+    def recovered(self, entries: int, quarantined: int) -> None:
+        """Count what a start found in the spool."""
+        self._cells[self._recovered] += entries
+        self._cells[self._quarantined] += quarantined
+
+    def spool(
+        self, *, used_bytes: int, segments: int, free_bytes: int, failed: bool, held: int, ring_bytes: int
+    ) -> None:
+        """Set the spool's gauges."""
+        cells = self._cells
+        cells[self._spool_bytes] = used_bytes
+        cells[self._spool_segments] = segments
+        cells[self._spool_free] = free_bytes
+        cells[self._spool_failed] = int(failed)
+        cells[self._held] = held
+        cells[self._ring_used] = ring_bytes
+
+    def _of(self, destination: str) -> DestinationCells:
+        cells = self._destinations.get(destination)
+        if cells is None:
+            cells = self._destinations[destination] = DestinationCells(self._page, destination)
+        return cells

@@ -1,0 +1,149 @@
+"""What destinations are owed: the bridge between the ledger, which knows all of it, and the few in memory.
+
+A destination holds the oldest of what it is owed; when its queue is full the rest stays in the ledger and is
+fetched by age as the queue drains. Every outcome is marked in the ledger; marks may be lost in a crash and
+cost a duplicate. Invariant: an entry is in memory at most once per destination (`_held`), and never out of
+order of age.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from router.config.schema import Config
+from router.delivery.destination import QUEUE_MAX, Destination
+from router.delivery.retry import Failure
+from router.delivery.sender import Item
+from router.drivers.event_loop import EventLoopDriver
+from router.processes.instances import InstanceBytes
+
+if TYPE_CHECKING:
+    from router.processes.worker import Worker
+
+REFILL_MAX = QUEUE_MAX // 4
+"""Entries fetched from the ledger at a time."""
+
+NS = 1_000_000_000
+
+logger = logging.getLogger(__name__)
+
+
+class Owing:
+    """The destinations of one worker, and what becomes of their items (delivery.destination.Listener)."""
+
+    def __init__(self, worker: Worker, driver: EventLoopDriver, config: Config) -> None:
+        self.destinations: dict[str, Destination] = {}
+        self._worker = worker
+        self._driver = driver
+        self._held: dict[str, set[int]] = {}
+        self._cursor: dict[str, int] = {}
+        self.apply(config)
+
+    def apply(self, config: Config) -> list[Destination]:
+        """Take over the destinations of a configuration; return those that are gone, to be closed."""
+        for name, settings in config.destinations.items():
+            destination = self.destinations.get(name)
+            if destination is None:
+                self.destinations[name] = Destination(name, settings, self._driver, self)
+                self._held[name] = set()
+                self._cursor[name] = 0
+            else:
+                destination.update(settings)
+        gone = [name for name in self.destinations if name not in config.destinations]
+        return [self.destinations.pop(name) for name in gone]
+
+    def look_again(self, names: list[str] | None = None) -> None:
+        """Fetch from the ledger again, from the oldest: at the start, and when people changed what is
+        owed."""
+        for name, destination in self.destinations.items():
+            if names is None or name in names:
+                self._cursor[name] = 0
+                destination.is_backlogged = True
+                destination.wake_up()
+
+    def offer(self, destination: Destination, item: Item) -> bool:
+        """Hand over an item that is durable now; False: it waits in the ledger."""
+        assert item.entry_id is not None
+        if not destination.offer(item):
+            return False
+        self._held[destination.name].add(item.entry_id)
+        self._cursor[destination.name] = max(self._cursor[destination.name], item.entry_id)
+        return True
+
+    def adopt(self, name: str, item: Item) -> None:
+        """Take note that an item in memory has become an entry of the spool."""
+        assert item.entry_id is not None
+        self._held[name].add(item.entry_id)
+
+    def forget(self, name: str, entry_id: int) -> bool:
+        """Take an entry out of memory because people dropped it; False if it is being sent right now."""
+        held = self._held.get(name)
+        if held is None or entry_id not in held:
+            return True
+        if not self.destinations[name].withdraw(entry_id):
+            return False
+        held.discard(entry_id)
+        return True
+
+    # What destinations tell
+
+    def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
+        age_s = max(0.0, (time_ns() - item.received_ns) / NS)
+        self._worker.counters.delivered(destination.name, status, item.dataset_bytes, seconds, age_s)
+        self._cool(item)
+        if self._worker.handling.outcome(item, destination.name, status, None):
+            return
+        if item.entry_id is not None:
+            self._held[destination.name].discard(item.entry_id)
+            self._worker.ledger.mark_delivered(item.entry_id, destination.name, status)
+        logger.debug(
+            "delivery=done destination=%s status=%04X seconds=%.3f", destination.name, status, seconds
+        )
+
+    def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
+        self._worker.counters.failed(destination.name, failure)
+        self._cool(item)
+        if item.entry_id is not None:
+            self._worker.ledger.mark_retrying(
+                item.entry_id, destination.name, item.attempts, time_ns() + int(retry_s * NS), failure
+            )
+        logger.warning(
+            'delivery=retry destination=%s entry=%s class=%s attempts=%d retry_s=%.1f why="%s"',
+            destination.name, self._worker.entry_name(item.entry_id), failure.error_class.value,
+            item.attempts, retry_s, failure.text,
+        )  # fmt: skip
+
+    def dead(self, destination: Destination, item: Item, failure: Failure) -> None:
+        self._worker.counters.failed(destination.name, failure)
+        self._cool(item)
+        if item.entry_id is not None:
+            self._held[destination.name].discard(item.entry_id)
+            self._worker.ledger.mark_dead(item.entry_id, destination.name, item.attempts, failure)
+        logger.error(
+            'delivery=dead destination=%s entry=%s class=%s attempts=%d why="%s"',
+            destination.name, self._worker.entry_name(item.entry_id), failure.error_class.value,
+            item.attempts, failure.text,
+        )  # fmt: skip
+
+    def returned(self, destination: Destination, item: Item, failure: Failure) -> None:
+        self._worker.counters.failed(destination.name, failure)
+        self._worker.handling.outcome(item, destination.name, None, failure)
+
+    def hungry(self, destination: Destination) -> None:
+        name = destination.name
+        held = self._held[name]
+        due = self._worker.ledger.due(name, REFILL_MAX, self._cursor[name])
+        items = []
+        for entry in due:
+            self._cursor[name] = entry.seq
+            if entry.seq not in held:
+                held.add(entry.seq)
+                items.append(self._item_of(entry))
+        destination.refill(items, is_last=len(due) < REFILL_MAX)
+
+    def _cool(self, item: Item) -> None:
+        if isinstance(item.tag, InstanceBytes):
+            item.tag.used()
+            item.tag = None
