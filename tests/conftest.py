@@ -17,7 +17,7 @@ LOGS_SHOWN_MAX = 8
 
 @pytest.fixture
 def require_peer() -> Callable[..., None]:
-    """Return a function that takes names of programs: a missing one fails in CI and is a named skip elsewhere."""
+    """Return a function of program names: a missing one fails in CI and is a named skip elsewhere."""
 
     def require(*names: str) -> None:
         missing = [name for name in names if find_program(name) is None]

@@ -12,8 +12,8 @@ SMALL_BYTES = 65536  # up to here one send call is cheaper than a gather list
 class StreamImage:
     """Command set and dataset of a C-STORE-RQ as P-DATA-TFs that fit the peer's maximum length.
 
-    Only the first part is ever written to; the remainder is shared memory that never changes. One instance must
-    be sent whole before the next is patched in.
+    Only the first part is ever written to; the remainder is shared memory that never changes. One instance
+    must be sent whole before the next is patched in.
     answer_offsets: PDU length -> (offset of Message ID Being Responded To, offset of Status) in an answer.
     """
 

@@ -1,6 +1,7 @@
 """Synthetic instances whose UIDs have a fixed length and place, so that a new instance costs one patch.
 
-A UID is `2.25.` + 1 + run (8 digits) + number (10 digits): 24 characters, even, valid (PS3.5 section 9 and B.2).
+A UID is `2.25.` + 1 + run (8 digits) + number (10 digits): 24 characters, even, valid (PS3.5 section 9 and
+B.2).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def number_of(uid: bytes | str) -> int:
 
 
 def template(kind: str) -> Template:
-    """Return the template `ct` (512x512x16 bit), `mr` (256x256x16 bit), `small` (2 kB) or `tiny` (no pixels)."""
+    """Return the template `ct` (512x512x16 bit), `mr` (256x256), `small` (2 kB) or `tiny` (2x2)."""
     if kind == "ct":
         return _image(kind, CT_IMAGE_STORAGE, "CT", 512, 512)
     if kind == "mr":
@@ -84,7 +85,7 @@ def element(group: int, number: int, vr: str, value: str | bytes | int) -> bytes
     return struct.pack("<HH2sH", group, number, vr.encode(), len(data)) + data
 
 
-def image_head(sop_class: str, modality: str, uid: str, rows: int, columns: int, frames: int = 0) -> bytes:
+def image_head(sop_class: str, modality: str, uid: str, *, rows: int, columns: int, frames: int = 0) -> bytes:
     """Encode everything before the pixel data of a 16-bit monochrome image; the person is invented."""
     parts = [
         element(0x0008, 0x0005, "CS", "ISO_IR 100"),
@@ -126,7 +127,7 @@ def image_head(sop_class: str, modality: str, uid: str, rows: int, columns: int,
 
 
 def _image(name: str, sop_class: str, modality: str, rows: int, columns: int) -> Template:
-    head = image_head(sop_class, modality, PLACEHOLDER_UID, rows, columns)
+    head = image_head(sop_class, modality, PLACEHOLDER_UID, rows=rows, columns=columns)
     pixels = b"".join(struct.pack("<H", (i * 2654435761 >> 13) & 0xFFFF) for i in range(rows * columns))
     dataset = head + element(0x7FE0, 0x0010, "OW", pixels)
     uid_offset = dataset.index(PLACEHOLDER_UID.encode())

@@ -1,6 +1,7 @@
 """A storage SCP for load: one thread, one epoll loop, answers C-STORE at once and keeps nothing but counts.
 
-Run as a program it prints `{"port": N}`, then reads words from standard input, one a line, and answers each with
+Run as a program it prints `{"port": N}`, then reads words from standard input, one a line, and answers each
+with
 one JSON line: `report` (counts since the last reset), `uids` (the same and every UID in order of arrival),
 `reset` (forget all), `quit`. End of input ends it too.
 """
@@ -29,8 +30,21 @@ STDIN = 0
 class Peer:
     """One association: the position inside its inbound byte stream and the answers still to be written."""
 
-    __slots__ = ("answer", "command", "context_id", "dataset_bytes", "last", "layouts", "out", "pdu_left", "pdv_left",
-                 "rest", "same", "sock", "uid", "wants_out")  # fmt: skip
+    __slots__ = (
+        "answer",
+        "command",
+        "dataset_bytes",
+        "last",
+        "layouts",
+        "out",
+        "pdu_left",
+        "pdv_left",
+        "rest",
+        "same",
+        "sock",
+        "uid",
+        "wants_out",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -38,7 +52,6 @@ class Peer:
         self.pdu_left = 0  # octets of the current P-DATA-TF after the current PDV
         self.pdv_left = 0  # dataset octets of the current PDV still to come
         self.last = 0  # the current PDV is the dataset's last fragment
-        self.context_id = 0
         self.command = b""  # fragments of a command set so far
         self.layouts: dict[tuple[int, int], Layout] = {}
         self.uid = b""
@@ -150,7 +163,7 @@ class Sink:
             peer.wants_out = not peer.wants_out
             self.epoll.modify(peer.sock, select.EPOLLIN | (select.EPOLLOUT if out else 0))
 
-    def consume(self, peer: Peer, end: int) -> int:
+    def consume(self, peer: Peer, end: int) -> int:  # noqa: PLR0912  # one pass, no call per PDU
         """Go through the received bytes up to `end`; return how many were consumed."""
         buffer = self.buffer
         position = 0
@@ -227,7 +240,7 @@ class Sink:
         self.tally.add(peer.uid, peer.dataset_bytes, whole and peer.same)
 
     def take_control(self, peer: Peer, position: int, end: int) -> int:
-        """Answer one PDU that is not P-DATA-TF; return the position after it, or the same if not all is here."""
+        """Answer one PDU that is not P-DATA-TF; return where it ends, or `position` if not all is here."""
         if end - position < 6:
             return position
         (length,) = struct.unpack_from(">I", self.buffer, position + 2)

@@ -12,7 +12,7 @@ PDATA_HEAD_BYTES = 12
 
 @dataclass(slots=True)
 class Layout:
-    """Where the changing fields of C-STORE-RQ command sets of one length are, and the answer to be patched."""
+    """Where a C-STORE-RQ command set of one length changes, and the answer to be patched."""
 
     before_id: bytes
     id_offset: int
@@ -62,7 +62,7 @@ class Layout:
 
 @dataclass(slots=True)
 class Tally:
-    """What arrived since the last reset; times are CLOCK_MONOTONIC, which all processes of a machine share."""
+    """What arrived since the last reset; times are CLOCK_MONOTONIC, shared by all processes."""
 
     uids: list[bytes] = field(default_factory=list)
     dataset_bytes: int = 0

@@ -128,7 +128,7 @@ def parse_associate(pdu: bytes) -> Associate:
 
 
 def encode_command(fields: Mapping[int, int | str]) -> bytes:
-    """Encode a command set (Implicit VR Little Endian): US from int, UI from str; the group length is added."""
+    """Encode a command set (Implicit VR Little Endian): US from int, UI from str; adds the group length."""
     elements = b""
     for element in sorted(fields):
         value = fields[element]

@@ -1,6 +1,7 @@
 """HAProxy in TCP mode: bytes in, bytes out; the reference near the physical limit.
 
-With its default buffers of 16 kB a CT costs it twice the time: the larger ones make it the stronger reference.
+With its default buffers of 16 kB a CT costs it twice the time: the larger ones make it the stronger
+reference.
 """
 
 from __future__ import annotations

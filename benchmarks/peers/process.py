@@ -82,6 +82,7 @@ def peer_process(
     name: str,
     command: Sequence[str | Path],
     directory: Path,
+    *,
     environment: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,

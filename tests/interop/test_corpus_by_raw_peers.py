@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.system]
 
 
 def assert_corpus_answered(sent: list[Sent]) -> None:
-    """Every file got an answer; whole ones success. One that names no SOP instance may be refused, by a status."""
+    """Every file got an answer, whole ones success; one without SOP instance may be refused by a status."""
     incomplete = {instance.sop_instance for instance in corpus() if not instance.complete}
     assert len(sent) == len(corpus())
     assert [attempt for attempt in sent if attempt.status is None] == []

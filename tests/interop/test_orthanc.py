@@ -1,4 +1,4 @@
-"""Orthanc as a destination: it holds through the router what it takes from a sender directly, octet by octet."""
+"""Orthanc as a destination: it holds through the router what it takes directly, octet by octet."""
 
 from __future__ import annotations
 

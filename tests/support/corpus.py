@@ -23,7 +23,7 @@ IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 # For files without meta information, by pydicom's (implicit VR, little endian).
-GUESSED = {
+GUESSED: dict[tuple[bool | None, bool | None], str] = {
     (True, True): IMPLICIT_VR_LITTLE_ENDIAN,
     (False, True): EXPLICIT_VR_LITTLE_ENDIAN,
     (False, False): EXPLICIT_VR_BIG_ENDIAN,
@@ -38,8 +38,8 @@ BLOCK_BYTES = 1 << 20
 class Instance:
     """One instance as it goes over the wire.
 
-    dataset: the encoded dataset exactly as in the file, everything after group 0002; one NUL more where that is
-    odd, because fragments are even (PS3.8 Annex E.1). sha256: its hex digest.
+    dataset: the encoded dataset exactly as in the file, everything after group 0002; one NUL more where
+    that is odd, because fragments are even (PS3.8 Annex E.1). sha256: its hex digest.
     complete: the dataset itself names its SOP class and instance; else they are the file meta information's.
     """
 
@@ -72,7 +72,7 @@ def corpus() -> tuple[Instance, ...]:
 
 
 def unique_by_uid(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
-    """Return the instances without those whose SOP Instance UID came before: for sinks that keep one per UID."""
+    """Return the first instance of each SOP Instance UID: for sinks that keep one per UID."""
     return tuple({instance.sop_instance: instance for instance in reversed(instances)}.values())[::-1]
 
 

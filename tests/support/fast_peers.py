@@ -15,7 +15,7 @@ from tests.support.corpus import Instance
 from tests.support.ledger import Received, Sent, read_received, read_sent
 
 REPOSITORY = Path(__file__).parents[2]
-POLL_S = 0.02
+POLL_S = 0.05
 WAIT_S = 60.0
 
 
@@ -41,6 +41,23 @@ class FastSink:
             lambda: len({record.uid for record in self.taken()}) >= count, deadline_s, self.describe(count)
         )
         return self.taken()
+
+    def wait_for_uids(self, uids: set[str], deadline_s: float = WAIT_S) -> None:
+        """Wait until each of these instances was taken at least once."""
+        missing = set(uids)
+
+        def all_here() -> bool:
+            missing.difference_update([record.uid for record in self.taken()])
+            return not missing
+
+        wait_until(
+            all_here, deadline_s, lambda: f"{len(missing)} of {len(uids)} have not reached {self.peer.name}"
+        )
+
+    def endings(self) -> dict[int, str]:
+        """Return association number -> `released`, `aborted` or `closed`, of all that have ended."""
+        words = (line.split() for line in self.peer.log_path.read_text().splitlines())
+        return {int(line[1]): line[2] for line in words if line[0] == "association"}
 
     def describe(self, count: int) -> Callable[[], str]:
         """Make the text for a wait that was in vain."""

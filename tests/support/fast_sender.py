@@ -1,9 +1,11 @@
-"""A storage SCU that logs what it was told about every instance; run as `python -m tests.support.fast_sender`.
+"""A storage SCU that logs what it was told about every instance; run as `python -m
+tests.support.fast_sender`.
 
 What to send is one of: `--files LIST` (JSON lines with path, dataset_offset, sop_class, sop_instance,
-transfer_syntax), `--kind K --count N` (synthetic), `--multiframe-bytes N` (streamed). Associations share the work.
-Each attempt gives one record (see `ledger.Sent`); an operation without an answer is recorded with status null and
-its error. With `--reconnect-s` a lost association is replaced until that long after the loss.
+transfer_syntax), `--kind K --count N` (synthetic), `--multiframe-bytes N` (streamed). Associations share
+the work.
+Each attempt gives one record (see `ledger.Sent`); an operation without an answer is recorded with status
+null and its error. With `--reconnect-s` a lost association is replaced until that long after the loss.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A storage SCP that records every instance before it answers; run as `python -m tests.support.fast_sink`.
 
-It takes any SOP class and transfer syntax. Its bad manners are options: answer late, answer a failure, abort or
+It takes any SOP class and transfer syntax. Its bad manners are options: answer late, answer a failure,
+abort or
 close in the middle, refuse associations. One record per instance received whole (see `ledger.Received`).
 """
 
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +28,8 @@ GATE_POLL_S = 0.01
 class Manners:
     """How the sink behaves; counts are over all associations.
 
-    gate: while this file exists no answer leaves. fail_times: so often each UID gets `fail_status` before it is
+    gate: while this file exists no answer leaves. fail_times: so often each UID gets `fail_status` before
+    it is
     taken; -1 = for ever. abort_at, close_at: numbers of instances at which, after half of the dataset, the
     association is aborted or reset. refuse_classes: abstract syntaxes that get context result 3.
     """
@@ -52,6 +55,7 @@ class Acceptor:
         self.shared = shared
         self.syntaxes: dict[int, str] = {}
         self.calling = ""
+        self.ending = "closed"
 
     def serve(self) -> None:
         """Serve until release, abort or close."""
@@ -63,6 +67,7 @@ class Acceptor:
             pass
         finally:
             self.stream.sock.close()
+            print(f"association {self.number} {self.ending}", file=sys.stderr, flush=True)
 
     def establish(self) -> bool:
         """Answer the A-ASSOCIATE-RQ; False if it was rejected."""
@@ -86,6 +91,7 @@ class Acceptor:
         command = b""
         while True:
             pdu_type, pdu = self.stream.read_pdu()
+            self.ending = {wire.RELEASE_RQ: "released", wire.ABORT: "aborted"}.get(pdu_type, "closed")
             if pdu_type == wire.RELEASE_RQ:
                 self.stream.sock.sendall(wire.RELEASE_RP_PDU)
             if pdu_type != wire.P_DATA_TF:
@@ -135,7 +141,7 @@ class Acceptor:
         self.stream.sock.sendall(wire.command_pdu(context_id, wire.response(command, status)))
         return True
 
-    def payloads(self, waiting: list[tuple[int, int, bytes]]):  # type: ignore[no-untyped-def]
+    def payloads(self, waiting: list[tuple[int, int, bytes]]) -> Iterator[bytes]:
         """Yield the payloads of the dataset that follows; `waiting` are fragments already read."""
         while True:
             for _, header, payload in waiting:

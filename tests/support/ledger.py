@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 SUCCESS = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One attempt of a sender. status None: no answer came (abort, close, timeout). Times are CLOCK_MONOTONIC."""
+    """One attempt of a sender. status None: no answer came. Times are CLOCK_MONOTONIC."""
 
     uid: str
     sha256: str
@@ -50,8 +51,8 @@ class Received:
 class Comparison:
     """The result of `compare`; each list holds UIDs.
 
-    lost: acknowledged to the sender, never taken by the sink. altered: arrived with other octets than were ever
-    sent under that UID. extra: never sent. repeated: taken more than once (allowed, but counted).
+    lost: acknowledged to the sender, never taken by the sink. altered: arrived with other octets than were
+    ever sent under that UID. extra: never sent. repeated: taken more than once (allowed, but counted).
     """
 
     acknowledged: int = 0
@@ -107,7 +108,7 @@ def compare(sent: Iterable[Sent], received: Iterable[Received]) -> Comparison:
     )
 
 
-def _lines(path: Path) -> Iterable[dict[str, object]]:
+def _lines(path: Path) -> Iterable[dict[str, Any]]:
     if not path.exists():
         return
     with path.open() as file:

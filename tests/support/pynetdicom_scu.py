@@ -1,7 +1,7 @@
 """A pynetdicom storage SCU; run as `python -m tests.support.pynetdicom_scu PORT LIST RECORDS`.
 
-LIST is that of the fast sender (JSON lines with path and the rest). Each file is sent as pynetdicom sends files:
-the encoded dataset untouched. Writes the fast sender's records (see `ledger.Sent`).
+LIST is that of the fast sender (JSON lines with path and the rest). Each file is sent as pynetdicom sends
+files: the encoded dataset untouched. Writes the fast sender's records (see `ledger.Sent`).
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def main() -> None:
         request.DataSet = BytesIO(data)
         sent_ns = time.monotonic_ns()
         association._reactor_checkpoint.clear()
+        assert context.context_id is not None
         association.dimse.send_msg(request, context.context_id)
         _, answer = association.dimse.get_msg(block=True)
         association._reactor_checkpoint.set()

@@ -1,7 +1,8 @@
-"""A real router for a test: configuration written, `serve` started, readiness awaited, its own tree torn down.
+"""A real router for a test: configuration written, `serve` started, readiness awaited, its own tree torn
+down.
 
-Processes are found by role through admin's /live; signals go to process ids that this module started or learnt
-from there, never to names.
+Processes are found by role through admin's /live; signals go to process ids that this module started or
+learnt from there, never to names.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ class RouterProcess:
         return rows
 
     def owed(self, destination: str, *states: str) -> int:
-        """Return how many instances are owed to a destination, in these states (default: all that are owed)."""
+        """Return how many instances are owed to a destination in these states (default: all)."""
         wanted = states or ("pending", "retrying", "dead", "held")
         return sum(
             row["count"]
@@ -245,7 +246,7 @@ class RouterProcess:
         return total
 
     def command(self, *words: str, deadline_s: float = 30.0) -> subprocess.CompletedProcess[str]:
-        """Run one of the router's own commands with this configuration file as its last argument's companion."""
+        """Run one of the router's own commands, such as `queue ls`."""
         return subprocess.run(
             [sys.executable, "-m", "router", *words],
             cwd=REPOSITORY,
@@ -282,8 +283,9 @@ def router_process(
 ) -> Iterator[RouterProcess]:
     """Run a router for the length of a `with` block.
 
-    destinations: name -> port, or a table with `port` and more. rules: default is one that sends everything to
-    every destination. sections: tables merged over the defaults (`router={"ack": "delivered"}`, `sources={...}`).
+    destinations: name -> port, or a table with `port` and more. rules: default is one that sends everything
+    to
+    every destination. sections: tables merged over the defaults (`router={"ack": "delivered"}`).
     """
     directory.mkdir(parents=True, exist_ok=True)
     router = RouterProcess(directory, {}, [], port=free_port(), admin_port=free_port())

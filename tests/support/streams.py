@@ -1,4 +1,4 @@
-"""Blocking PDU reading and JSON-lines writing for the fast peers: plain code, a thread for each association."""
+"""Blocking PDU reading and JSON-lines writing for the fast peers: a thread for each association."""
 
 from __future__ import annotations
 
