@@ -29,11 +29,14 @@ from router.apps.local_peers import LocalArchive, send_files
 from router.apps.part10 import NotPart10, Part10File, open_part10
 from router.drivers.event_loop import EventLoopDriver
 from router.errors import RouterError
+from router.routing.attributes import read_attributes
+from router.routing.wanted import Wanted
 from router.standard.sop_classes import is_storage, service_of
 
 READY_S = 30.0
 ARRIVE_S = 60.0
 STOP_S = 20.0
+MODALITY = 0x00080060
 
 CONFIG = """\
 [router]
@@ -293,42 +296,16 @@ class _Demo:
             )
         self._console.print(table)
         count, size = len(self._samples), sum(sizes.values())
+        syntaxes = len({sample.file.transfer_syntax for sample in self._samples})
         self._console.print(
-            f"{count}
-            instances
-            ({size
-            /
-            1e6:.1f}
-            MB,
-            {len({s.file.transfer_syntax
-            for s in self._samples})}
-            transfer "
-            f"syntaxes) acknowledged
-            in
-            {sending_s:.2f}
-            s:
-            {count
-            / sending_s:.0f} instances/s on one association, "
-            f"each on disk before its
-            answer; the
-            last arrived
-            {arrived_s:.2f}
-            s
-            after
-            the
-            end"
+            f"{count} instances ({size / 1e6:.1f} MB, {syntaxes} transfer syntaxes) acknowledged in "
+            f"{sending_s:.2f} s: {count / sending_s:.0f} instances/s on one association, each on disk before its "
+            f"answer; the last arrived {arrived_s:.2f} s after the end"
         )
         self._console.print(f"metrics: http://{run['admin']}/metrics")
 
-    async
-    def
-    _stop_router(self)
-    ->
-    None:
-        assert
-        self._process
-        is
-        not None
+    async def _stop_router(self) -> None:
+        assert self._process is not None
         self._process.terminate()
         try:
             await asyncio.wait_for(asyncio.to_thread(self._process.wait), STOP_S)
@@ -336,13 +313,9 @@ class _Demo:
             self._kill_all()
 
 
-def
-load_samples()
-->
-list[Sample]:
-    """Return pydicom's own test files that
-    carry a storage SOP class, each SOP Instance UID once."""
-    from pydicom.data import get_testdata_files
+def load_samples() -> list[Sample]:
+    """Return pydicom's own test files that carry a storage SOP class, each SOP Instance UID once."""
+    from pydicom.data import get_testdata_files  # noqa: PLC0415 (slow to import; only the demonstration needs it)
 
     samples: dict[str, Sample] = {}
     for path in sorted(get_testdata_files()):
@@ -355,9 +328,5 @@ list[Sample]:
 
 
 def _modality(file: Part10File) -> str:
-    from router.routing.attributes import read_attributes
-    from router.routing.wanted import Wanted
-
-    return read_attributes([file.dataset], file.transfer_syntax, Wanted.of({0x00080060: "CS"})).get(
-        0x00080060, ("",)
-    )[0]
+    wanted = Wanted.of({MODALITY: "CS"})
+    return read_attributes([file.dataset], file.transfer_syntax, wanted).get(MODALITY, ("",))[0]
