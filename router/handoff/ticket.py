@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple, cast
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from router.errors import RouterError
 

@@ -25,6 +25,14 @@ class Forked:
             os._exit(0)
         self._pidfd = os.pidfd_open(self.pid)
 
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once the process has ended."""
+        return self._pidfd
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(select.select([self._pidfd], [], [], 0)[0])
+
     def join(self) -> int:
         """Wait for the end and return the exit code (negative: the signal). Kills and fails after JOIN_S."""
         readable, _, _ = select.select([self._pidfd], [], [], JOIN_S)
@@ -44,7 +52,7 @@ class Forked:
         return os.waitstatus_to_exitcode(status)
 
 
-def wait_for(fd: int) -> None:
-    """Wait until a descriptor is readable; fails after JOIN_S, when a wake-up was lost."""
-    if not select.select([fd], [], [], JOIN_S)[0]:
+def wait_for(*fds: int) -> None:
+    """Wait until one of the descriptors is readable; fails after JOIN_S, when a wake-up was lost."""
+    if not select.select(fds, [], [], JOIN_S)[0]:
         raise AssertionError(f"no doorbell within {JOIN_S} s")
