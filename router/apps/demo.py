@@ -36,6 +36,7 @@ from router.standard.sop_classes import is_storage, service_of
 READY_S = 30.0
 ARRIVE_S = 60.0
 STOP_S = 20.0
+LOG_TAIL_CHARACTERS = 2000
 MODALITY = 0x00080060
 
 CONFIG = """\
@@ -156,69 +157,28 @@ class _Demo:
         say = self._console.print
         started = monotonic()
         run = await self._start_router()
-        say(f"router
-        up in
-        {monotonic()
-        -
-        started:.2f}
-        s:
-        DICOM
-        on
-        {run['listener']},
-        admin
-        on
-        {run['admin']}")
-        middle
-        =
-        len(self._samples)
-        //
-        2
-        sending_s
-        =
-        await self._send(run,
-        self._samples[:middle])
-        if
-        crash:
-            await
-            self._archives[1].stop()
-            say("archive
-            RADIOLOGY goes
-            down; the
-            router goes
-            on acknowledging")
-        sending_s
-        +=
-        await self._send(run, self._samples[middle:]) if
-        crash:
+        up_s = monotonic() - started
+        say(f"router up in {up_s:.2f} s: DICOM on {run['listener']}, admin on {run['admin']}")
+        middle = len(self._samples) // 2
+        sending_s = await self._send(run, self._samples[:middle])
+        if crash:
+            await self._archives[1].stop()
+            say("archive RADIOLOGY goes down; the router goes on acknowledging")
+        sending_s += await self._send(run, self._samples[middle:])
+        if crash:
             self._kill_all()
-            say("[bold]kill -9[/bold] of
-            every router process, while
-            RADIOLOGY is
-            still owed
-            images") run
-            =
-            await self._start_router()
+            say("[bold]kill -9[/bold] of every router process, while RADIOLOGY is still owed images")
+            run = await self._start_router()
             await self._archives[1].start()
-            say("router started
-            again; RADIOLOGY
-            is back")
-        arrived_s
-        = await self._until_arrived()
-        self._report(run,
-        sending_s, arrived_s) if
-        keep_running:
-            say("running
-            until
-            Ctrl-C")
-            with
-            contextlib.suppress(asyncio.CancelledError):
-                await
-                asyncio.Event().wait()
-        await
-        self._stop_router()
-        return 0
-        if self._is_complete()
-        else 1
+            say("router started again; RADIOLOGY is back")
+        arrived_s = await self._until_arrived()
+        self._report(run, sending_s, arrived_s)
+        if keep_running:
+            say("running until Ctrl-C")
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await self._stop_router()
+        return 0 if self._is_complete() else 1
 
     def end(self) -> None:
         """Leave no process behind."""
@@ -228,8 +188,8 @@ class _Demo:
     async def _start_router(self) -> dict[str, Any]:
         run_file = self._folder / "spool" / "run.json"
         run_file.unlink(missing_ok=True)
-        log = (self._folder / "router.log").open("ab")
-        with log:
+        log_path = self._folder / "router.log"
+        with log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "router", "serve", str(self._config)],
                 stdin=subprocess.DEVNULL,
@@ -240,8 +200,8 @@ class _Demo:
         deadline = monotonic() + READY_S
         while not run_file.exists():
             if self._process.poll() is not None or monotonic() > deadline:
-                tail = (self._folder / "router.log").read_text(errors="replace")[-2000:]
-                raise DemoFailed(f"the router did not start:\\n{tail}")
+                tail = log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+                raise DemoFailed(f"the router did not start:\n{tail}")
             await asyncio.sleep(0.02)
         run: dict[str, Any] = json.loads(run_file.read_text())
         return run
@@ -249,9 +209,12 @@ class _Demo:
     async def _send(self, run: dict[str, Any], samples: list[Sample]) -> float:
         port = int(str(run["listener"]).rpartition(":")[2])
         columns = (
-            TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TextColumn("instances"),
+            TextColumn("sending"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("instances"),
             TimeElapsedColumn(),
-        )  # fmt: skip
+        )
         started = monotonic()
         with Progress(*columns, console=self._console) as progress:
             task = progress.add_task("send", total=len(samples))
@@ -315,7 +278,7 @@ class _Demo:
 
 def load_samples() -> list[Sample]:
     """Return pydicom's own test files that carry a storage SOP class, each SOP Instance UID once."""
-    from pydicom.data import get_testdata_files  # noqa: PLC0415 (slow to import; only the demonstration needs it)
+    from pydicom.data import get_testdata_files  # slow to import: only this command pays
 
     samples: dict[str, Sample] = {}
     for path in sorted(get_testdata_files()):
