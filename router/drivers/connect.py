@@ -1,0 +1,106 @@
+"""Open a transport connection as requestor: every address of a name in turn, with deadlines that hold."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from router.drivers.socket_options import set_connection_options
+from router.drivers.tls import PlainTransport, TlsTransport, Transport
+from router.errors import DeadlineExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class TlsChoice:
+    """TLS for a connection of ours; hostname: what the peer's certificate must say, if the context checks."""
+
+    context: ssl.SSLContext
+    hostname: str | None = None
+
+
+def open_transport(
+    host: str,
+    port: int,
+    connect_s: float | None,
+    *,
+    bind_address: tuple[Any, ...] | None = None,
+    flow_info: int = 0,
+    scope_id: int = 0,
+    tls: TlsChoice | None = None,
+    tls_s: float | None = None,
+) -> Transport:
+    """Connect, go through the TLS handshake, and return the non-blocking transport.
+
+    connect_s: for the whole attempt, all addresses of the host together; tls_s: for the handshake.
+    Raises socket.gaierror for a name that has no address, DeadlineExceeded, OSError (ssl.SSLError is one).
+    """
+    deadline = None if connect_s is None else monotonic() + connect_s
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failure: OSError | DeadlineExceeded | None = None
+    for family, kind, protocol, _, address in addresses:
+        if family == socket.AF_INET6:
+            target: Any = (address[0], address[1], flow_info, scope_id or (address[3:4] or (0,))[0])
+        else:
+            target = address
+        sock = socket.socket(family, kind, protocol)
+        try:
+            _connect(sock, target, bind_address, deadline, connect_s)
+            return _in_tls(sock, tls, tls_s)
+        except (OSError, DeadlineExceeded) as error:
+            sock.close()
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _connect(
+    sock: socket.socket,
+    target: Any,
+    bind_address: tuple[Any, ...] | None,
+    deadline: float | None,
+    connect_s: float | None,
+) -> None:
+    sock.setblocking(False)
+    set_connection_options(sock)
+    if bind_address is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(bind_address)
+    try:
+        sock.connect(target)
+        return
+    except BlockingIOError:
+        pass
+    wait_for(sock, select.POLLOUT, deadline, "connect_s", connect_s)
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def _in_tls(sock: socket.socket, tls: TlsChoice | None, tls_s: float | None) -> Transport:
+    if tls is None:
+        return PlainTransport(sock)
+    transport = TlsTransport(sock, tls.context, server_side=False, hostname=tls.hostname)
+    deadline = None if tls_s is None else monotonic() + tls_s
+    try:
+        while mask := transport.handshake():
+            wait_for(transport.sock, mask, deadline, "tls_s", tls_s)
+    except BaseException:
+        transport.sock.close()
+        raise
+    return transport
+
+
+def wait_for(
+    sock: socket.socket, mask: int, deadline: float | None, name: str, timeout_s: float | None
+) -> None:
+    """Wait until the socket is ready for the poll mask. Raises DeadlineExceeded."""
+    poller = select.poll()
+    poller.register(sock, mask)
+    timeout_ms = None if deadline is None else max(0.0, (deadline - monotonic()) * 1000)
+    if not poller.poll(timeout_ms):
+        raise DeadlineExceeded(name, timeout_s or 0.0)
