@@ -78,7 +78,7 @@ def matches(when: dict[str, Any], given_facts: Facts) -> bool:
         ({"Modality": "CT", "StudyID": "1"}, {"Modality": "CT", "StudyID": "2"}, False),
         ({"any": [{"Modality": "CT"}, {"StudyID": "2"}]}, {"StudyID": "2"}, True),
         ({"any": [{"Modality": "CT"}, {"StudyID": "2"}]}, {"StudyID": "3"}, False),
-        ({"all": [{"Modality": "CT"}, {"Modality": "C*"}, {"Rows": 2}]}, {"Modality": "CT", "Rows": "2"}, True),
+        ({"all": [{"Modality": "CT"}, {"Rows": 2}]}, {"Modality": "CT", "Rows": "2"}, True),
         ({"all": [{"Modality": "CT"}, {"Modality": "C*"}, {"StudyID": 3}]}, {"Modality": "CT"}, False),
         ({"not": {"any": [{"Modality": "CT"}, {"Modality": "MR"}]}}, {"Modality": "US"}, True),
     ],
