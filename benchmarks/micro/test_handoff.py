@@ -95,7 +95,7 @@ def test_two_processes_exchange_instances(benchmark: BenchmarkFixture, pair: Pai
                 pass
         assert child.join() == 0
 
-    benchmark.pedantic(exchange, rounds=5)
+    benchmark.pedantic(exchange, rounds=5)  # type: ignore[no-untyped-call]
     benchmark.extra_info["instances per round"] = EXCHANGED
     benchmark.extra_info["cores"] = os.cpu_count()
 

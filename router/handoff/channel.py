@@ -22,7 +22,7 @@ from contextlib import suppress
 from router.errors import LimitReached
 from router.wire.codec import RING_HEADER_BYTES, Ring
 
-RING_BYTES_MIN = 131072
+RING_BYTES_MIN = 65536
 RECEIVE_RECORDS_MAX = 256
 
 _MAGIC = b"DRCHAN\0\0"

@@ -19,6 +19,7 @@ from zlib import crc32
 from router.handoff.channel import ChannelEnd
 from router.handoff.slab import WORKERS_MAX, Slab
 from router.handoff.ticket import (
+    TICKET_SLOTS_MAX,
     Hello,
     Holding,
     MalformedRecord,
@@ -135,6 +136,9 @@ class Dispatcher:
         """
         link = self._links[self._worker_of(ticket.sop_instance)]
         if link.stage is not WorkerStage.ACCEPTING or self._loans_total >= self._loans_max:
+            return False
+        if len(ticket.slots) > TICKET_SLOTS_MAX:
+            _log.error("dataset in %d slots, allowed %d: spill earlier", len(ticket.slots), TICKET_SLOTS_MAX)
             return False
         loan = Loan(ticket, encode_record(ticket), on_receipt, self._clock() + self._receipt_s)
         link.loans[ticket.ticket_id] = loan

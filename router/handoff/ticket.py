@@ -14,7 +14,8 @@ import msgpack
 
 from router.errors import RouterError
 
-RECORD_BYTES_MAX = 32768
+RECORD_BYTES_MAX = 32000  # two fit into the smallest ring
+TICKET_SLOTS_MAX = 6000  # of one dataset, so that its ticket is a record; a longer one must be spilled
 HOLDING_SLOTS_MAX = 4096  # per record; a longer list takes several
 COMMENT_CHARS_MAX = 64  # Error Comment (0000,0902) is an LO (PS3.5 Table 6.2-1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -206,6 +207,10 @@ def send_numbers(end: ChannelEnd, first: int, last: int) -> None:
     flush_waiting(end, outbox)
 
 
+def send_part(channel: Channel, first: int, last: int) -> None:
+    send_numbers(channel.acceptor_end(), first, last)
+
+
 @two_processes
 def test_two_processes_exchange_every_record_both_ways(channel: Channel) -> None:
     def echo() -> None:
@@ -255,10 +260,11 @@ def test_neither_side_sleeps_through_when_both_sleep_every_time(channel: Channel
 def test_a_producer_may_be_replaced_in_the_middle(channel: Channel) -> None:
     total, parts = 20_000, 8
     worker = channel.worker_end()
-    outbox, received = Outbox(worker, 1), []
+    outbox = Outbox(worker, 1)
+    received: list[bytes] = []
     for part in range(parts):
         first = part * total // parts
-        child = Forked(lambda a=first: send_numbers(channel.acceptor_end(), a, a + total // parts))
+        child = Forked(partial(send_part, channel, first, first + total // parts))
         while len(received) < first + total // parts:
             received += receive_waiting(worker, outbox)
         assert child.join() == 0

@@ -10,7 +10,15 @@ import pytest
 
 from router.handoff.dispatch import LoanState
 from router.handoff.intake import Intake
-from router.handoff.ticket import Hello, Receipt, Release, Ticket, WorkerStage, encode_record
+from router.handoff.ticket import (
+    TICKET_SLOTS_MAX,
+    Hello,
+    Receipt,
+    Release,
+    Ticket,
+    WorkerStage,
+    encode_record,
+)
 from tests.support.handoff import SLOT, Pair
 
 
@@ -40,7 +48,8 @@ def settle(pair: Pair, intake: Intake, status: int = 0) -> list[Ticket]:
 
 
 def test_a_loan_is_answered_and_comes_back() -> None:
-    pair, receipts = Pair(), []
+    pair = Pair()
+    receipts: list[Receipt] = []
     ticket = pair.ticket(slots=3)
     assert pair.dispatcher.submit(ticket, receipts.append)
     assert pair.slab.lent_to(0) == sorted(ticket.slots)
@@ -56,7 +65,8 @@ def test_a_loan_is_answered_and_comes_back() -> None:
 
 
 def test_answer_and_release_fit_into_one_record() -> None:
-    pair, receipts = Pair(), []
+    pair = Pair()
+    receipts: list[Receipt] = []
     pair.dispatcher.submit(pair.ticket(slots=2), receipts.append)
     settle(pair, pair.intakes[0])
     assert len(receipts) == 1
@@ -93,8 +103,17 @@ def test_loans_are_bounded() -> None:
     assert not pair.dispatcher.submit(pair.ticket(), lambda _: None)
 
 
+def test_a_dataset_in_more_slots_than_a_ticket_names_is_refused() -> None:
+    pair = Pair(slots=TICKET_SLOTS_MAX + 1)
+    ticket = pair.ticket(slots=TICKET_SLOTS_MAX + 1)
+    assert not pair.dispatcher.submit(ticket, lambda _: None)
+    assert pair.slab.lent_to(0) == []
+    assert pair.dispatcher.submit(ticket._replace(slots=ticket.slots[:-1]), lambda _: None)
+
+
 def test_tickets_that_find_no_room_wait_in_order() -> None:
-    pair, receipts = Pair(slots=40), []
+    pair = Pair(slots=40)
+    receipts: list[Receipt] = []
     tickets = [pair.ticket(file="/" + "f" * 20_000) for _ in range(30)]
     for ticket in tickets:
         assert pair.dispatcher.submit(ticket, receipts.append)
@@ -110,7 +129,8 @@ def test_tickets_that_find_no_room_wait_in_order() -> None:
 
 
 def test_a_new_worker_gets_what_the_dead_one_had_not_answered() -> None:
-    pair, receipts = Pair(), []
+    pair = Pair()
+    receipts: list[Receipt] = []
     tickets = [pair.ticket(uid=f"1.{number}") for number in range(4)]
     for ticket in tickets[:3]:
         pair.dispatcher.submit(ticket, receipts.append)
@@ -129,7 +149,8 @@ def test_a_new_worker_gets_what_the_dead_one_had_not_answered() -> None:
 
 
 def test_a_second_death_before_the_first_hello_is_read_changes_nothing() -> None:
-    pair, receipts = Pair(), []
+    pair = Pair()
+    receipts: list[Receipt] = []
     pair.dispatcher.submit(pair.ticket(), receipts.append)
     pair.start_worker(0).receive()
     third = pair.start_worker(0)
@@ -140,7 +161,8 @@ def test_a_second_death_before_the_first_hello_is_read_changes_nothing() -> None
 
 
 def test_an_overdue_loan_is_reported_once_and_its_late_receipt_only_frees() -> None:
-    pair, receipts = Pair(receipt_s=10), []
+    pair = Pair(receipt_s=10)
+    receipts: list[Receipt] = []
     ticket = pair.ticket()
     pair.dispatcher.submit(ticket, receipts.append)
     (taken,) = pair.intakes[0].receive()
@@ -203,7 +225,8 @@ def test_a_loan_that_expires_while_it_waits_for_room_is_over(caplog: pytest.LogC
 
 
 def test_a_failing_continuation_does_not_keep_the_next_one(caplog: pytest.LogCaptureFixture) -> None:
-    pair, receipts = Pair(), []
+    pair = Pair()
+    receipts: list[Receipt] = []
 
     def fail(_: Receipt) -> None:
         raise RuntimeError("association is gone")
@@ -218,7 +241,8 @@ def test_a_failing_continuation_does_not_keep_the_next_one(caplog: pytest.LogCap
 
 
 def test_malformed_and_stray_records_are_counted_and_harmless() -> None:
-    pair, receipts = Pair(), []
+    pair = Pair()
+    receipts: list[Receipt] = []
     ticket = pair.ticket()
     pair.dispatcher.submit(ticket, receipts.append)
     end = pair.channels[0].worker_end()

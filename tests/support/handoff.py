@@ -57,8 +57,10 @@ class Pair:
 
     def close(self) -> None:
         """Give every descriptor back; nobody may use the pair afterwards."""
-        for shared in (*self.slabs, *self.channels):
-            shared.close()
+        for slab in self.slabs:
+            slab.close()
+        for channel in self.channels:
+            channel.close()
         os.close(self.slab_fd)
 
     def ticket(self, slots: int = 1, uid: str = "1.2.3", file: str = "") -> Ticket:
