@@ -99,12 +99,12 @@ def _summary(config: Config) -> Iterator[str]:
 def _explain(args: argparse.Namespace, config: Config) -> int:
     """Say what the rules make of one image."""
     # Late: a plain check needs neither the codec nor the tables of the Standard.
-    from router.apps.part10 import NotPart10, open_part10  # noqa: PLC0415
-    from router.routing.attributes import read_attributes  # noqa: PLC0415
-    from router.routing.decide import Facts  # noqa: PLC0415
-    from router.routing.rules import compile_rules  # noqa: PLC0415
-    from router.routing.wanted import SOP_CLASS_UID  # noqa: PLC0415
-    from router.standard.sop_classes import name_of  # noqa: PLC0415
+    from router.apps.part10 import NotPart10, open_part10
+    from router.routing.attributes import read_attributes
+    from router.routing.decide import Facts
+    from router.routing.rules import compile_rules
+    from router.routing.wanted import SOP_CLASS_UID
+    from router.standard.sop_classes import name_of
 
     rule_set = compile_rules(config.rules, config.router.unmatched)
     try:
@@ -198,8 +198,8 @@ def _say(*parts: Part) -> None:
     """Print one line; in colour on a terminal. Every character that could steer a terminal is escaped."""
     texts = [(part, "") if isinstance(part, str) else part for part in parts]
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
-        from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Console  # only a terminal pays for it
+        from rich.text import Text
 
         Console().print(Text.assemble(*((_plain(text), style) for text, style in texts)), soft_wrap=True)
     else:

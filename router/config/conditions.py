@@ -78,7 +78,7 @@ Condition = AnyValue | Exists | All | AnyOf | Not
 
 def compile_regex(expression: str) -> Any:
     """Compile for matching in linear time (RE2). Raises ValueError with the engine's reason."""
-    import re2  # noqa: PLC0415 - only files with a regex pay for it
+    import re2  # only files with a regex pay for it
 
     options = re2.Options()
     options.log_errors = False

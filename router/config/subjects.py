@@ -61,7 +61,7 @@ def parse_subject(key: str) -> Subject:
         return Subject(key, fact=key)
     if match := _PRIVATE.fullmatch(key):
         return _private_subject(key, int(match[1], 16), int(match[2], 16), match[3].strip())
-    from router.standard import attributes  # noqa: PLC0415 - large; only files with rules pay for it
+    from router.standard import attributes  # large; only files with rules pay for it
 
     if match := _TAG.fullmatch(key):
         tag = int(match[1] + match[2], 16)
@@ -89,7 +89,7 @@ def _checked(subject: Subject) -> Subject:
 
 
 def _suggest(key: str) -> str:
-    from router.standard import attributes  # noqa: PLC0415
+    from router.standard import attributes
 
     keywords = [*FACTS, *attributes.by_keyword()]
     folded = {keyword.lower(): keyword for keyword in keywords}

@@ -17,7 +17,7 @@ def resolve_uid(fact: str, text: str) -> str:
 
     Any well-formed UID is taken as it is: private and future ones are as good.
     """
-    from router.standard.uids import is_valid_uid  # noqa: PLC0415
+    from router.standard.uids import is_valid_uid
 
     if is_valid_uid(text):
         return text
@@ -41,7 +41,7 @@ def _fold(name: str) -> str:
 
 @cache
 def _sop_classes() -> dict[str, str]:
-    from router.standard import sop_classes  # noqa: PLC0415
+    from router.standard import sop_classes
 
     names = {info.keyword: uid for uid, info in sop_classes.SOP_CLASSES.items() if info.keyword}
     return {info.name: uid for uid, info in sop_classes.SOP_CLASSES.items()} | names
@@ -49,7 +49,7 @@ def _sop_classes() -> dict[str, str]:
 
 @cache
 def _transfer_syntaxes() -> dict[str, str]:
-    from router.standard import transfer_syntaxes  # noqa: PLC0415
+    from router.standard import transfer_syntaxes
 
     known = frozenset(transfer_syntaxes.ALL_TRANSFER_SYNTAXES)
     constants = vars(transfer_syntaxes).items()

@@ -184,7 +184,7 @@ class _Parser:
         return ValueTest("equal", number)
 
     def _uid(self, subject: Subject, operand: str, at: str) -> ValueTest | None:
-        from router.config.uid_names import resolve_uid  # noqa: PLC0415 - large tables
+        from router.config.uid_names import resolve_uid  # large tables
 
         try:
             return ValueTest("equal", resolve_uid(subject.fact, operand))

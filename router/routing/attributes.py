@@ -61,8 +61,9 @@ def read_attributes(buffers: Sequence[Buffer], transfer_syntax: str, wanted: Wan
 
 def decode_values(vr: str, raw: bytes, byte_order: str, text_codec: str) -> Values:
     """Return the values of one element as text. byte_order: < or >. Never raises; never empty."""
-    if vr in _NUMBER_CODES:
-        return _number_values(_NUMBER_CODES[vr], raw, byte_order)
+    code = _NUMBER_CODES.get(vr)
+    if code is not None:
+        return _number_values(code, raw, byte_order)
     if vr == "AT":
         return _tag_values(raw, byte_order)
     return _text_values(vr, raw, text_codec if vr in _CHARACTER_SET_VRS else LATIN_1)
@@ -97,7 +98,9 @@ def _tag_values(raw: bytes, byte_order: str) -> Values:
 
 
 def _text_values(vr: str, raw: bytes, text_codec: str) -> Values:
-    text = decode_text(raw, text_codec)
+    text = raw.decode() if raw.isascii() else ""  # far faster than a named codec, and the common case
+    if not text or "\x1b" in text:
+        text = decode_text(raw, text_codec)
     if vr in _SINGLE_VALUE_VRS:
         return (text.rstrip("\x00 ")[:VALUE_MAX_CHARACTERS],)
     if "\\" not in text:
