@@ -36,7 +36,7 @@ def test_bad_names_are_refused(name: str) -> None:
 
 
 def test_kinds_are_named_for_people() -> None:
-    assert [kind_of(one) for one in ({}, [], [1], True, "x", 5)] == [
+    assert list(map(kind_of, ({}, [], [1], True, "x", 5))) == [
         "a table", "an empty list", "a list", "true", "'x'", "5",
     ]  # fmt: skip
     assert kind_of("x" * 100) == "a long text"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from fnmatch import translate
-from re import compile as compile_expression
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from router.config.subjects import parse_subject
 from router.routing.facts import Facts
-from router.routing.match import compile_condition, compile_pattern, tags_of
+from router.routing.match import compile_condition, tags_of
 from tests.support.routing import condition, facts
 
 
@@ -132,20 +128,3 @@ def test_a_private_element_is_found_by_its_creator_in_any_block() -> None:
     assert matches({"0009,xx01,ACME": {"exists": True, "regex": "y"}}, found)
     tags = tags_of(parse_subject("0009,xx01,ACME"))
     assert {0x00090010, 0x00090011, 0x00091001, 0x00091101} <= set(tags)
-
-
-@given(st.text("ab*?", max_size=12), st.text("ab", max_size=12))
-def test_patterns_match_as_shell_patterns_do(pattern: str, text: str) -> None:
-    expected = compile_expression(translate(pattern)).match(text) is not None
-    assert compile_pattern(pattern)(text) is expected
-
-
-def test_everything_but_stars_and_question_marks_is_literal() -> None:
-    assert compile_pattern("[a].*")("[a].x")
-    assert not compile_pattern("[a].*")("ab")
-    assert compile_pattern("a?c")("a\nc")
-
-
-def test_a_pattern_of_many_stars_never_goes_back() -> None:
-    assert not compile_pattern("*a" * 500 + "*b")("a" * 1024)
-    assert not compile_pattern("*a?" * 300 + "*b")("a" * 1024)

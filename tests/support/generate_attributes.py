@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pydicom.datadict import DicomDictionary
+from pydicom._dicom_dict import DicomDictionary
 
 DATASET_FIRST_GROUP = 0x0008  # lower groups are commands, file meta information and directories
 DELIMITER_GROUP = 0xFFFE
