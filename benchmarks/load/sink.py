@@ -1,9 +1,9 @@
 """A storage SCP for load: one thread, one epoll loop, answers C-STORE at once and keeps nothing but counts.
 
-Run as a program it prints `{"port": N}`, then reads words from standard input, one a line, and answers each
-with
-one JSON line: `report` (counts since the last reset), `uids` (the same and every UID in order of arrival),
-`reset` (forget all), `quit`. End of input ends it too.
+Run as a program it prints `{"port": N}`, then reads words from standard input and answers each with one JSON
+line: `report` (counts since the last reset), `uids` (the same and every UID in order of arrival), `reset`
+(forget all), `verify` and `trust` (whether every octet is compared with the template of --kind), `quit`. The end
+of input ends it too.
 """
 
 from __future__ import annotations
@@ -112,6 +112,8 @@ class Sink:
         for word in text.split():
             if word == "reset":
                 self.tally = Tally()
+            elif word in {"verify", "trust"}:
+                self.verify = self.template if word == "verify" else None
             elif word == "quit":
                 self.quit = True
             print(json.dumps(self.tally.report(with_uids=word == "uids")), flush=True)

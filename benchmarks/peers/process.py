@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ STOP_DEADLINE_S = 10.0
 POLL_S = 0.02
 LOG_TAIL_CHARS = 4000
 HOST = "127.0.0.1"
+REPOSITORY = Path(__file__).parents[2]
 
 
 class PeerFailed(RuntimeError):
@@ -39,7 +40,6 @@ class PeerProcess:
     directory: Path
     log_path: Path
     port: int = 0
-    ports: dict[str, int] = field(default_factory=dict)
 
     def log(self) -> str:
         """Return the end of what the process wrote."""
@@ -52,6 +52,23 @@ class PeerProcess:
             return [root, *root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def cpu_s(self) -> float:
+        """Return the CPU time of the tree so far, ended and awaited children included (10 ms steps)."""
+        total = 0.0
+        for process in self.tree():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+        return total
+
+    def memory_bytes(self) -> int:
+        """Return the proportional set size of the tree: pages shared in it count once."""
+        total = 0
+        for process in self.tree():
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().pss
+        return total
 
     def wait_listening(self, port: int, deadline_s: float = START_DEADLINE_S) -> None:
         """Wait until the port takes connections; raise PeerFailed if the process ends or is late."""

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.process import PeerFailed, PeerProcess, free_port, peer_process
+from benchmarks.peers.process import REPOSITORY, PeerFailed, PeerProcess, free_port, peer_process
 from tests.support.corpus import Instance
 from tests.support.ledger import Received, Sent, read_received, read_sent
 
-REPOSITORY = Path(__file__).parents[2]
 POLL_S = 0.05
 WAIT_S = 60.0
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.peers.process import free_port, peer_process
+from benchmarks.peers.process import REPOSITORY, free_port, peer_process
 from tests.support.corpus import Instance
-from tests.support.fast_peers import REPOSITORY, FastSink, flags, write_list
+from tests.support.fast_peers import FastSink, flags, write_list
 from tests.support.ledger import Sent, read_sent
 
 SEND_DEADLINE_S = 100.0

@@ -18,6 +18,8 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from tests.support.streams import RecordFile
 
+REACTOR_PAUSE_S = 0.1
+
 
 def main() -> None:
     """Send the list over one association; exit 1 if it could not be established."""
@@ -35,6 +37,9 @@ def main() -> None:
     association = entity.associate("127.0.0.1", port, ae_title="ROUTER")
     if not association.is_established:
         raise SystemExit("pynetdicom: no association")
+    # Its reactor thread would now and then take a fast answer from under this thread: pause it for good.
+    association._reactor_checkpoint.clear()
+    time.sleep(REACTOR_PAUSE_S)
     for number, one in enumerate(work, 1):
         data = Path(one["path"]).read_bytes()[int(one["dataset_offset"]) :]
         data += bytes(len(data) % 2)
@@ -51,11 +56,9 @@ def main() -> None:
         request.Priority = 2
         request.DataSet = BytesIO(data)
         sent_ns = time.monotonic_ns()
-        association._reactor_checkpoint.clear()
         assert context.context_id is not None
         association.dimse.send_msg(request, context.context_id)
         _, answer = association.dimse.get_msg(block=True)
-        association._reactor_checkpoint.set()
         records.write(
             uid=one["sop_instance"],
             sha256=hashlib.sha256(data).hexdigest(),
@@ -63,6 +66,7 @@ def main() -> None:
             sent_ns=sent_ns,
             answered_ns=time.monotonic_ns(),
         )
+    association._reactor_checkpoint.set()
     association.release()
 
 

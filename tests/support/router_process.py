@@ -23,8 +23,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.peers.process import HOST, PeerFailed, free_port
-from tests.support.fast_peers import REPOSITORY, wait_until
+from benchmarks.peers.process import HOST, REPOSITORY, PeerFailed, free_port
+from tests.support.fast_peers import wait_until
 
 READY_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 60.0
