@@ -23,7 +23,7 @@ ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY)}
 
 @dataclass(slots=True)
 class Measurement:
-    """One relay, once. rate: instances/s until the last was at the sink; cpu_us: the relay's, per instance."""
+    """One relay, once. rate: instances/s up to the last at the sink; cpu_us: the relay's, per instance."""
 
     instances: int
     rate: float

@@ -52,6 +52,11 @@ def main() -> None:
     report["results"] = results
     if options.json:
         options.json.write_text(json.dumps(report, indent=1, default=str))
+    faulty = [
+        f"{kind} {name}" for kind, rows in results.items() for name, row in rows.items() if has_faults(row)
+    ]
+    if faulty:
+        raise SystemExit(f"faults: {', '.join(faulty)}")
 
 
 def arguments() -> argparse.Namespace:
@@ -96,7 +101,7 @@ def run_kind(kind: str, options: argparse.Namespace, console: Console) -> dict[s
 
 
 def summarise(found: dict[str, list[Measurement]]) -> dict[str, Any]:
-    """Return medians and noise by relay, the first round left out, and the sums of faults, that round included."""
+    """Return medians and noise by relay without the first round, and the sums of faults with it."""
     summary: dict[str, Any] = {}
     for name, measurements in found.items():
         values = {number: [getattr(one, number) for one in measurements[1:]] for number in NUMBERS}
@@ -109,6 +114,11 @@ def summarise(found: dict[str, list[Measurement]]) -> dict[str, Any]:
         }
         summary[name] = {**medians, "noise": noise, **faults, "rates": values["rate"]}
     return summary
+
+
+def has_faults(row: dict[str, Any]) -> bool:
+    """Tell whether a relay lost, changed or refused anything; what comes twice is only counted."""
+    return any(row[fault] for fault in ("missing", "corrupt", "refused", "errors"))
 
 
 def table(kind: str, results: dict[str, Any], old: dict[str, Any], options: argparse.Namespace) -> Table:

@@ -2,8 +2,8 @@
 
 Run as a program it prints `{"port": N}`, then reads words from standard input and answers each with one JSON
 line: `report` (counts since the last reset), `uids` (the same and every UID in order of arrival), `reset`
-(forget all), `verify` and `trust` (whether every octet is compared with the template of --kind), `quit`. The end
-of input ends it too.
+(forget all), `verify` and `trust` (whether every octet is compared with the template of --kind),
+`quit`. The end of input ends it too.
 """
 
 from __future__ import annotations
