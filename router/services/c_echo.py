@@ -7,10 +7,12 @@ from collections.abc import Callable
 from router.protocol.association import Association
 from router.protocol.indications import MessageReceived
 from router.services.reply import Reply, lacks, refuse, send_reply
+from router.services.response import check_response
 from router.services.steps import Call, NextIndication, Procedure
 from router.standard.dimse_fields import (
     AFFECTED_SOP_CLASS_UID,
     C_ECHO_RQ,
+    C_ECHO_RSP,
     COMMAND_DATA_SET_TYPE,
     COMMAND_FIELD,
     MESSAGE_ID,
@@ -23,7 +25,10 @@ from router.standard.uids import VERIFICATION
 def request(
     association: Association, context_id: int, message_id: int, dimse_s: float | None
 ) -> Procedure[MessageReceived]:
-    """Send C-ECHO-RQ and return the response."""
+    """Send C-ECHO-RQ and return the response.
+
+    Raises AssociationAborted, DeadlineExceeded (abort then), PeerViolation (the association is aborted).
+    """
     association.send_message(
         context_id,
         {
@@ -34,7 +39,7 @@ def request(
         },
     )
     response: MessageReceived = yield NextIndication(dimse_s, message_id)
-    return response
+    return check_response(response, C_ECHO_RSP, context_id)
 
 
 def respond(

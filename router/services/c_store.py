@@ -10,11 +10,13 @@ from router.protocol.indications import MessageReceived
 from router.protocol.messages import Buffer
 from router.protocol.negotiation import AcceptedContext
 from router.services.reply import Reply, lacks, refuse, send_reply
+from router.services.response import check_response
 from router.services.steps import Call, NextIndication, Procedure
 from router.standard.dimse_fields import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
     C_STORE_RQ,
+    C_STORE_RSP,
     COMMAND_DATA_SET_TYPE,
     COMMAND_FIELD,
     MESSAGE_ID,
@@ -68,7 +70,8 @@ def request(
     """Send C-STORE-RQ with its dataset and return the response.
 
     dimse_s: how long the response may take from the moment the request is queued.
-    Raises AssociationAborted, DeadlineExceeded (the association is then unusable: abort it).
+    Raises AssociationAborted, DeadlineExceeded (the association is then unusable: abort it), PeerViolation
+    (it is aborted).
     """
     command = {
         AFFECTED_SOP_CLASS_UID: instance.sop_class,
@@ -82,7 +85,7 @@ def request(
         command[MOVE_ORIGINATOR_AE_TITLE], command[MOVE_ORIGINATOR_MESSAGE_ID] = instance.move_originator
     association.send_message(context_id, command, instance.dataset)
     response: MessageReceived = yield NextIndication(dimse_s, message_id)
-    return response
+    return check_response(response, C_STORE_RSP, context_id)
 
 
 def respond(
@@ -111,6 +114,8 @@ def check_request(context: AcceptedContext, message: MessageReceived) -> Refusal
         return Refusal(CANNOT_UNDERSTAND, "C-STORE-RQ without a dataset")
     if message.command[AFFECTED_SOP_CLASS_UID] != context.abstract_syntax:
         return Refusal(SOP_CLASS_NOT_SUPPORTED, "not the abstract syntax of this presentation context")
+    if not context.as_scp:
+        return Refusal(SOP_CLASS_NOT_SUPPORTED, "not SCP in this presentation context")
     sop_instance = message.command.get(AFFECTED_SOP_INSTANCE_UID)
     if not isinstance(sop_instance, str) or not is_valid_uid(sop_instance):
         return Refusal(INVALID_OBJECT_INSTANCE, "invalid Affected SOP Instance UID")

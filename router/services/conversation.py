@@ -4,10 +4,10 @@ Both drivers use it; it is itself without I/O. The driver brings bytes and time;
 generators.
 Routing of an indication, in one place:
 - a response goes to the procedure that waits for its Message ID; one nobody asked for is a violation of the
-peer's
-  (or silently dropped, if its procedure was abandoned earlier);
+  peer's, or silently dropped if its procedure was abandoned earlier: the last one frees the Message ID;
 - a request starts the responder of its service, whatever else is going on (PS3.7 Annex D.3.3.3 windows
-permitting);
+  permitting), and as long as it is being answered no wait for a response that was under way runs out: the
+  peer may owe us that response only because it waits for ours (C-STORE inside C-GET);
 - C-CANCEL-RQ marks the operation it names (PS3.7 section 9.3.2.3);
 - what concerns the association goes to the main procedure; its end is thrown into every procedure.
 """
@@ -19,7 +19,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from router.errors import AssociationAborted, AssociationRejected, DeadlineExceeded, PeerViolation
+from router.errors import (
+    AssociationAborted,
+    AssociationRejected,
+    DeadlineExceeded,
+    LocalMisuse,
+    PeerViolation,
+)
 from router.protocol.association import Association
 from router.protocol.indications import (
     Aborted,
@@ -28,6 +34,9 @@ from router.protocol.indications import (
     Indication,
     MessageReceived,
 )
+from router.protocol.messages import release_dataset
+from router.services.message_ids import MESSAGE_ID_MAX, following
+from router.services.response import is_last, unasked
 from router.services.steps import Call, Deferred, Emit, NextIndication, Procedure
 from router.standard.dimse_fields import (
     C_CANCEL_RQ,
@@ -40,7 +49,7 @@ from router.standard.dimse_fields import (
 logger = logging.getLogger(__name__)
 
 ABANDONED_MAX = 256
-"""Message IDs of abandoned operations whose late responses are dropped silently."""
+"""Message IDs of abandoned operations whose late responses are dropped silently; the oldest gives way."""
 
 INBOX_MAX = 4096
 """Indications that wait for a procedure which is not listening; a peer that sends more is aborted."""
@@ -57,7 +66,11 @@ Services = Mapping[int, Respond]
 
 
 class Task:
-    """One procedure under way."""
+    """One procedure under way.
+
+    message_id: that of the request of ours whose response it waits for. held: requests of the peer's that
+    came meanwhile and are being answered; its deadline stands still. holds: the tasks this one so holds.
+    """
 
     __slots__ = (
         "conversation",
@@ -66,6 +79,8 @@ class Task:
         "done",
         "emitted",
         "error",
+        "held",
+        "holds",
         "inbox",
         "is_responder",
         "message_id",
@@ -87,6 +102,8 @@ class Task:
         self.deadline: float | None = None
         self.deadline_name = ""
         self.timeout_s: float | None = None
+        self.held = 0
+        self.holds: tuple[Task, ...] = ()
         self.inbox: deque[Indication] | None = None
         self.emitted: deque[Any] | None = None
         self.done = False
@@ -118,7 +135,7 @@ class Conversation:
         self._by_message_id: dict[int, Task] = {}
         self._main: Task | None = None
         self._answering: dict[int, Task] = {}
-        self._abandoned: deque[int] = deque(maxlen=ABANDONED_MAX)
+        self._abandoned: dict[int, None] = {}
 
     @property
     def is_busy(self) -> bool:
@@ -135,7 +152,10 @@ class Conversation:
 
         on_change: called when it is done and at each Emit. message_id: that of the request it sends; None:
         it is the association's main procedure and gets what concerns the association as a whole.
+        Raises LocalMisuse if an operation of ours with this Message ID is in progress.
         """
+        if message_id in self._by_message_id:
+            raise LocalMisuse(f"Message ID {message_id} is that of an operation in progress")
         task = Task(self, procedure)
         task.on_change = on_change
         task.message_id = message_id
@@ -146,6 +166,14 @@ class Conversation:
         self.tasks[task] = None
         self.step(task, None)
         return task
+
+    def free_message_id(self, wanted: int) -> int:
+        """Return wanted, or the next Message ID that no operation of ours has, abandoned ones included."""
+        for _ in range(MESSAGE_ID_MAX + 1):
+            if wanted not in self._by_message_id and wanted not in self._abandoned:
+                return wanted
+            wanted = following(wanted)
+        raise LocalMisuse(f"all {MESSAGE_ID_MAX} Message IDs are in use")
 
     def pump(self) -> None:
         """Hand every indication the association has reported to whom it concerns."""
@@ -163,8 +191,10 @@ class Conversation:
         """Stop a procedure whose consumer has gone; responses still to come for it are dropped."""
         if task.done:
             return
-        if task.message_id is not None:
-            self._abandoned.append(task.message_id)
+        if task.message_id is not None and not self._has_last(task):
+            self._abandoned[task.message_id] = None
+            if len(self._abandoned) > ABANDONED_MAX:
+                del self._abandoned[next(iter(self._abandoned))]
         self._finish(task, None, None)
         task.procedure.close()
 
@@ -225,6 +255,8 @@ class Conversation:
                     return
             else:
                 assert type(step) is Emit
+                if step.is_last:
+                    self._expect(task, None)
                 self._emit(task, step.value)
                 return
 
@@ -244,10 +276,23 @@ class Conversation:
 
     def _wait(self, task: Task, step: NextIndication) -> None:
         task.waiting = True
+        if step.message_id != task.message_id:
+            self._expect(task, step.message_id)
+        task.timeout_s = step.timeout_s
         if step.timeout_s is not None:
-            task.deadline = self.now + step.timeout_s
-            task.timeout_s = step.timeout_s
             task.deadline_name = step.deadline_name
+            if not task.held:
+                task.deadline = self.now + step.timeout_s
+
+    def _expect(self, task: Task, message_id: int | None) -> None:
+        """Route responses to another Message ID than before to this procedure; None: none any more."""
+        if message_id in self._by_message_id:
+            raise LocalMisuse(f"Message ID {message_id} is that of an operation in progress")
+        if task.message_id is not None:
+            self._by_message_id.pop(task.message_id, None)
+        task.message_id = message_id
+        if message_id is not None:
+            self._by_message_id[message_id] = task
 
     def _emit(self, task: Task, value: Any) -> None:
         if task.emitted is None:
@@ -265,13 +310,15 @@ class Conversation:
         self.tasks.pop(task, None)
         if task is self._main:
             self._main = None
-        if task.message_id is not None and self._by_message_id.get(task.message_id) is task:
-            del self._by_message_id[task.message_id]
+        if task.message_id is not None:
+            self._by_message_id.pop(task.message_id, None)
         if task.responding_to is not None:
             self._answering.pop(task.responding_to, None)
             self.association.cancelled.discard(task.responding_to)
         if task.is_responder:
             self.association.request_answered()
+            if task.holds:
+                self._let_go(task)
             if error is not None and not isinstance(error, AssociationAborted | AssociationRejected):
                 logger.error("responder failed: %s: %s", type(error).__name__, error)
         if task.on_change is not None:
@@ -299,12 +346,23 @@ class Conversation:
 
     def _route_response(self, message: MessageReceived) -> None:
         message_id = message.command.get(MESSAGE_ID_BEING_RESPONDED_TO)
+        if self._abandoned and message_id in self._abandoned:
+            release_dataset(message)
+            if is_last(self.association, message):
+                del self._abandoned[message_id]
+            return
         task = self._by_message_id.get(message_id) if isinstance(message_id, int) else None
         if task is not None:
             self._deliver(task, message)
-        elif message_id not in self._abandoned:
-            violation = PeerViolation(f"response to message {message_id}, which was not asked", reason=2)
-            self.association.violate(violation)
+        else:
+            self.association.violate(unasked(message))
+
+    def _has_last(self, task: Task) -> bool:
+        """Whether the last response to the task's request has come and was not taken yet."""
+        return any(
+            type(indication) is MessageReceived and is_last(self.association, indication)
+            for indication in task.inbox or ()
+        )
 
     def _cancel(self, message: MessageReceived) -> None:
         message_id = message.command.get(MESSAGE_ID_BEING_RESPONDED_TO)
@@ -322,8 +380,24 @@ class Conversation:
                 task.responding_to = message_id
                 self._answering[message_id] = task
         task.is_responder = True
+        if self._by_message_id:
+            task.holds = self._hold_deadlines()
         self.tasks[task] = None
         self.step(task, None)
+
+    def _hold_deadlines(self) -> tuple[Task, ...]:
+        waiting = tuple(self._by_message_id.values())
+        for task in waiting:
+            task.held += 1
+            task.deadline = None
+        return waiting
+
+    def _let_go(self, task: Task) -> None:
+        for held in task.holds:
+            held.held -= 1
+            if not held.held and held.waiting and held.timeout_s is not None:
+                held.deadline = self.now + held.timeout_s
+        task.holds = ()
 
     def _end(self, indication: Aborted | AssociateRejected | ConnectionClosed) -> None:
         if self.ended is None:

@@ -17,7 +17,8 @@ class NextIndication:
 
     timeout_s: None waits for ever; on expiry DeadlineExceeded is thrown into the procedure.
     message_id: the response wanted is that to our request with this Message ID; None: what concerns the
-    association as a whole (acceptance, release).
+    association as a whole (acceptance, release). A procedure may ask for one Message ID after the other, as
+    the one that answers a C-GET does.
     The end of the association is thrown into the procedure as AssociationAborted or AssociationRejected.
     """
 
@@ -45,12 +46,17 @@ class Call:
 
 
 class Emit:
-    """Hand a value to whoever consumes the procedure; it goes on when the next value is asked for."""
+    """Hand a value to whoever consumes the procedure; it goes on when the next value is asked for.
 
-    __slots__ = ("value",)
+    is_last: no further response is due to the procedure, so that nothing is left to drop if its consumer
+    never asks again, and its Message ID is free.
+    """
 
-    def __init__(self, value: Any) -> None:
+    __slots__ = ("is_last", "value")
+
+    def __init__(self, value: Any, is_last: bool = False) -> None:
         self.value = value
+        self.is_last = is_last
 
 
 Step = NextIndication | Call | Emit
