@@ -1,2 +1,1 @@
-"""What runs from the command line: one module a command. Floor 8.
-"""
+"""What runs from the command line: one module a command. Floor 8."""

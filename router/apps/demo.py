@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -37,7 +37,7 @@ READY_S = 30.0
 ARRIVE_S = 60.0
 STOP_S = 20.0
 LOG_TAIL_CHARACTERS = 2000
-MODALITY = 0x00080060
+SOP_CLASS_UID, SOP_INSTANCE_UID, MODALITY = 0x00080016, 0x00080018, 0x00080060
 
 CONFIG = """\
 [router]
@@ -262,10 +262,10 @@ class _Demo:
         syntaxes = len({sample.file.transfer_syntax for sample in self._samples})
         self._console.print(
             f"{count} instances ({size / 1e6:.1f} MB, {syntaxes} transfer syntaxes) acknowledged in "
-            f"{sending_s:.2f} s: {count / sending_s:.0f} instances/s on one association, each on disk before its "
-            f"answer; the last arrived {arrived_s:.2f} s after the end"
+            f"{sending_s:.2f} s: {count / sending_s:.0f} instances/s on one association, each on disk before "
+            f"its answer; the last arrived {arrived_s:.2f} s after the end"
         )
-        self._console.print(f"metrics: http://{run['admin']}/metrics")
+        self._console.print(f"metrics: http://{run['admin']}/metrics (--keep-running leaves the router up)")
 
     async def _stop_router(self) -> None:
         assert self._process is not None
@@ -283,13 +283,21 @@ def load_samples() -> list[Sample]:
     samples: dict[str, Sample] = {}
     for path in sorted(get_testdata_files()):
         with contextlib.suppress(NotPart10, OSError, ValueError):
-            file = open_part10(path)
-            sample = Sample(file, hashlib.sha256(file.dataset).digest(), _modality(file))
-            if file.sop_instance and (is_storage(file.sop_class) or service_of(file.sop_class) is None):
-                samples.setdefault(file.sop_instance, sample)
+            sample = _sample(path)
+            service = service_of(sample.file.sop_class)
+            if sample.file.sop_instance and (service is None or is_storage(sample.file.sop_class)):
+                samples.setdefault(sample.file.sop_instance, sample)
     return list(samples.values())
 
 
-def _modality(file: Part10File) -> str:
-    wanted = Wanted.of({MODALITY: "CS"})
-    return read_attributes([file.dataset], file.transfer_syntax, wanted).get(MODALITY, ("",))[0]
+def _sample(path: str) -> Sample:
+    """Read a file as a storage SCU does: the dataset's own UIDs count, not those of the file head."""
+    file = open_part10(path)
+    wanted = Wanted.of({SOP_CLASS_UID: "UI", SOP_INSTANCE_UID: "UI", MODALITY: "CS"})
+    found = read_attributes([file.dataset], file.transfer_syntax, wanted)
+    own = replace(
+        file,
+        sop_class=found.get(SOP_CLASS_UID, ("",))[0] or file.sop_class,
+        sop_instance=found.get(SOP_INSTANCE_UID, ("",))[0] or file.sop_instance,
+    )
+    return Sample(own, hashlib.sha256(file.dataset).digest(), found.get(MODALITY, ("",))[0])

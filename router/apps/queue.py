@@ -100,7 +100,7 @@ def admin_url(arguments: argparse.Namespace) -> str:
     if arguments.config is None:
         given: str = arguments.admin or ADMIN_DEFAULT
         return (given if "://" in given else f"http://{given}").rstrip("/")
-    from router.config.load import load_config  # noqa: PLC0415  # not needed with --admin, and slow
+    from router.config.load import load_config  # not needed with --admin, and slow
 
     config = load_config(arguments.config)
     try:
@@ -269,9 +269,9 @@ def _print(
 
 
 def _print_table(columns: Sequence[str], rows: list[list[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415  # its import is slow, and for terminals only
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console  # its import is slow, and for terminals only
+    from rich.markup import escape
+    from rich.table import Table
 
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:

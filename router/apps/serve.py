@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
     # Imported here: the other commands share a parser with this one and need none of it.
-    from router.processes.reloading import read_config  # noqa: PLC0415
-    from router.processes.supervisor import supervise  # noqa: PLC0415
+    from router.processes.reloading import read_config
+    from router.processes.supervisor import supervise
 
     try:
         config = read_config(arguments.file, arguments.log_level)

@@ -121,8 +121,12 @@ class Destination:
         self.pump()
 
     def wake_up(self) -> None:
-        """End the back-off now: somebody says that the destination is back."""
+        """End every wait now: somebody says that the destination is back, or the instances are mended."""
         self._blocked_until = 0.0
+        for _, _, item in self._retrying:
+            item.attempts = 0
+        self._retrying = [(0.0, seq, item) for _, seq, item in self._retrying]
+        heapq.heapify(self._retrying)
         self.pump()
 
     def pump(self) -> None:
@@ -153,6 +157,13 @@ class Destination:
                     lane.remove(item)
                     self._queued -= 1
                     return True
+        for waiting in self._retrying:
+            if waiting[2].entry_id == entry_id:
+                self._retrying.remove(waiting)
+                heapq.heapify(self._retrying)
+                self._queued -= 1
+                self._settle_uid(waiting[2])
+                return True
         return False
 
     async def close(self, deadline_s: float) -> None:

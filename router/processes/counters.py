@@ -180,7 +180,6 @@ class WorkerCounters:
         self._group_size = slot("group_size")
         self._recovered = slot("recovered_entries")
         self._quarantined = slot("quarantined_entries")
-        self._ring_used = slot("ring_used_bytes", direction="receipts")
 
     def stored(self, seconds: float) -> None:
         """Count an instance that was answered with success; seconds: since its ticket was taken."""
@@ -230,17 +229,17 @@ class WorkerCounters:
         self._cells[self._recovered] += entries
         self._cells[self._quarantined] += quarantined
 
-    def spool(
-        self, *, used_bytes: int, segments: int, free_bytes: int, failed: bool, held: int, ring_bytes: int
-    ) -> None:
+    def held(self, count: int) -> None:
+        """Set how many instances are held that no rule matched."""
+        self._cells[self._held] = count
+
+    def spool(self, *, used_bytes: int, segments: int, free_bytes: int, failed: bool) -> None:
         """Set the spool's gauges."""
         cells = self._cells
         cells[self._spool_bytes] = used_bytes
         cells[self._spool_segments] = segments
         cells[self._spool_free] = free_bytes
         cells[self._spool_failed] = int(failed)
-        cells[self._held] = held
-        cells[self._ring_used] = ring_bytes
 
     def _of(self, destination: str) -> DestinationCells:
         cells = self._destinations.get(destination)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from router.handoff.ticket import Ticket
 from router.processes.instances import InstanceBytes, read_head, remove_file
 from router.routing.attributes import read_attributes
 from router.routing.facts import Decision, Facts
-from router.spool.record import InstanceRecord
+from router.spool.record import Entry, InstanceRecord
 from router.standard.statuses import (
     CANNOT_UNDERSTAND,
     DATASET_MISMATCH,
@@ -66,6 +67,7 @@ class Handled:
     series_uid: str = ""
     began: float = 0.0
     seq: int = 0
+    entry: Entry | None = None
     awaited: set[str] = field(default_factory=set)
     delivered: dict[str, int] = field(default_factory=dict)
     refused: dict[str, Failure] = field(default_factory=dict)
@@ -91,7 +93,7 @@ class Handling:
     def take(self, intake: Intake, ticket: Ticket) -> None:
         """Handle one ticket; it is answered now or later."""
         worker = self._worker
-        instance = InstanceBytes.of_ticket(worker.spool, intake, ticket)
+        instance = InstanceBytes.of_ticket(worker.spool.payloads, intake, ticket)
         try:
             attributes = self._attributes(instance, ticket)
         except (ValueError, SpoolError) as error:
@@ -127,6 +129,8 @@ class Handling:
         touched: dict[Destination, None] = {}
         while unsynced and unsynced[0].seq <= up_to_seq:
             handled = unsynced.popleft()
+            assert handled.entry is not None
+            self._worker.add_to_ledger(handled.entry)
             stays_hot = self._deliver_stored(handled, touched)
             release = not stays_hot and handled.instance.give_up()
             handled.intake.answer(handled.ticket, SUCCESS, release=release)
@@ -218,9 +222,10 @@ class Handling:
         )
         try:
             if ticket.file:
-                seq, location = worker.spool.adopt_file(record, ticket.file, ticket.dataset_bytes)
+                path = Path(ticket.file)
+                seq, location = worker.spool.writer.adopt_file(record, path, ticket.dataset_bytes)
             else:
-                seq, location = worker.spool.append(record, handled.instance.views())
+                seq, location = worker.spool.writer.append(record, handled.instance.views())
         except SpoolError as error:
             logger.error('association=%d spool=refused why="%s"', ticket.association_id, error)
             worker.spool_trouble(error)
@@ -228,22 +233,22 @@ class Handling:
             return
         handled.seq = seq
         handled.instance.location = location
-        worker.ledger_add(seq, record, location)
+        handled.entry = Entry(seq, record, location)
         self._unsynced.append(handled)
-        worker.spool.sync_soon()
+        worker.spool.writer.sync_soon()
 
     def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """Hand a durable instance to its destinations; return whether some of them send it from the slab."""
         hot: list[Item] = []
         for name in handled.decision.destinations:
             if name in handled.delivered:
-                self._worker.ledger_delivered(handled.seq, name, handled.delivered[name])
+                self._worker.owing.mark_delivered(handled.seq, name, handled.delivered[name])
             elif name in handled.awaited:
                 self._make_ordinary(handled, name)
-            elif (destination := self._worker.destinations.get(name)) is not None:
+            elif (destination := self._worker.owing.destinations.get(name)) is not None:
                 item = self._new_item(handled, handled.seq)
                 item.entry_id = handled.seq
-                if destination.offer(item):
+                if self._worker.owing.offer(destination, item):
                     touched[destination] = None
                     if destination.is_up and destination.queued <= HOT_QUEUE_MAX:
                         hot.append(item)
@@ -287,9 +292,9 @@ class Handling:
         config = self._worker.config.router
         handled.deadline = handled.began + config.ack_wait_s
         self._undelivered[id(handled)] = handled
-        destinations = [self._worker.destinations[name] for name in handled.decision.destinations]
+        destinations = [self._worker.owing.destinations[name] for name in handled.decision.destinations]
         handled.awaited = {destination.name for destination in destinations}
-        self._last_seq = max(self._last_seq + 1, self._worker.spool.appended_seq + 1)
+        self._last_seq = max(self._last_seq + 1, self._worker.spool.writer.appended_seq + 1)
         for destination in destinations:
             item = self._new_item(handled, self._last_seq)
             item.is_immediate = True
@@ -309,7 +314,6 @@ class Handling:
         """Answer a ticket whose destinations have all answered, or took too long."""
         if self._undelivered.pop(id(handled), None) is None:
             return
-        ticket = handled.ticket
         if not handled.awaited and not handled.refused:
             self._answer(handled, SUCCESS)
             self._worker.counters.stored(monotonic() - handled.began)

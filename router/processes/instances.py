@@ -139,6 +139,16 @@ def read_head(path: str, length: int) -> bytes:
         raise SpoolError(f"cannot read a spilled dataset: {error.strerror}") from error
 
 
+def read_head_of(dataset: Iterable[bytes], length: int = CHUNK_BYTES) -> bytes:
+    """Return at least the first `length` bytes of a dataset of the spool, or all of it. Raises SpoolError."""
+    head = b""
+    for chunk in dataset:
+        head += chunk
+        if len(head) >= length:
+            break
+    return head
+
+
 def remove_file(path: str) -> None:
     """Delete a spilled dataset that is settled; one that cannot be deleted goes at the next start."""
     try:

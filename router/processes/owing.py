@@ -18,6 +18,7 @@ from router.delivery.retry import Failure
 from router.delivery.sender import Item
 from router.drivers.event_loop import EventLoopDriver
 from router.processes.instances import InstanceBytes
+from router.spool.states import DeliveryState, Mark, Owed
 
 if TYPE_CHECKING:
     from router.processes.worker import Worker
@@ -26,6 +27,9 @@ REFILL_MAX = QUEUE_MAX // 4
 """Entries fetched from the ledger at a time."""
 
 NS = 1_000_000_000
+
+LATER_NS = 1 << 62
+"""What waits for a retry is fetched as well: its time is kept in memory from then on."""
 
 logger = logging.getLogger(__name__)
 
@@ -77,15 +81,14 @@ class Owing:
         assert item.entry_id is not None
         self._held[name].add(item.entry_id)
 
-    def forget(self, name: str, entry_id: int) -> bool:
-        """Take an entry out of memory because people dropped it; False if it is being sent right now."""
-        held = self._held.get(name)
-        if held is None or entry_id not in held:
-            return True
-        if not self.destinations[name].withdraw(entry_id):
-            return False
-        held.discard(entry_id)
-        return True
+    def forget_settled(self) -> None:
+        """Take out of memory what people have dropped; what is being sent right now goes on."""
+        for name, destination in self.destinations.items():
+            held = self._held[name]
+            owed = {one.seq for one in self._worker.spool.ledger.due(name, LATER_NS, 2 * QUEUE_MAX)}
+            for entry_id in held - owed:
+                if destination.withdraw(entry_id):
+                    held.discard(entry_id)
 
     # What destinations tell
 
@@ -97,7 +100,7 @@ class Owing:
             return
         if item.entry_id is not None:
             self._held[destination.name].discard(item.entry_id)
-            self._worker.ledger.mark_delivered(item.entry_id, destination.name, status)
+            self.mark_delivered(item.entry_id, destination.name, status)
         logger.debug(
             "delivery=done destination=%s status=%04X seconds=%.3f", destination.name, status, seconds
         )
@@ -105,10 +108,7 @@ class Owing:
     def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
         self._worker.counters.failed(destination.name, failure)
         self._cool(item)
-        if item.entry_id is not None:
-            self._worker.ledger.mark_retrying(
-                item.entry_id, destination.name, item.attempts, time_ns() + int(retry_s * NS), failure
-            )
+        self._mark_failed(DeliveryState.RETRYING, destination, item, failure, int(retry_s * NS))
         logger.warning(
             'delivery=retry destination=%s entry=%s class=%s attempts=%d retry_s=%.1f why="%s"',
             destination.name, self._worker.entry_name(item.entry_id), failure.error_class.value,
@@ -120,7 +120,7 @@ class Owing:
         self._cool(item)
         if item.entry_id is not None:
             self._held[destination.name].discard(item.entry_id)
-            self._worker.ledger.mark_dead(item.entry_id, destination.name, item.attempts, failure)
+        self._mark_failed(DeliveryState.DEAD, destination, item, failure, 0)
         logger.error(
             'delivery=dead destination=%s entry=%s class=%s attempts=%d why="%s"',
             destination.name, self._worker.entry_name(item.entry_id), failure.error_class.value,
@@ -134,14 +134,54 @@ class Owing:
     def hungry(self, destination: Destination) -> None:
         name = destination.name
         held = self._held[name]
-        due = self._worker.ledger.due(name, REFILL_MAX, self._cursor[name])
+        owed = self._worker.spool.ledger.due(name, LATER_NS, REFILL_MAX, self._cursor[name])
         items = []
-        for entry in due:
-            self._cursor[name] = entry.seq
-            if entry.seq not in held:
-                held.add(entry.seq)
-                items.append(self._item_of(entry))
-        destination.refill(items, is_last=len(due) < REFILL_MAX)
+        for one in owed:
+            self._cursor[name] = one.seq
+            if one.seq not in held:
+                held.add(one.seq)
+                items.append(self._item_of(one))
+        destination.refill(items, is_last=len(owed) < REFILL_MAX)
+
+    def mark_delivered(self, seq: int, destination: str, status: int) -> None:
+        """Note in the ledger that a destination has an entry."""
+        self._worker.spool.ledger.mark(
+            [Mark(seq, destination, DeliveryState.DELIVERED, time_ns(), status=status)]
+        )
+
+    def _mark_failed(
+        self, state: DeliveryState, destination: Destination, item: Item, failure: Failure, retry_ns: int
+    ) -> None:
+        if item.entry_id is None:
+            return
+        now_ns = time_ns()
+        mark = Mark(
+            item.entry_id,
+            destination.name,
+            state,
+            now_ns,
+            attempts=item.attempts,
+            next_attempt_ns=now_ns + retry_ns,
+            error_class=failure.error_class.value,
+            status=failure.status,
+        )
+        self._worker.spool.ledger.mark([mark])
+
+    def _item_of(self, owed: Owed) -> Item:
+        record, location = owed.entry.record, owed.entry.location
+        instance = InstanceBytes.of_spool(self._worker.spool.payloads, location)
+        item = Item(
+            owed.seq,
+            record.sop_class,
+            record.sop_instance,
+            record.transfer_syntax,
+            location.length,
+            instance,
+        )
+        item.entry_id = owed.seq
+        item.received_ns = record.received_ns
+        item.attempts = owed.mark.attempts
+        return item
 
     def _cool(self, item: Item) -> None:
         if isinstance(item.tag, InstanceBytes):

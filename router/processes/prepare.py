@@ -42,7 +42,7 @@ def check_codec(config: Config) -> None:
         )  # fmt: skip
     os.environ[CODEC_VARIABLE] = wanted
     try:
-        from router.wire import codec  # noqa: PLC0415  # its import decides which codec it is
+        from router.wire import codec  # its import decides which codec it is
     except ImportError as error:
         raise ConfigError(
             "", "router.codec", f"the compiled codec cannot be loaded: {error}",

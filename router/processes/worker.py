@@ -1,0 +1,310 @@
+"""The worker: takes tickets, routes, stores, delivers; owns one spool directory and the pools to all
+destinations.
+
+Its parts: handling.py (what becomes of a ticket), owing.py (what destinations are owed, from memory and
+ledger), queue_verbs.py (what people ask of the queue). This file wires them to the doorbells, the spool's
+callbacks and the supervisor's words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from time import monotonic, time_ns
+from typing import Any
+
+from router.config.schema import Config
+from router.drivers.event_loop import EventLoopDriver
+from router.errors import SpoolError
+from router.handoff.channel import Channel
+from router.handoff.intake import Intake
+from router.handoff.slab import Slab
+from router.handoff.ticket import WorkerStage
+from router.processes import child as child_process
+from router.processes.adoption import adopt_absent
+from router.processes.child import Child
+from router.processes.counters import WorkerCounters
+from router.processes.handling import Handling
+from router.processes.instances import read_head_of
+from router.processes.owing import Owing
+from router.processes.queries import QueryServer
+from router.processes.queue_verbs import QueueVerbs
+from router.routing.attributes import read_attributes
+from router.routing.facts import Facts
+from router.routing.rules import compile_rules
+from router.spool.faults import SpoolFull
+from router.spool.layout import worker_directory
+from router.spool.ledger import LedgerSettings
+from router.spool.record import Entry
+from router.spool.spool import Spool, SpoolSettings, Usage, open_spool
+from router.spool.states import UNDECIDED, DeliveryState
+from router.spool.writer import WriterSettings
+
+TEND_S = 0.25
+"""How often late deliveries, idle associations and gauges are looked at."""
+
+RECLAIM_S = 2.0
+"""How often settled data is deleted and the disk looked at."""
+
+BATCHES_MAX = 16
+"""Batches of tickets taken in one turn, so that one busy acceptor does not stall deliveries."""
+
+SHOWN_STATES = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.HELD, DeliveryState.DEAD)
+
+GONE_CLOSE_S = 5.0
+"""How long a destination that a reload took away may finish."""
+
+MB, GB = 1 << 20, 1 << 30
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """One worker process. Everything runs on its event loop but syncs, the ledger's writes and reclaiming."""
+
+    def __init__(self, child: Child, spool: Spool, spool_changed: asyncio.Event) -> None:
+        self.child = child
+        self.config = child.config
+        self.loop = asyncio.get_running_loop()
+        self.spool = spool
+        self.driver = EventLoopDriver(self.loop)
+        self.counters = WorkerCounters(child.page)
+        self.rules = compile_rules(child.config.rules, child.config.router.unmatched)
+        self.handling = Handling(self)
+        self.owing = Owing(self, self.driver, child.config)
+        self._intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
+        self._stage = WorkerStage.ACCEPTING
+        self._answered_seq = spool.writer.appended_seq
+        self._groups_seen = 0
+        self._seconds_seen = 0.0
+        self._tending: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._spool_changed = spool_changed
+
+    async def run(self) -> None:
+        """Work until the drain is over."""
+        self.driver.start()
+        report = self.spool.report
+        self.counters.recovered(report.entries_restored, len(report.damages))
+        queries = QueryServer(self.child.fds("query")[0], QueueVerbs(self).handlers())
+        self._spawn(self._watch_spool())
+        self._spawn(self._reclaim())
+        self.owing.look_again()
+        for intake in self._intakes:
+            intake.start()
+            self.loop.add_reader(intake.fileno(), self._drain_intake, intake)
+            self._drain_intake(intake)
+        self._tend()
+        self.child.on_reload(self._reload)
+        self.child.ready()
+        if self.child.index == 0:
+            self._spawn(adopt_absent(self))
+        deadline_s = await self.child.drain_requested()
+        await self._drain(monotonic() + deadline_s)
+        queries.close()
+        self.child.drained()
+
+    def entry_name(self, seq: int | None) -> str:
+        """Return the id of an entry that people see, "-" for one that is only in memory."""
+        return "-" if seq is None else f"{self.child.index}-{seq}"
+
+    def decide_again(self, entry: Entry) -> tuple[str, ...]:
+        """Return the destinations that today's rules choose for an entry of the spool. Raises SpoolError."""
+        record = entry.record
+        head = read_head_of(self.spool.payloads.open_payload(entry.location))
+        facts = Facts(
+            record.calling_ae_title,
+            record.called_ae_title,
+            record.peer_address,
+            record.sop_class,
+            record.transfer_syntax,
+            read_attributes([head], record.transfer_syntax, self.rules.wanted),
+        )
+        return self.rules.evaluate(facts).destinations
+
+    def add_to_ledger(self, entry: Entry) -> None:
+        """Take an entry that is durable into the ledger, in order of its number. Raises SpoolError."""
+        self.spool.ledger.add([entry])
+
+    def spool_trouble(self, error: SpoolError) -> None:
+        """Tell the acceptors that nothing can be stored, and why."""
+        stage = WorkerStage.SPOOL_FULL if isinstance(error, SpoolFull) else WorkerStage.SPOOL_FAILED
+        self._set_stage(stage, str(error))
+
+    # Doorbells
+
+    def _attach_intake(self, acceptor: int) -> Intake:
+        memory, down_bell, up_bell = self.child.fds(f"channel.{acceptor}")
+        end = Channel.attach((memory, down_bell, up_bell)).worker_end()
+        return Intake(end, Slab.attach(self.child.fds(f"slab.{acceptor}")[0]))
+
+    def _drain_intake(self, intake: Intake) -> None:
+        """Take the tickets that wait, in batches; the spool is asked once for all of them."""
+        handling = self.handling
+        for _ in range(BATCHES_MAX):
+            for ticket in intake.receive():
+                handling.take(intake, ticket)
+            if intake.sleep():
+                return
+        self.loop.call_soon(self._drain_intake, intake)
+
+    # The spool
+
+    async def _watch_spool(self) -> None:
+        while True:
+            await self._spool_changed.wait()
+            self._spool_changed.clear()
+            self._take_durable()
+
+    def _take_durable(self) -> None:
+        writer = self.spool.writer
+        durable = writer.take_durable()
+        if durable > self._answered_seq:
+            self._count_groups(durable - self._answered_seq)
+            self._answered_seq = durable
+            try:
+                self.handling.became_durable(durable)
+            except SpoolError as error:
+                self.spool_trouble(error)
+        if writer.failure is not None:
+            self.counters.sync_failed()
+            self.handling.storing_failed(writer.failure)
+            self.spool_trouble(writer.failure)
+
+    def _count_groups(self, instances: int) -> None:
+        writer = self.spool.writer
+        groups, seconds = writer.groups - self._groups_seen, writer.commit_seconds - self._seconds_seen
+        self._groups_seen, self._seconds_seen = writer.groups, writer.commit_seconds
+        if groups > 0:
+            self.counters.committed(seconds / groups, instances // groups)
+
+    async def _reclaim(self) -> None:
+        """Delete settled data, and see whether a full spool has room again."""
+        while True:
+            await asyncio.sleep(RECLAIM_S)
+            try:
+                await asyncio.to_thread(self.spool.reclaim)
+                usage = await asyncio.to_thread(self.spool.usage)
+            except (SpoolError, OSError) as error:
+                logger.error('spool=reclaim-failed why="%s"', error)
+                continue
+            self.counters.spool(
+                used_bytes=usage.used_bytes,
+                segments=usage.segments,
+                free_bytes=usage.free_bytes,
+                failed=self._stage is not WorkerStage.ACCEPTING,
+            )
+            if self._stage is WorkerStage.SPOOL_FULL and self._has_room(usage):
+                self._set_stage(WorkerStage.ACCEPTING, "room again")
+
+    def _has_room(self, usage: Usage) -> bool:
+        segment_bytes = self.config.spool.segment_mb * MB
+        quota = int(self.config.spool.quota_gb * GB)
+        within_quota = not quota or usage.used_bytes + segment_bytes <= quota
+        return within_quota and usage.free_bytes > 2 * segment_bytes and not self.spool.ledger.congested
+
+    def _set_stage(self, stage: WorkerStage, reason: str) -> None:
+        if stage is self._stage:
+            return
+        self._stage = stage
+        level = logging.INFO if stage is WorkerStage.ACCEPTING else logging.ERROR
+        logger.log(level, 'spool=%s why="%s"', stage.name.lower(), reason)
+        for intake in self._intakes:
+            intake.report_state(stage, reason)
+
+    # From time to time
+
+    def _tend(self) -> None:
+        now = monotonic()
+        self.handling.expire(now)
+        for destination in self.owing.destinations.values():
+            destination.tend(now)
+        for intake in self._intakes:
+            if intake.outbox_records:
+                self._drain_intake(intake)
+        self._set_gauges()
+        self._tending = self.loop.call_later(TEND_S, self._tend)
+
+    def _set_gauges(self) -> None:
+        ledger, now_ns = self.spool.ledger, time_ns()
+        counts = ledger.counts()
+        for name, destination in self.owing.destinations.items():
+            self.counters.associations(name, destination.associations_open)
+            for state in SHOWN_STATES:
+                tally = counts.get((name, state))
+                oldest_ns = ledger.oldest(name, [state]) if tally else None
+                age_s = 0.0 if oldest_ns is None else max(0.0, (now_ns - oldest_ns) / 1e9)
+                self.counters.queue(name, state.text, tally.count if tally else 0, age_s)
+        held = counts.get((UNDECIDED, DeliveryState.HELD))
+        self.counters.held(held.count if held else 0)
+
+    def _reload(self, config: Config) -> None:
+        self.rules = compile_rules(config.rules, config.router.unmatched)
+        self.config = config
+        for destination in self.owing.apply(config):
+            logger.warning(
+                "reload: destination=%s is gone; what it is owed stays in the spool", destination.name
+            )
+            self._spawn(destination.close(GONE_CLOSE_S))
+        self.owing.look_again()
+
+    async def _drain(self, deadline: float) -> None:
+        """Finish what is in flight; what is owed beyond stays in the spool for the next start."""
+        while self.handling.in_progress and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        closings = [
+            destination.close(max(0.5, deadline - monotonic()))
+            for destination in self.owing.destinations.values()
+        ]
+        await asyncio.gather(*closings)
+        if self._tending is not None:
+            self._tending.cancel()
+        self.driver.stop()
+        for task in self._tasks:
+            task.cancel()
+        self._take_durable()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _serve(child: Child) -> None:
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    directory = worker_directory(Path(child.config.spool.path), child.index)
+    settings = spool_settings(child.config)
+
+    def notify() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    spool = await asyncio.to_thread(open_spool, directory, notify, settings)
+    try:
+        await Worker(child, spool, changed).run()
+    finally:
+        await asyncio.to_thread(spool.close)
+
+
+def spool_settings(config: Config) -> SpoolSettings:
+    """Return the part of the configuration that the spool needs; the quota is shared among the workers."""
+    spool = config.spool
+    return SpoolSettings(
+        WriterSettings(
+            segment_bytes=spool.segment_mb * MB,
+            quota_bytes=int(spool.quota_gb * GB) // config.router.workers,
+            fsync=spool.fsync,
+        ),
+        LedgerSettings(fsync=spool.fsync, retention_s=spool.retention_s),
+    )
+
+
+def main() -> int:
+    """Run a worker; started by the supervisor."""
+    return child_process.run(_serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
