@@ -1,0 +1,101 @@
+"""The system calls that decide whether bytes are kept, each checked; the one seam for faults and delays in
+tests.
+
+Everything raises OSError; who calls decides whether that is "full" or "failed" (`faults.py`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from router.spool.layout import FILE_MODE, sync_folder
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+IOV_MAX = 1024  # Linux UIO_MAXIOV
+
+
+class Disk:
+    """The real disk. Replace `sync` to inject delays and errors; subclass for anything else."""
+
+    def __init__(self, sync: Callable[[int], None] = os.fdatasync) -> None:
+        self._sync = sync
+
+    def create(self, path: Path) -> int:
+        """Create a file that must not exist; return its descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+
+    def open(self, path: Path) -> int:
+        """Open for reading and syncing."""
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def allocate(self, descriptor: int, length: int) -> None:
+        """Reserve space, so that a later write within it needs no room and a sync no size update."""
+        os.posix_fallocate(descriptor, 0, length)
+
+    def write(self, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
+        """Write all of the buffers (length bytes together) at offset without joining them."""
+        written = os.pwritev(descriptor, buffers[:IOV_MAX], offset)
+        if written != length:
+            self._write_rest(descriptor, buffers, written, length, offset)
+
+    def _write_rest(
+        self, descriptor: int, buffers: Sequence[Buffer], written: int, length: int, offset: int
+    ) -> None:
+        while written < length:
+            rest = _skip(buffers, written)
+            step = os.pwritev(descriptor, rest[:IOV_MAX], offset + written)
+            if step <= 0:
+                raise OSError(errno.EIO, "a write made no progress")
+            written += step
+
+    def truncate(self, descriptor: int, length: int) -> None:
+        os.ftruncate(descriptor, length)
+
+    def sync(self, descriptor: int) -> None:
+        """fdatasync. A failure is final: the kernel forgets it, a second try would lie."""
+        self._sync(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """fsync of a directory (fdatasync would skip new names that leave its size alone)."""
+        sync_folder(folder)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def link(self, source: Path, target: Path) -> None:
+        os.link(source, target)
+
+    def rename(self, source: Path, target: Path) -> None:
+        os.rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name; one that is already gone is no error."""
+        path.unlink(missing_ok=True)
+
+
+class UnsyncedDisk(Disk):
+    """The same without syncs: for RAM disks and tests, where durability is not promised."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_folder(self, folder: Path) -> None:
+        pass
+
+
+def _skip(buffers: Sequence[Buffer], written: int) -> list[Buffer]:
+    """Return what remains of the buffers after their first `written` bytes."""
+    rest: list[Buffer] = []
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        if written < view.nbytes:
+            rest.append(view[written:])
+            written = 0
+        else:
+            written -= view.nbytes
+    return rest

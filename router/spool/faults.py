@@ -1,0 +1,35 @@
+"""What can go wrong in the spool, as errors that say what to do.
+
+No error here carries patient data: entries are named by their number, places by segment and offset.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from router.errors import SpoolError
+
+# Errors after which nothing was kept but the volume is sound: refuse this instance, try the next one.
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class SpoolFull(SpoolError):
+    """No room: what was being written was taken back. Refuse it; the spool goes on once there is space."""
+
+
+class SpoolFailed(SpoolError):
+    """The volume said that it failed: nothing more is accepted until a restart on a sound volume."""
+
+
+class RecordDamaged(SpoolError):
+    """Acknowledged bytes no longer match their checksum, or are gone. Never send them; quarantine."""
+
+
+class UnknownFormat(SpoolError):
+    """Written by a newer version of this program: refuse to start rather than call it damage."""
+
+
+def spool_error(doing: str, error: OSError) -> SpoolError:
+    """Return the error to raise for a failed system call: full is transient, everything else is final."""
+    text = f"{doing}: {error.strerror or error}"
+    return SpoolFull(text) if error.errno in FULL_ERRNOS else SpoolFailed(text)

@@ -1,0 +1,513 @@
+"""What is owed: one state per (instance, destination), written behind by one thread.
+
+The segments are the truth; the ledger may lose its latest marks in a crash, which costs duplicates.
+`add`, `mark` and the questions of the delivery path belong to one thread; the rest may be called from
+any. Invariant: `segments_done` and `files_done` name only what is settled by marks that are themselves
+durable.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic, time_ns
+from typing import TypeVar
+
+from router.errors import SpoolError
+from router.spool.faults import SpoolFailed, SpoolFull
+from router.spool.ledger_batch import Batch
+from router.spool.ledger_queries import Queries
+from router.spool.ledger_tables import COMMAND_ROWS, Row, Tables
+from router.spool.payload import ClosedSegment
+from router.spool.record import Entry
+from router.spool.segment import Position
+from router.spool.states import DeliveryState, Mark, Owed, Selector, Tallies, Tally
+
+FLUSH_INTERVAL_S = 0.1  # how long changes gather: most instances are delivered within, and cost one write
+FLUSH_ROWS = 2000  # or until so many rows wait
+UNWRITTEN_CONGESTED = 20_000  # rows; from here on the owner should stop taking work
+UNWRITTEN_MAX = 100_000  # rows; from here on adding is refused
+FULL_RETRY_S = 1.0
+PRUNE_INTERVAL_S = 5.0
+ANSWER_TIMEOUT_S = 30.0
+
+_OWED_STATES = (DeliveryState.PENDING, DeliveryState.RETRYING)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """retention_s: how long after its last change a settled segment is kept.
+
+    rows_max, rows_age_s: how many settled instances are remembered after their data is gone, how long.
+    """
+
+    fsync: bool = True
+    retention_s: float = 0.0
+    rows_max: int = 1_000_000
+    rows_age_s: float = 30 * 86400.0
+
+
+class Ledger:
+    """The ledger of one worker directory. Opening raises sqlite3.DatabaseError if the file is damaged."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: LedgerSettings | None = None,
+        *,
+        now_ns: Callable[[], int] = time_ns,
+    ) -> None:
+        self._settings = settings or LedgerSettings()
+        self._now_ns = now_ns
+        self._tables = Tables(path, fsync=self._settings.fsync)
+        self._queries = Queries(path, self._tables.ids)
+        self._changed = threading.Condition()
+        self._batch = Batch(1)
+        self._writing: Batch | None = None
+        self._written = 0  # number of the newest batch in the tables
+        self._commands: deque[Callable[[], None]] = deque()
+        self._running: deque[Callable[[], None]] = deque()
+        self._forgotten: list[int] = []  # segments deleted since the totals were last published
+        self._pruned_at = monotonic()
+        self._wants_flush = self._stopping = False
+        self._last_seq = self._tables.last_seq
+        self._touched: dict[int, int] = {}  # segment -> newest write that changed it
+        self._settled_files: deque[tuple[int, str]] = deque()
+        self._writes = self._durable_writes = 0
+        self._wants_durable = False
+        self.failure: SpoolError | None = None
+        self._publish()
+        self._thread = threading.Thread(target=self._run, name="spool-ledger", daemon=True)
+        self._thread.start()
+
+    # -- changes (owner's thread)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take entries that are durable in the segments, in order of their number.
+
+        Raises SpoolFull if too much waits to be written (see `congested`), SpoolFailed if the ledger failed.
+        """
+        with self._changed:
+            self._check()
+            was = self._batch.rows
+            for entry in entries:
+                if entry.seq <= self._last_seq:
+                    raise ValueError(f"entry {entry.seq} after {self._last_seq}: entries come in order")
+                self._batch.add(entry)
+                self._last_seq = entry.seq
+            self._nudge(was)
+
+    def mark(self, marks: Iterable[Mark]) -> None:
+        """Take new states. A settled delivery stays settled, but for a late success. Raises as `add`."""
+        with self._changed:
+            self._check()
+            was = self._batch.rows
+            for mark in marks:
+                self._batch.mark(mark)
+            self._nudge(was)
+
+    @property
+    def congested(self) -> bool:
+        """Whether writing lags so far behind that no new work should be taken."""
+        return self._unwritten() >= UNWRITTEN_CONGESTED
+
+    def _unwritten(self) -> int:
+        writing = self._writing
+        return self._batch.rows + (writing.rows if writing is not None else 0)
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        if self._stopping:
+            raise SpoolFailed("the ledger is closed")
+        if self._unwritten() >= UNWRITTEN_MAX:
+            raise SpoolFull(f"{UNWRITTEN_MAX} ledger rows wait to be written")
+
+    def _nudge(self, was: int) -> None:
+        """Wake the thread when there is a first row to gather for, or enough to write."""
+        if self._batch.rows and (was == 0 or was < FLUSH_ROWS <= self._batch.rows):
+            self._changed.notify_all()
+
+    # -- questions
+
+    def due(
+        self, destination: str, now_ns: int, limit: int, after_seq: int = 0, exclude: Collection[int] = ()
+    ) -> list[Owed]:
+        """Return up to `limit` deliveries that may be tried now, oldest first.
+
+        after_seq: only entries with a greater number. exclude: numbers of entries that are being sent.
+        """
+        with self._changed:  # before the tables: what is written meanwhile is then seen twice, never missed
+            batches = [batch for batch in (self._writing, self._batch) if batch is not None]
+        unwritten: dict[int, Mark] = {}
+        for batch in batches:
+            unwritten.update(batch.marks.get(destination, {}))
+        found: dict[int, Owed] = {}
+        for owed in self._queries.due(destination, now_ns, after_seq, limit + len(unwritten) + len(exclude)):
+            found[owed.seq] = owed
+        for seq, mark in unwritten.items():
+            if entry := _entry_of(seq, batches, found):
+                found[seq] = Owed(entry, mark)
+        return [
+            found[seq]
+            for seq in sorted(found)
+            if seq > after_seq and seq not in exclude and _is_due(found[seq].mark, now_ns)
+        ][:limit]
+
+    def next_due_ns(self, destination: str) -> int | None:
+        """Return when the next retry of a destination is due; None if none is waiting for its time."""
+        with self._changed:
+            batches = [batch for batch in (self._writing, self._batch) if batch is not None]
+        times = [
+            mark.next_attempt_ns
+            for batch in batches
+            for mark in batch.marks.get(destination, {}).values()
+            if mark.state is DeliveryState.RETRYING
+        ]
+        written = self._queries.next_retry_ns(destination)
+        return min([*times, *([] if written is None else [written])], default=None)
+
+    def counts(self) -> Tallies:
+        """Return the deliveries and their bytes by (destination, state). Held for nobody: destination ""."""
+        with self._changed:
+            tallies = dict(self._tallies)
+            for batch in (self._writing, self._batch):
+                for key, tally in (batch.tallies if batch is not None else {}).items():
+                    tallies[key] = tallies.get(key, Tally()).plus(tally.count, tally.size_bytes)
+        return {key: tally for key, tally in tallies.items() if tally.count}
+
+    def oldest(self, destination: str, states: Sequence[DeliveryState] = _OWED_STATES) -> int | None:
+        """Return when the oldest instance still owed was received (wall clock, ns); None if none is."""
+        with self._changed:
+            batches = [batch for batch in (self._writing, self._batch) if batch is not None]
+        unwritten: dict[int, Mark] = {}
+        for batch in batches:
+            unwritten.update(batch.marks.get(destination, {}))
+        received = [
+            entry.record.received_ns
+            for seq, mark in unwritten.items()
+            if mark.state in states and (entry := _entry_of(seq, batches, {}))
+        ]
+        for state in states:
+            for seq, received_ns in self._queries.oldest(destination, state, len(unwritten) + 1):
+                if seq not in unwritten or unwritten[seq].state in states:
+                    received.append(received_ns)
+                    break
+        return min(received, default=None)
+
+    def find(self, selector: Selector, limit: int = 100) -> list[Owed]:
+        """Return up to `limit` deliveries a selector means, by entry number (page on with `after`)."""
+        self.flush()
+        return self._queries.find(selector, limit)
+
+    # -- what people do
+
+    def retry(self, selector: Selector) -> int:
+        """Make dead and waiting deliveries due at once, attempts counted from zero; return how many."""
+        states = (DeliveryState.DEAD, DeliveryState.RETRYING)
+        return self._change(selector, states, DeliveryState.PENDING)
+
+    def drop(self, selector: Selector) -> int:
+        """Discard open deliveries; their data goes when nobody else is owed it. Return how many."""
+        states = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.HELD, DeliveryState.DEAD)
+        return self._change(selector, states, DeliveryState.DISCARDED)
+
+    def release(self, selector: Selector, destinations: Sequence[str] = ()) -> int:
+        """Let held instances go to `destinations`, or to those they were held with; return how many entries.
+
+        Without destinations, instances that no rule chose any for stay held.
+        """
+        if destinations:
+            return self._each(
+                selector,
+                (DeliveryState.HELD,),
+                lambda rows: self._tables.redirect(rows, destinations, self._now_ns()),
+            )
+        return self._change(selector, (DeliveryState.HELD,), DeliveryState.PENDING)
+
+    def _change(self, selector: Selector, states: Sequence[DeliveryState], state: DeliveryState) -> int:
+        def change(rows: list[Row]) -> int:
+            names = self._tables.names
+            sendable = [row for row in rows if state is not DeliveryState.PENDING or names[row.destination]]
+            return self._tables.change(sendable, state, self._now_ns())
+
+        return self._each(selector, states, change)
+
+    def _each(
+        self, selector: Selector, states: Sequence[DeliveryState], change: Callable[[list[Row]], int]
+    ) -> int:
+        """Run a change over everything selected, some thousand rows a transaction; then make it durable."""
+        wanted = [state for state in states if selector.state in (None, state)]
+        destinations = [selector.destination] if selector.destination is not None else list(self._tables.ids)
+        changed = 0
+        for state in wanted:
+            for destination in destinations:
+                changed += self._each_of(replace(selector, destination=destination, state=state), change)
+        self.make_durable()
+        return changed
+
+    def _each_of(self, selector: Selector, change: Callable[[list[Row]], int]) -> int:
+        changed = 0
+        last: int | None = selector.after
+        while last is not None:
+            some = partial(self._change_some, replace(selector, after=last), change)
+            count, last = self._ask(some)
+            changed += count
+        return changed
+
+    def _change_some(self, selector: Selector, change: Callable[[list[Row]], int]) -> tuple[int, int | None]:
+        rows = self._queries.rows(selector, COMMAND_ROWS)
+        changed = change(rows) if rows else 0
+        return changed, rows[-1].seq if len(rows) == COMMAND_ROWS else None
+
+    # -- data that may go
+
+    def segments_done(self, closed: Iterable[ClosedSegment]) -> list[int]:
+        """Return those of the closed segments whose data may be deleted.
+
+        Every entry must be known here, settled towards all, older than retention, and its marks durable. If
+        only the last is missing, it is seen to: ask again later.
+        """
+        before_ns = self._now_ns() - int(self._settings.retention_s * 1e9)
+        with self._changed:
+            settled = [
+                segment.number
+                for segment in closed
+                if segment.last_seq <= self._tables.last_seq
+                and segment.number not in self._open_by_segment
+                and self._changed_ns.get(segment.number, 0) <= before_ns
+            ]
+            done = [number for number in settled if self._touched.get(number, 0) <= self._durable_writes]
+            self._want_durable(len(done) < len(settled))
+            for number in done:
+                self._touched.pop(number, None)
+            self._forgotten += done
+        return done
+
+    def files_done(self) -> list[str]:
+        """Return the large objects whose data may be deleted, once each. Retention does not apply to them."""
+        done = []
+        with self._changed:
+            while self._settled_files and self._settled_files[0][0] <= self._durable_writes:
+                done.append(self._settled_files.popleft()[1])
+            self._want_durable(bool(self._settled_files))
+        return done
+
+    def _want_durable(self, is_wanted: bool) -> None:
+        if is_wanted and not self._wants_durable:
+            self._wants_durable = True
+            self._changed.notify_all()
+
+    def covered_up_to(self) -> Position:
+        """Return where recovery has to begin reading the segments: all before is in the tables."""
+        return self._tables.covered
+
+    # -- for recovery
+
+    @property
+    def last_seq(self) -> int:
+        """Return the greatest entry number ever added."""
+        return self._last_seq
+
+    @property
+    def open_segments(self) -> set[int]:
+        """Return the segments in which deliveries are open."""
+        with self._changed:
+            return set(self._open_by_segment)
+
+    def restore(self, entries: Sequence[Entry], state: DeliveryState | None = None, why: str = "") -> int:
+        """Add those entries that are not known yet, in any order; return how many those were."""
+        return self._ask(lambda: self._tables.restore(entries, state, why))
+
+    def bury(self, segment: int, why: str) -> int:
+        """Give up what is owed from a segment that is gone; return how many deliveries."""
+        return self._ask(partial(self._tables.bury, segment, self._now_ns(), why))
+
+    def set_covered(self, position: Position, last_seq: int) -> None:
+        """Say that everything before a place has been restored."""
+        self._ask(lambda: self._tables.set_covered(position, last_seq))
+        self._last_seq = max(self._last_seq, last_seq)
+
+    def is_file_open(self, name: str) -> bool | None:
+        """Return whether somebody is owed a large object; None: no entry has it."""
+        return self._queries.file_state(name)
+
+    # -- the end
+
+    def flush(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        """Write what has been told so far. Raises SpoolError if that fails or takes too long."""
+        with self._changed:
+            number = self._batch.number
+            self._wants_flush = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._written >= number or self.failure, timeout_s):
+                raise SpoolFull(f"the ledger could not be written within {timeout_s:g} s")
+            if self.failure is not None:
+                raise self.failure
+
+    def make_durable(self) -> None:
+        """Write and sync everything told so far. Raises SpoolError."""
+        self._ask(self._sync)
+
+    def close(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        """Write, sync, close; harmless twice. Raises SpoolError if the last marks could not be written."""
+        if self._stopping:
+            return
+        try:
+            if self.failure is None:
+                self.make_durable()
+        finally:
+            with self._changed:
+                self._stopping = True
+                self._changed.notify_all()
+            self._thread.join(timeout_s)
+            self._queries.close()
+
+    # -- the thread
+
+    def _ask(self, command: Callable[[], _T]) -> _T:
+        """Run a command on the ledger's thread, after all that has been told; return its result."""
+        future: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(command())
+            except BaseException as error:
+                future.set_exception(error)
+
+        with self._changed:
+            self._check()
+            self._commands.append(run)
+            self._changed.notify_all()
+        try:
+            return future.result(ANSWER_TIMEOUT_S)
+        except TimeoutError:
+            raise SpoolFull(f"the ledger did not answer within {ANSWER_TIMEOUT_S:g} s") from None
+        except sqlite3.Error as error:
+            raise _spool_error(error) from error
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                self._work()
+        finally:
+            self._tables.close()
+
+    def _wait_for_work(self) -> bool:
+        """Block until there is something to write, and a little longer, to write more at once."""
+
+        def is_urgent() -> bool:
+            return self._stopping or self._wants_flush or self._wants_durable or bool(self._commands)
+
+        with self._changed:
+            self._changed.wait_for(lambda: is_urgent() or self._batch.rows > 0)
+            self._changed.wait_for(lambda: is_urgent() or self._batch.rows >= FLUSH_ROWS, FLUSH_INTERVAL_S)
+            if self._stopping or self.failure is not None:
+                return False
+            self._wants_flush = False
+            self._writing, self._batch = self._batch, Batch(self._batch.number + 1)
+            self._running, self._commands = self._commands, deque()
+            return True
+
+    def _work(self) -> None:
+        """Write one batch, then run the commands given before it was taken; an error but "full" ends all."""
+        try:
+            while not self._write():
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._stopping, FULL_RETRY_S):
+                        return
+            while self._running:
+                self._running.popleft()()
+            if self._wants_durable:
+                self._sync()
+            self._prune()
+        except sqlite3.Error as error:
+            self._fail(_spool_error(error))
+
+    def _write(self) -> bool:
+        """Write the batch taken; False if the disk is full."""
+        batch = self._writing
+        assert batch is not None
+        try:
+            if batch.rows:
+                self._tables.apply(batch)
+        except sqlite3.Error as error:
+            if not isinstance(_spool_error(error), SpoolFull):
+                raise
+            return False
+        with self._changed:
+            self._writing = None
+            self._written = batch.number
+            self._publish()
+            self._changed.notify_all()
+        return True
+
+    def _sync(self) -> None:
+        self._tables.make_durable()
+        with self._changed:
+            self._publish()
+            self._durable_writes = self._writes
+            self._wants_durable = False
+
+    def _prune(self) -> None:
+        if monotonic() < self._pruned_at + PRUNE_INTERVAL_S:
+            return
+        self._pruned_at = monotonic()
+        before_ns = self._now_ns() - int(self._settings.rows_age_s * 1e9)
+        self._tables.prune(self._settings.rows_max, before_ns)
+        with self._changed:
+            self._publish()
+
+    def _publish(self) -> None:
+        """Let the other threads see the totals of the tables; the caller holds the lock."""
+        tables = self._tables
+        self._writes += 1
+        for segment in tables.changed_segments:
+            self._touched[segment] = self._writes
+        tables.changed_segments.clear()
+        self._settled_files.extend((self._writes, name) for name in tables.settled_files)
+        tables.settled_files.clear()
+        for number in self._forgotten:
+            tables.changed_ns.pop(number, None)
+        self._forgotten.clear()
+        self._tallies = dict(tables.tallies)
+        self._open_by_segment = dict(tables.open_by_segment)
+        self._changed_ns = dict(tables.changed_ns)
+
+    def _fail(self, failure: SpoolError) -> None:
+        with self._changed:
+            self.failure = failure
+            self._changed.notify_all()
+            waiting = [*self._running, *self._commands]
+            self._running.clear()
+            self._commands.clear()
+        for command in waiting:  # their askers get the connection's own error
+            command()
+
+
+def _entry_of(seq: int, batches: Iterable[Batch], found: dict[int, Owed]) -> Entry | None:
+    """Return an entry that is not written yet, or that a query has just found."""
+    for batch in batches:
+        if seq in batch.entries:
+            return batch.entries[seq]
+    return found[seq].entry if seq in found else None
+
+
+def _is_due(mark: Mark, now_ns: int) -> bool:
+    if mark.state is DeliveryState.RETRYING:
+        return mark.next_attempt_ns <= now_ns
+    return mark.state is DeliveryState.PENDING
+
+
+def _spool_error(error: sqlite3.Error) -> SpoolError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return SpoolFull("the disk is full: the ledger waits")
+    return SpoolFailed(f"ledger: {getattr(error, 'sqlite_errorname', type(error).__name__)}")

@@ -1,0 +1,71 @@
+"""What the ledger has been told and has not written yet.
+
+An entry that is added and settled before its batch is written costs one row per destination, not two
+writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from router.spool.record import Entry
+from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
+from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
+
+
+@dataclass(slots=True)
+class Batch:
+    """Changes in the order of their arrival, newest state per (destination, seq).
+
+    entries: added in this batch. marks: by destination, then seq, of these and of older entries.
+    covered: where the newest added entry ends. rows: what writing it will take.
+    """
+
+    number: int
+    entries: dict[int, Entry] = field(default_factory=dict)
+    marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
+    tallies: Tallies = field(default_factory=dict)
+    covered: Position | None = None
+    rows: int = 0
+
+    def add(self, entry: Entry) -> None:
+        """Take a new entry with the marks it starts with."""
+        self.entries[entry.seq] = entry
+        self.covered = end_of(entry)
+        for mark in first_marks(entry):
+            self.marks.setdefault(mark.destination, {})[entry.seq] = mark
+            self._count(mark.destination, mark.state, 1, entry)
+            self.rows += 1
+        self.rows += 1
+
+    def mark(self, mark: Mark) -> None:
+        """Take a new state."""
+        of_destination = self.marks.setdefault(mark.destination, {})
+        old = of_destination.get(mark.seq)
+        if old is None:
+            self.rows += 1
+        elif not may_follow(old.state, mark.state):
+            return
+        entry = self.entries.get(mark.seq)
+        if entry is not None:
+            if old is None:
+                return  # never owed to this destination
+            self._count(mark.destination, old.state, -1, entry)
+            self._count(mark.destination, mark.state, 1, entry)
+        of_destination[mark.seq] = mark
+
+    def _count(self, destination: str, state: DeliveryState, count: int, entry: Entry) -> None:
+        key = (destination, state)
+        self.tallies[key] = self.tallies.get(key, Tally()).plus(count, count * entry.location.length)
+
+
+def end_of(entry: Entry) -> Position:
+    """Return where the record after this entry's starts."""
+    location = entry.location
+    payload_bytes = location.length if location.file is None else REFERENCE_PAYLOAD_BYTES
+    return Position(location.segment, record_end(location.offset, payload_bytes))
+
+
+def may_follow(old: DeliveryState, new: DeliveryState) -> bool:
+    """Whether a state may change so: what is settled stays so, but a late success is the truth."""
+    return not old.is_settled or new is DeliveryState.DELIVERED

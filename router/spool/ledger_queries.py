@@ -1,0 +1,139 @@
+"""The reading half of the ledger: what is due, what people ask. No full scans where deliveries wait for the
+answer.
+
+Statements name their index: without statistics sqlite would guess, and a guess over a million rows stalls
+a worker.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from router.spool.ledger_schema import open_reader
+from router.spool.ledger_tables import Row
+from router.spool.record import Entry, Location, record_of_fields
+from router.spool.states import DeliveryState, Mark, Owed, Selector
+
+_COLUMNS = """i.*, n.name, d.state, d.at_ns, d.attempts, d.next_attempt_ns, d.error_class, d.status"""
+_JOIN = "CROSS JOIN instance i ON i.seq = d.seq CROSS JOIN destination n ON n.id = d.destination"
+_PENDING = f"""SELECT {_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN}
+    WHERE d.destination = ? AND d.state = 0 AND d.is_open = 1 AND d.seq > ? ORDER BY d.seq LIMIT ?"""
+_RETRY_KEYS = """SELECT seq FROM delivery INDEXED BY delivery_retry
+    WHERE destination = ? AND state = 1 AND next_attempt_ns <= ? LIMIT ?"""
+_RETRY_ONE = f"SELECT {_COLUMNS} FROM delivery d {_JOIN} WHERE d.seq = ? AND d.destination = ?"
+_RETRY_MANY = f"""SELECT {_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN}
+    WHERE d.destination = ? AND d.state = 1 AND d.is_open = 1 AND d.next_attempt_ns <= ? AND d.seq > ?
+    ORDER BY d.seq LIMIT ?"""
+_NEXT_RETRY = """SELECT min(next_attempt_ns) FROM delivery INDEXED BY delivery_retry
+    WHERE destination = ? AND state = 1"""
+_OLDEST = """SELECT d.seq, i.received_ns
+    FROM delivery d INDEXED BY delivery_open CROSS JOIN instance i ON i.seq = d.seq
+    WHERE d.destination = ? AND d.state = ? AND d.is_open = 1 ORDER BY d.seq LIMIT ?"""
+
+
+class Queries:
+    """Reads what is committed; usable from any thread."""
+
+    def __init__(self, path: Path, ids: dict[str, int]) -> None:
+        """ids: the numbers of destination names, shared with and kept up by the writing half."""
+        self._connection = open_reader(path)
+        self._lock = threading.Lock()
+        self._ids = ids
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def due(self, destination: str, now_ns: int, after_seq: int, limit: int) -> list[Owed]:
+        """Return the first `limit` deliveries that may be tried now, by age."""
+        number = self._ids.get(destination)
+        if number is None:
+            return []
+        owed = [_owed(row) for row in self._rows(_PENDING, number, after_seq, limit)]
+        owed += self._due_retries(number, now_ns, after_seq, limit)
+        owed.sort(key=lambda one: one.entry.seq)
+        return owed[:limit]
+
+    def _due_retries(self, number: int, now_ns: int, after_seq: int, limit: int) -> list[Owed]:
+        """As due, of those tried before: usually few, found by time; when many are due, found by age."""
+        keys = self._rows(_RETRY_KEYS, number, now_ns, limit + 1)
+        if len(keys) > limit:
+            return [_owed(row) for row in self._rows(_RETRY_MANY, number, now_ns, after_seq, limit)]
+        seqs = sorted(seq for (seq,) in keys if seq > after_seq)
+        return [_owed(row) for seq in seqs for row in self._rows(_RETRY_ONE, seq, number)]
+
+    def next_retry_ns(self, destination: str) -> int | None:
+        """Return when the next retry is due, None if there is none."""
+        rows = self._rows(_NEXT_RETRY, self._ids.get(destination, -1))
+        value: int | None = rows[0][0]
+        return value
+
+    def oldest(self, destination: str, state: DeliveryState, limit: int) -> list[tuple[int, int]]:
+        """Return (seq, received_ns) of the first `limit` deliveries in an open state."""
+        return self._rows(_OLDEST, self._ids.get(destination, -1), int(state), limit)
+
+    def find(self, selector: Selector, limit: int) -> list[Owed]:
+        """Return the deliveries a selector means, by entry number; several of one entry stand together."""
+        source, where, values = self._where(selector)
+        query = f"SELECT {_COLUMNS} {source} CROSS JOIN destination n ON n.id = d.destination {where} LIMIT ?"
+        return [_owed(row) for row in self._rows(query, *values, limit)]
+
+    def rows(self, selector: Selector, limit: int) -> list[Row]:
+        """As find, only what a change needs."""
+        source, where, values = self._where(selector)
+        query = f"SELECT d.seq, d.destination, d.state, d.segment, d.length {source} {where} LIMIT ?"
+        return [Row(*row) for row in self._rows(query, *values, limit)]
+
+    def file_state(self, name: str) -> bool | None:
+        """Return whether the entry of a large object still has open deliveries; None: no entry has it."""
+        rows = self._rows("SELECT seq FROM instance WHERE file = ?", name)
+        if not rows:
+            return None
+        return bool(self._rows("SELECT 1 FROM delivery WHERE seq = ? AND state < 4 LIMIT 1", rows[0][0]))
+
+    def _where(self, selector: Selector) -> tuple[str, str, list[Any]]:
+        """Return FROM, WHERE and values for a selector, entering by its narrowest index."""
+        conditions = ["d.seq > ?"]
+        values: list[Any] = [selector.after]
+
+        def given(condition: str, value: Any) -> None:
+            if value is not None:
+                conditions.append(condition)
+                values.append(value)
+
+        given("d.seq = ?", selector.seq)
+        given("i.study_uid = ?", selector.study_uid)
+        given("i.sop_instance = ?", selector.sop_instance)
+        given("i.received_ns < ?", selector.received_before_ns)
+        if selector.destination is not None:
+            given("d.destination = ?", self._ids.get(selector.destination, -1))
+        given("d.state = ?", selector.state)
+        is_open = selector.state is not None and not selector.state.is_settled
+        if selector.study_uid is not None or selector.sop_instance is not None:
+            index = "instance_uid" if selector.sop_instance is not None else "instance_study"
+            source = f"FROM instance i INDEXED BY {index} CROSS JOIN delivery d ON d.seq = i.seq"
+            conditions[0] = "i.seq > ?"
+        elif selector.seq is None and selector.destination is not None and is_open:
+            source = "FROM delivery d INDEXED BY delivery_open CROSS JOIN instance i ON i.seq = d.seq"
+            conditions.append("d.is_open = 1")
+        else:
+            source = "FROM delivery d CROSS JOIN instance i ON i.seq = d.seq"
+        return source, f"WHERE {' AND '.join(conditions)} ORDER BY d.seq", values
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+
+def _owed(row: tuple[Any, ...]) -> Owed:
+    seq, segment, offset, length, crc, file, *facts = row[:16]
+    destinations, action, rules = msgpack.unpackb(row[16], use_list=False)
+    record = record_of_fields((*facts, destinations, action, rules))
+    name, state, at_ns, attempts, next_attempt_ns, error_class, status = row[17:]
+    entry = Entry(seq, record, Location(segment, offset, length, crc, file))
+    mark = Mark(seq, name, DeliveryState(state), at_ns, attempts, next_attempt_ns, error_class, status)
+    return Owed(entry, mark)

@@ -1,0 +1,365 @@
+"""The writing half of the ledger: applies batches and people's commands to the tables, keeps the totals.
+
+Used by one thread at a time (the ledger's own). Every change of a state goes through `_change`, so that
+totals, open deliveries per segment and settled large objects always agree with the rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+
+from router.spool.ledger_batch import Batch, may_follow
+from router.spool.ledger_schema import open_database
+from router.spool.record import Entry
+from router.spool.segment import Position
+from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
+
+COMMAND_ROWS = 5000  # changed in one transaction, so that no command keeps the flushes waiting for long
+PRUNE_ROWS = 2000  # looked at in one pass
+
+_INSERT_INSTANCE = "INSERT INTO instance VALUES (" + ",".join("?" * 17) + ")"
+_INSERT_DELIVERY = "INSERT INTO delivery VALUES (" + ",".join("?" * 10) + ")"
+_UPDATE_DELIVERY = """UPDATE delivery SET state = ?, attempts = ?, next_attempt_ns = ?, at_ns = ?,
+    error_class = ?, status = ? WHERE seq = ? AND destination = ?"""
+_OLD_DELIVERY = "SELECT state, segment, length FROM delivery WHERE seq = ? AND destination = ?"
+_HAS_OPEN = "SELECT 1 FROM delivery WHERE seq = ? AND state < 4 LIMIT 1"
+
+
+class Row(NamedTuple):
+    """One delivery as it stands. destination: its number."""
+
+    seq: int
+    destination: int
+    state: int
+    segment: int
+    length: int
+
+
+class Change(NamedTuple):
+    """What happened to one delivery. old, new: states, None where there was or is none."""
+
+    seq: int
+    destination: int
+    old: int | None
+    new: DeliveryState | None
+    segment: int
+    length: int
+    at_ns: int
+
+
+class Tables:
+    """The ledger's connection for writing, and the totals over its rows."""
+
+    def __init__(self, path: Path, *, fsync: bool = True) -> None:
+        """Open the ledger. Raises sqlite3.Error if it is no sound database."""
+        self._fsync = fsync
+        self._connection = open_database(path, fsync=fsync)
+        self.tallies: Tallies = {}
+        self.open_by_segment: dict[int, int] = {}
+        self.changed_ns: dict[int, int] = {}  # per segment: latest change of any of its deliveries
+        self.changed_segments: set[int] = set()  # since whoever reads it last cleared it
+        self.settled_files: list[str] = []  # as above
+        self._prune_cursor = 0
+        try:
+            self._load()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _load(self) -> None:
+        execute = self._connection.execute
+        self.names: dict[int, str] = dict(execute("SELECT id, name FROM destination"))
+        self.ids = {name: number for number, name in self.names.items()}
+        self.instances = execute("SELECT count(*) FROM instance").fetchone()[0]
+        segment, offset, self.last_seq = execute(
+            "SELECT segment, offset, last_seq FROM checkpoint"
+        ).fetchone()
+        self.covered = Position(segment, offset)
+        self.files: dict[int, str] = dict(execute("SELECT seq, file FROM instance WHERE file IS NOT NULL"))
+        query = """SELECT segment, destination, state, count(*), sum(length), max(at_ns)
+            FROM delivery GROUP BY 1, 2, 3"""
+        for segment, number, state, count, size, at_ns in execute(query):
+            self._total(number, state, count, size)
+            self._open(segment, state, count)
+            self.changed_ns[segment] = max(self.changed_ns.get(segment, 0), at_ns)
+
+    # -- batches
+
+    def apply(self, batch: Batch) -> None:
+        """Write a batch in one transaction. Raises sqlite3.Error; then nothing of it is written."""
+        self._name_destinations(batch.marks)
+        added, marked = self._split(batch)
+        with self._transaction():
+            changes = self._insert(batch.entries.values(), added)
+            changes += self._update(marked)
+            if batch.covered is not None:
+                self._checkpoint(batch.covered, max(batch.entries))
+        if batch.covered is not None:
+            self.covered, self.last_seq = batch.covered, max(self.last_seq, *batch.entries)
+        self._remember(batch.entries.values())
+        self._account(changes)
+
+    def restore(self, entries: Sequence[Entry], state: DeliveryState | None = None, why: str = "") -> int:
+        """Add entries found in the segments that the ledger does not know; return how many those were.
+
+        state, why: for all their deliveries, instead of the one they start with.
+        """
+        missing = [entry for entry in entries if not self.knows(entry.seq)]
+        marks = [mark for entry in missing for mark in first_marks(entry, state)]
+        if why:
+            marks = [Mark(m.seq, m.destination, m.state, m.at_ns, error_class=why) for m in marks]
+        self._name_destinations(mark.destination for mark in marks)
+        with self._transaction():
+            changes = self._insert(missing, marks)
+        self._remember(missing)
+        self._account(changes)
+        return len(missing)
+
+    def knows(self, seq: int) -> bool:
+        """Whether there is an instance of this number."""
+        return self._connection.execute("SELECT 1 FROM instance WHERE seq = ?", (seq,)).fetchone() is not None
+
+    def set_covered(self, position: Position, last_seq: int) -> None:
+        """Say up to where the segments have been read into the ledger."""
+        with self._transaction():
+            self._checkpoint(position, last_seq)
+        self.covered, self.last_seq = position, last_seq
+
+    def make_durable(self) -> None:
+        """Sync everything written so far. Raises sqlite3.Error."""
+        if self._fsync:
+            self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            with self._transaction():
+                self._connection.execute("UPDATE checkpoint SET barrier = barrier + 1")
+        finally:
+            if self._fsync:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def close(self) -> None:
+        """Close; the write-ahead log is merged."""
+        self._connection.close()
+
+    def _split(self, batch: Batch) -> tuple[list[Mark], list[Mark]]:
+        added: list[Mark] = []
+        marked: list[Mark] = []
+        entries = batch.entries
+        for marks in batch.marks.values():
+            for mark in marks.values():
+                (added if mark.seq in entries else marked).append(mark)
+        return added, marked
+
+    def _insert(self, entries: Iterable[Entry], marks: Iterable[Mark]) -> list[Change]:
+        by_seq = {entry.seq: entry for entry in entries}
+        self._connection.executemany(_INSERT_INSTANCE, map(_instance_row, by_seq.values()))
+        ids = self.ids
+        rows = []
+        changes: list[Change] = []
+        for mark in marks:
+            location = by_seq[mark.seq].location
+            number, segment, length = ids[mark.destination], location.segment, location.length
+            rows.append((mark.seq, number, segment, length, *_state_columns(mark)))
+            changes.append(Change(mark.seq, number, None, mark.state, segment, length, mark.at_ns))
+        self._connection.executemany(_INSERT_DELIVERY, rows)
+        return changes
+
+    def _update(self, marks: Iterable[Mark]) -> list[Change]:
+        changes: list[Change] = []
+        for mark in marks:
+            number = self.ids[mark.destination]
+            old = self._connection.execute(_OLD_DELIVERY, (mark.seq, number)).fetchone()
+            if old is None or not may_follow(DeliveryState(old[0]), mark.state):
+                continue
+            self._connection.execute(_UPDATE_DELIVERY, (*_state_columns(mark), mark.seq, number))
+            state, segment, length = old
+            changes.append(Change(mark.seq, number, state, mark.state, segment, length, mark.at_ns))
+        return changes
+
+    def bury(self, segment: int, now_ns: int, why: str) -> int:
+        """Make dead what is still to be delivered from a segment; return how many. Reads every row."""
+        query = "SELECT seq, destination FROM delivery WHERE segment = ? AND state < 3"
+        rows = self._connection.execute(query, (segment,)).fetchall()
+        marks = [
+            Mark(seq, self.names[number], DeliveryState.DEAD, now_ns, error_class=why) for seq, number in rows
+        ]
+        with self._transaction():
+            changes = self._update(marks)
+        self._account(changes)
+        return len(changes)
+
+    # -- commands of people
+
+    def change(self, rows: Sequence[Row], state: DeliveryState, now_ns: int) -> int:
+        """Give deliveries found by a query a new state, attempts from zero; return how many changed."""
+        marks = [Mark(row.seq, self.names[row.destination], state, now_ns) for row in rows]
+        with self._transaction():
+            changes = self._update(marks)
+        self._account(changes)
+        return len(changes)
+
+    def redirect(self, rows: Sequence[Row], destinations: Sequence[str], now_ns: int) -> int:
+        """Replace held deliveries by pending ones to these destinations; return how many entries changed."""
+        self._name_destinations(destinations)
+        changes: list[Change] = []
+        with self._transaction():
+            for row in rows:
+                if row.state == DeliveryState.HELD:
+                    changes += self._redirect(row, destinations, now_ns)
+        self._account(changes)
+        return len({change.seq for change in changes})
+
+    def _redirect(self, row: Row, destinations: Sequence[str], now_ns: int) -> list[Change]:
+        seq, number, old, segment, length = row
+        self._connection.execute("DELETE FROM delivery WHERE seq = ? AND destination = ?", (seq, number))
+        changes = [Change(seq, number, old, None, segment, length, now_ns)]
+        for name in destinations:
+            number = self.ids[name]
+            if self._connection.execute(_OLD_DELIVERY, (seq, number)).fetchone() is None:
+                mark = Mark(seq, name, DeliveryState.PENDING, now_ns)
+                self._connection.execute(
+                    _INSERT_DELIVERY, (seq, number, segment, length, *_state_columns(mark))
+                )
+                changes.append(Change(seq, number, None, mark.state, segment, length, now_ns))
+        return changes
+
+    # -- retention
+
+    def prune(self, rows_max: int, received_before_ns: int) -> int:
+        """Forget some instances that are settled and too old or too many, oldest first; return how many."""
+        excess = self.instances - rows_max
+        query = """SELECT seq, received_ns,
+                EXISTS (SELECT 1 FROM delivery d WHERE d.seq = i.seq AND d.state < 4)
+            FROM instance i WHERE seq > ? ORDER BY seq LIMIT ?"""
+        rows = self._connection.execute(query, (self._prune_cursor, PRUNE_ROWS)).fetchall()
+        self._prune_cursor = rows[-1][0] if len(rows) == PRUNE_ROWS else 0
+        settled = [(seq, received) for seq, received, is_open in rows if not is_open]
+        gone = [
+            (seq,) for i, (seq, received) in enumerate(settled) if i < excess or received < received_before_ns
+        ]
+        if not gone:
+            return 0
+        with self._transaction():
+            totals = [
+                row
+                for key in gone
+                for row in self._connection.execute(
+                    "SELECT destination, state, length FROM delivery WHERE seq = ?", key
+                )
+            ]
+            self._connection.executemany("DELETE FROM delivery WHERE seq = ?", gone)
+            self._connection.executemany("DELETE FROM instance WHERE seq = ?", gone)
+        self.instances -= len(gone)
+        for number, state, length in totals:
+            self._total(number, state, -1, -length)
+        for key in gone:
+            self.files.pop(key[0], None)
+        return len(gone)
+
+    # -- totals
+
+    def _remember(self, entries: Collection[Entry]) -> None:
+        self.instances += len(entries)
+        for entry in entries:
+            if entry.location.file is not None:
+                self.files[entry.seq] = entry.location.file
+
+    def _account(self, changes: Iterable[Change]) -> None:
+        """Bring the totals up to what has just been committed."""
+        for seq, number, old, new, segment, length, at_ns in changes:
+            if old is not None:
+                self._total(number, old, -1, -length)
+                self._open(segment, old, -1)
+            if new is not None:
+                self._total(number, new, 1, length)
+                self._open(segment, new, 1)
+                if new.is_settled and seq in self.files:
+                    self._settle_file(seq)
+            self.changed_ns[segment] = max(self.changed_ns.get(segment, 0), at_ns)
+            self.changed_segments.add(segment)
+
+    def _settle_file(self, seq: int) -> None:
+        if self._connection.execute(_HAS_OPEN, (seq,)).fetchone() is None:
+            self.settled_files.append(self.files.pop(seq))
+
+    def _total(self, number: int, state: int, count: int, size: int) -> None:
+        key = (self.names[number], DeliveryState(state))
+        self.tallies[key] = self.tallies.get(key, Tally()).plus(count, size)
+
+    def _open(self, segment: int, state: int, count: int) -> None:
+        if state < DeliveryState.DELIVERED:
+            self.open_by_segment[segment] = self.open_by_segment.get(segment, 0) + count
+            if self.open_by_segment[segment] == 0:
+                del self.open_by_segment[segment]
+
+    # -- statements
+
+    def _name_destinations(self, names: Iterable[str]) -> None:
+        """Give new destination names their numbers, in a transaction of their own."""
+        fresh = [name for name in dict.fromkeys(names) if name not in self.ids]
+        for name in fresh:
+            cursor = self._connection.execute("INSERT INTO destination (name) VALUES (?)", (name,))
+            assert cursor.lastrowid is not None
+            self.names[cursor.lastrowid] = name
+            self.ids[name] = cursor.lastrowid
+
+    def _checkpoint(self, position: Position, last_seq: int) -> None:
+        self._connection.execute(
+            "UPDATE checkpoint SET segment = ?, offset = ?, last_seq = max(last_seq, ?)",
+            (position.segment, position.offset, last_seq),
+        )
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._connection)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK on any exception."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def _instance_row(entry: Entry) -> tuple[object, ...]:
+    record, location = entry.record, entry.location
+    decision = msgpack.packb((record.destinations, record.action, record.rules))
+    return (
+        entry.seq,
+        location.segment,
+        location.offset,
+        location.length,
+        location.crc,
+        location.file,
+        record.sop_class,
+        record.sop_instance,
+        record.transfer_syntax,
+        record.study_uid,
+        record.series_uid,
+        record.calling_ae_title,
+        record.called_ae_title,
+        record.peer_address,
+        record.source,
+        record.received_ns,
+        decision,
+    )
+
+
+def _state_columns(mark: Mark) -> tuple[object, ...]:
+    return mark.state, mark.attempts, mark.next_attempt_ns, mark.at_ns, mark.error_class, mark.status

@@ -1,0 +1,103 @@
+"""One spooled instance: the facts kept with its bytes, where the bytes are, and the entry joining both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgpack
+
+Action = Literal["forward", "hold"]
+
+META_BYTES_MAX = 65536  # facts are some 64-character UIDs and names; rules and destinations are ours
+_META_FIELDS = 13
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """What must survive with the dataset before success may be answered (PS3.4 section B.2.2).
+
+    destinations: the frozen set; after a crash nothing is evaluated again. With action "hold" the instance
+    waits for a release, and destinations may be empty.
+    received_ns: wall clock, nanoseconds since the epoch.
+    """
+
+    sop_class: str
+    sop_instance: str
+    transfer_syntax: str
+    study_uid: str
+    series_uid: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    source: str
+    received_ns: int
+    destinations: tuple[str, ...]
+    action: Action = "forward"
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the bytes of one dataset are.
+
+    segment, offset: of the dataset bytes, or of the reference record's empty payload if `file` is given.
+    length: of the dataset, bytes. crc: CRC32C of the dataset; None if nobody computed it (an adopted file).
+    file: name in the large-object folder.
+    """
+
+    segment: int
+    offset: int
+    length: int
+    crc: int | None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One accepted instance. seq: its number in this spool directory, growing in order of arrival."""
+
+    seq: int
+    record: InstanceRecord
+    location: Location
+
+
+def encode_record(record: InstanceRecord) -> bytes:
+    """Return the facts as one msgpack array. Later versions append fields; readers ignore unknown ones."""
+    packed: bytes = msgpack.packb(_fields(record))
+    return packed
+
+
+def decode_record(data: bytes | memoryview) -> InstanceRecord:
+    """Return the facts of `encode_record`. Raises ValueError for anything else."""
+    try:
+        fields = msgpack.unpackb(data, use_list=False)
+        return record_of_fields(fields)
+    except (TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise ValueError(f"record facts unreadable: {type(error).__name__}") from error
+
+
+def record_of_fields(fields: Sequence[Any]) -> InstanceRecord:
+    """Return the facts from the array's members in order. Raises ValueError if there are too few."""
+    if not isinstance(fields, tuple) or len(fields) < _META_FIELDS:
+        raise ValueError("record facts are no array of enough fields")
+    return InstanceRecord(*fields[:_META_FIELDS])
+
+
+def _fields(record: InstanceRecord) -> tuple[Any, ...]:
+    return (
+        record.sop_class,
+        record.sop_instance,
+        record.transfer_syntax,
+        record.study_uid,
+        record.series_uid,
+        record.calling_ae_title,
+        record.called_ae_title,
+        record.peer_address,
+        record.source,
+        record.received_ns,
+        record.destinations,
+        record.action,
+        record.rules,
+    )

@@ -1,0 +1,235 @@
+"""The segment format, version 1: encode and decode its header and records. Pure; no I/O.
+
+All integers are little-endian. A segment is a header and then records, each starting on a multiple of 8.
+
+Header, 64 octets
+    1-8   magic "DRSPOOL" 00
+    9-10  version            11-12 header length        13-16 flags, 0
+    17-24 segment number     25-32 nonce                33-60 reserved, 0
+    61-64 CRC32C of octets 1-60
+Record: head of 48 octets, meta, payload, trailer of 8 octets, zero padding to a multiple of 8
+    1-4   magic C5 "DRr"     5-12  nonce of the segment
+    13    kind               14    flags                15-16 head length
+    17-24 seq                25-32 payload length       33-36 meta length
+    37-40 CRC32C of meta     41-44 reserved, 0          45-48 CRC32C of octets 1-44
+    trailer: CRC32C of the payload, then "DRe" C5
+
+The nonce is random and secret: a dataset that contains a forged record can never be taken for one when a
+reader resynchronises after damage. The trailer stands last, so a record cut short never looks whole.
+A marker says that every record up to a sequence number and place had been synced before the marker was
+written. Damage before that place is damage to acknowledged data; after it, a torn tail.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from crc32c import crc32c
+
+from router.spool.faults import UnknownFormat
+
+VERSION = 1
+ALIGNMENT = 8
+
+_FILE_MAGIC = b"DRSPOOL\0"
+_RECORD_MAGIC = b"\xc5DRr"
+_TRAILER_MAGIC = int.from_bytes(b"DRe\xc5", "little")
+
+_HEADER = struct.Struct("<8sHHIQQ28s")
+_SIGNATURE = struct.Struct("<4sQ")
+_HEAD = struct.Struct("<4sQBBHQQIII")
+_CRC = struct.Struct("<I")
+_TRAILER = struct.Struct("<II")
+_MARKER = struct.Struct("<QQQQ")
+_REFERENCE = struct.Struct("<QIB")  # length of the file, CRC32C of its content, 1 if that CRC is known
+
+HEADER_BYTES = _HEADER.size + _CRC.size
+HEAD_BYTES = _HEAD.size + _CRC.size
+TRAILER_BYTES = _TRAILER.size
+RECORD_BYTES_MIN = HEAD_BYTES + TRAILER_BYTES
+PADDING = tuple(bytes(n) for n in range(ALIGNMENT))
+
+
+class Kind(IntEnum):
+    """What a record is."""
+
+    INSTANCE = 1  # meta: facts; payload: dataset
+    REFERENCE = 2  # meta: facts; payload: length and CRC of the large object's file
+    MARKER = 3  # meta: Marker; seq: durable up to
+    VOID = 4  # space given up by recovery; the payload means nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the spool: a byte offset in a segment."""
+
+    segment: int
+    offset: int
+
+    def __lt__(self, other: Position) -> bool:
+        return (self.segment, self.offset) < (other.segment, other.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A record's head. Lengths in bytes."""
+
+    kind: int
+    seq: int
+    payload_bytes: int
+    meta_bytes: int
+    meta_crc: int
+
+    @property
+    def payload_offset(self) -> int:
+        """From the record's start."""
+        return HEAD_BYTES + self.meta_bytes
+
+    @property
+    def record_bytes(self) -> int:
+        return record_bytes(self.meta_bytes, self.payload_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Everything up to entry `seq`, which ends at `durable`, was synced before this was written."""
+
+    seq: int
+    durable: Position
+    previous: Position
+
+
+def aligned(length: int) -> int:
+    """Return length rounded up to where the next record may start."""
+    return (length + ALIGNMENT - 1) & -ALIGNMENT
+
+
+def record_bytes(meta_bytes: int, payload_bytes: int) -> int:
+    """Return the space a record takes, padding included."""
+    return aligned(HEAD_BYTES + meta_bytes + payload_bytes + TRAILER_BYTES)
+
+
+def record_end(payload_offset: int, payload_bytes: int) -> int:
+    """Return where the record after one with this payload starts; offsets from the segment's start."""
+    return aligned(payload_offset + payload_bytes + TRAILER_BYTES)
+
+
+MARKER_BYTES = record_bytes(_MARKER.size, 0)
+REFERENCE_PAYLOAD_BYTES = _REFERENCE.size
+
+
+def encode_header(number: int, nonce: int) -> bytes:
+    """Return the 64 octets a segment starts with."""
+    body = _HEADER.pack(_FILE_MAGIC, VERSION, HEADER_BYTES, 0, number, nonce, bytes(28))
+    return body + _CRC.pack(crc32c(body))
+
+
+def decode_header(data: bytes, number: int) -> int | None:
+    """Return the nonce of segment `number`, or None if this is not its header.
+
+    Raises UnknownFormat for a version that this program does not know.
+    """
+    if len(data) < HEADER_BYTES or _CRC.unpack_from(data, HEADER_BYTES - 4)[0] != crc32c(
+        data[: HEADER_BYTES - 4]
+    ):
+        return None
+    magic, version, _, flags, found, nonce, _ = _HEADER.unpack_from(data)
+    if magic != _FILE_MAGIC or found != number:
+        return None
+    if version != VERSION or flags:
+        raise UnknownFormat(
+            f"segment {number}: format version {version}, flags {flags:#x}; this program knows version 1"
+        )
+    return int(nonce)
+
+
+def signature(nonce: int) -> bytes:
+    """Return the octets every record of a segment starts with: what resynchronising looks for."""
+    return _SIGNATURE.pack(_RECORD_MAGIC, nonce)
+
+
+def encode_head(kind: Kind, nonce: int, seq: int, meta: bytes, payload_bytes: int) -> bytes:
+    """Return a record's head."""
+    body = _HEAD.pack(
+        _RECORD_MAGIC,
+        nonce,
+        kind,
+        0,
+        HEAD_BYTES,
+        seq,
+        payload_bytes,
+        len(meta),
+        crc32c(meta) if meta else 0,
+        0,
+    )
+    return body + _CRC.pack(crc32c(body))
+
+
+def encode_trailer(payload_crc: int, unpadded_bytes: int) -> bytes:
+    """Return trailer and padding of a record whose head, meta and payload take unpadded_bytes."""
+    return _TRAILER.pack(payload_crc, _TRAILER_MAGIC) + PADDING[-unpadded_bytes % ALIGNMENT]
+
+
+def decode_head(data: bytes | memoryview, nonce: int | None) -> Head | None:
+    """Return the head at the start of data, or None if there is none. nonce None: any (first record only)."""
+    if len(data) < HEAD_BYTES:
+        return None
+    magic, found, kind, _, head_bytes, seq, payload_bytes, meta_bytes, meta_crc, _ = _HEAD.unpack_from(data)
+    if magic != _RECORD_MAGIC or (nonce is not None and found != nonce) or head_bytes != HEAD_BYTES:
+        return None
+    if _CRC.unpack_from(data, HEAD_BYTES - 4)[0] != crc32c(data[: HEAD_BYTES - 4]):
+        return None
+    return Head(kind, seq, payload_bytes, meta_bytes, meta_crc)
+
+
+def nonce_of_head(data: bytes | memoryview) -> int | None:
+    """Return the nonce that a valid head at the start of data carries, for a segment whose header is lost."""
+    if decode_head(data, None) is None:
+        return None
+    return int(_SIGNATURE.unpack_from(data)[1])
+
+
+def decode_trailer(data: bytes | memoryview) -> int | None:
+    """Return the payload's CRC32C from the 8 octets of a trailer, or None if it is none."""
+    if len(data) < TRAILER_BYTES:
+        return None
+    crc, magic = _TRAILER.unpack_from(data)
+    return int(crc) if magic == _TRAILER_MAGIC else None
+
+
+def encode_void(nonce: int, length: int) -> tuple[bytes, bytes]:
+    """Return head and trailer of a record that gives up `length` octets, themselves included."""
+    payload_bytes = length - RECORD_BYTES_MIN
+    return encode_head(Kind.VOID, nonce, 0, b"", payload_bytes), _TRAILER.pack(0, _TRAILER_MAGIC)
+
+
+def encode_marker(nonce: int, marker: Marker) -> bytes:
+    """Return a whole marker record."""
+    meta = _MARKER.pack(
+        marker.durable.segment, marker.durable.offset, marker.previous.segment, marker.previous.offset
+    )
+    head = encode_head(Kind.MARKER, nonce, marker.seq, meta, 0)
+    return head + meta + encode_trailer(0, HEAD_BYTES + len(meta))
+
+
+def decode_marker(seq: int, meta: bytes | memoryview) -> Marker | None:
+    """Return the marker from its head's seq and its meta, or None if the meta is no marker's."""
+    if len(meta) != _MARKER.size:
+        return None
+    segment, offset, previous_segment, previous_offset = _MARKER.unpack(meta)
+    return Marker(seq, Position(segment, offset), Position(previous_segment, previous_offset))
+
+
+def encode_reference(length: int, crc: int | None) -> bytes:
+    """Return the payload of a REFERENCE record."""
+    return _REFERENCE.pack(length, crc or 0, crc is not None)
+
+
+def decode_reference(data: bytes | memoryview) -> tuple[int, int | None] | None:
+    """Return (length, CRC32C or None) of the large object, or None if the payload is no reference."""
+    if len(data) != _REFERENCE.size:
+        return None
+    length, crc, known = _REFERENCE.unpack(data)
+    return length, crc if known else None

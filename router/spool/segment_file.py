@@ -1,0 +1,59 @@
+"""One segment file while it is being written: made, preallocated, filled, closed."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.spool.disk import Disk
+from router.spool.segment import HEADER_BYTES, encode_header
+
+
+@dataclass(slots=True, eq=False)
+class SegmentFile:
+    """The segment being appended to, or one waiting for its last sync.
+
+    offset: where the next record goes. is_named: the folder has been synced since the file was made.
+    """
+
+    number: int
+    path: Path
+    descriptor: int
+    nonce: int
+    capacity: int
+    offset: int = HEADER_BYTES
+    last_seq: int = 0
+    is_named: bool = False
+    is_closing: bool = False
+
+    def has_room(self, size: int, reserve: int) -> bool:
+        return self.offset + size + reserve <= self.capacity
+
+    def abandon(self, disk: Disk) -> None:
+        """Close without a promise; used where nothing depends on it any more."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                disk.close(descriptor)
+
+
+def create_segment(disk: Disk, path: Path, number: int, capacity: int) -> SegmentFile:
+    """Make, preallocate and head a new segment. Raises OSError; then nothing is left."""
+    descriptor = disk.create(path)
+    segment = SegmentFile(number, path, descriptor, secrets.randbits(64), capacity)
+    try:
+        disk.allocate(descriptor, capacity)
+        disk.write(descriptor, [encode_header(number, segment.nonce)], HEADER_BYTES, 0)
+    except OSError:
+        remove_segment(disk, segment)
+        raise
+    return segment
+
+
+def remove_segment(disk: Disk, segment: SegmentFile) -> None:
+    """Remove a segment that holds nothing; if that fails, the next start removes it."""
+    with contextlib.suppress(OSError):
+        disk.unlink(segment.path)
+    segment.abandon(disk)

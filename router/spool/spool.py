@@ -1,0 +1,151 @@
+"""One worker's spool, opened whole: lock, ledger, recovery, writer; and closed in the order that loses
+nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from router.errors import SpoolError
+from router.spool.disk import Disk
+from router.spool.faults import spool_error
+from router.spool.layout import SpoolLock, WorkerDirectory
+from router.spool.ledger import Ledger, LedgerSettings
+from router.spool.payload import PayloadStore
+from router.spool.recover import RecoveryReport, recover
+from router.spool.writer import SpoolWriter, WriterSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSettings:
+    """The settings of both halves."""
+
+    writer: WriterSettings = field(default_factory=WriterSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes on disk, segment files closed, and what the file system has left."""
+
+    used_bytes: int
+    segments: int
+    free_bytes: int
+
+
+class Spool:
+    """The parts of one worker directory: `writer`, `payloads`, `ledger`, and the `report` of the recovery."""
+
+    def __init__(
+        self,
+        directory: WorkerDirectory,
+        lock: SpoolLock,
+        ledger: Ledger,
+        payloads: PayloadStore,
+        writer: SpoolWriter,
+        report: RecoveryReport,
+    ) -> None:
+        self.directory = directory
+        self.ledger = ledger
+        self.payloads = payloads
+        self.writer = writer
+        self.report = report
+        self._lock = lock
+
+    def reclaim(self) -> int:
+        """Delete data that is settled for good; return how many segments and large objects went.
+
+        Call it from time to time; from a thread of its own where deleting a big file may be slow.
+        Raises SpoolError.
+        """
+        segments = self.ledger.segments_done(self.payloads.closed_segments())
+        files = self.ledger.files_done()
+        try:
+            self.payloads.delete_files(files)
+            self.payloads.delete_segments(segments)
+        except OSError as error:
+            raise spool_error("deleting settled data", error) from error
+        return len(segments) + len(files)
+
+    def usage(self) -> Usage:
+        """Return how full the spool is. Raises OSError."""
+        room = os.statvfs(self.directory.root)
+        segments = len(self.payloads.closed_segments())
+        return Usage(self.writer.used_bytes, segments, room.f_bavail * room.f_frsize)
+
+    def close(self) -> None:
+        """Make everything durable and let go; harmless twice. Raises SpoolError if that was not possible."""
+        try:
+            self.writer.close()
+        finally:
+            try:
+                self.ledger.close()
+            finally:
+                self.payloads.close()
+                self._lock.release()
+
+
+def open_spool(
+    directory: WorkerDirectory,
+    notify: Callable[[], None],
+    settings: SpoolSettings | None = None,
+    disk: Disk | None = None,
+) -> Spool:
+    """Open a worker directory: make it if need be, take its lock, recover, and be ready to append.
+
+    Also opens the directory of a worker that is configured no more, to deliver what is left in it. Blocks for
+    the length of the recovery. notify: see SpoolWriter. Raises SpoolError.
+    """
+    settings = settings or SpoolSettings()
+    lock = SpoolLock(directory.lock)
+    try:
+        lock.acquire()
+        directory.create()
+        with contextlib.ExitStack() as stack:
+            ledger, rebuilt = _open_ledger(directory, settings.ledger)
+            stack.callback(ledger.close)
+            payloads = PayloadStore(directory)
+            report = recover(directory, ledger, payloads, rebuilt=rebuilt)
+            writer = SpoolWriter(
+                directory,
+                payloads,
+                notify,
+                settings.writer,
+                next_seq=report.next_seq,
+                next_segment=report.next_segment,
+                disk=disk,
+            )
+            stack.pop_all()
+    except OSError as error:
+        lock.release()
+        raise spool_error(f"opening the spool {directory.root.name}", error) from error
+    except BaseException:
+        lock.release()
+        raise
+    return Spool(directory, lock, ledger, payloads, writer, report)
+
+
+def _open_ledger(directory: WorkerDirectory, settings: LedgerSettings) -> tuple[Ledger, bool]:
+    """Return the ledger, and whether it had to be made although there are segments."""
+    is_new = not directory.ledger.exists()
+    try:
+        return Ledger(directory.ledger, settings), is_new and bool(directory.segment_numbers())
+    except sqlite3.OperationalError as error:
+        raise SpoolError(f"the ledger cannot be opened: {error.sqlite_errorname}") from error
+    except sqlite3.DatabaseError:
+        # Its pages are damaged. The segments know everything but what was delivered: duplicates, no loss.
+        _set_ledger_aside(directory)
+        return Ledger(directory.ledger, settings), True
+
+
+def _set_ledger_aside(directory: WorkerDirectory) -> None:
+    number = sum(path.name.startswith("ledger") for path in Path(directory.quarantine).iterdir())
+    for suffix in ("", "-wal", "-shm"):
+        path = directory.ledger.with_name(directory.ledger.name + suffix)
+        if path.exists():
+            shutil.move(path, directory.quarantine / f"ledger-{number}.sqlite{suffix}")

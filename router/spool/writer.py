@@ -1,0 +1,427 @@
+"""Appends instances to segments and reports what has become durable.
+
+`append` and `take_durable` belong to one thread (the worker's event loop); they write into the page cache
+only. The commits run in `group_commit.py`'s thread. Invariant: a record counts as durable only after its
+segment, its large object and every new name on the way to them have been synced; after one failed sync
+nothing ever does again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crc32c import crc32c
+
+from router.errors import SpoolError
+from router.spool.disk import Buffer, Disk, UnsyncedDisk
+from router.spool.faults import SpoolFailed, SpoolFull, spool_error
+from router.spool.group_commit import GroupCommit
+from router.spool.large import StagedFile, stage_buffers, stage_file
+from router.spool.layout import WorkerDirectory
+from router.spool.payload import ClosedSegment, PayloadStore
+from router.spool.record import META_BYTES_MAX, InstanceRecord, Location, encode_record
+from router.spool.segment import (
+    HEAD_BYTES,
+    MARKER_BYTES,
+    Kind,
+    Marker,
+    Position,
+    encode_head,
+    encode_marker,
+    encode_reference,
+    encode_trailer,
+    record_bytes,
+)
+from router.spool.segment_file import SegmentFile, create_segment, remove_segment
+
+LARGE_OBJECT_MIN_BYTES = 8 << 20
+SEGMENT_BYTES_MIN = 256 << 10  # holds the largest facts and the largest dataset kept inside
+SEGMENT_BYTES_MAX = 1 << 30
+CLOSE_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSettings:
+    """segment_bytes: size of a segment. quota_bytes: what the directory may hold; 0: what the disk holds.
+
+    large_min_bytes: datasets from this size get a file of their own (a quarter segment at most).
+    fsync: False on RAM disks: commits keep their order but nothing is synced.
+    """
+
+    segment_bytes: int = 64 << 20
+    quota_bytes: int = 0
+    large_min_bytes: int = LARGE_OBJECT_MIN_BYTES
+    fsync: bool = True
+
+    def __post_init__(self) -> None:
+        if not SEGMENT_BYTES_MIN <= self.segment_bytes <= SEGMENT_BYTES_MAX:
+            raise ValueError(
+                f"segment_bytes {self.segment_bytes} not in {SEGMENT_BYTES_MIN}..{SEGMENT_BYTES_MAX}"
+            )
+
+    @property
+    def large_from_bytes(self) -> int:
+        return min(self.large_min_bytes, self.segment_bytes // 4)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the next commit has to make durable."""
+
+    segments: list[SegmentFile] = field(default_factory=list)
+    closing: list[SegmentFile] = field(default_factory=list)  # those of `segments` that get nothing more
+    files: list[StagedFile] = field(default_factory=list)
+    seq: int = 0
+    position: Position = field(default_factory=lambda: Position(0, 0))
+
+
+class SpoolWriter:
+    """The one writer of a worker directory.
+
+    notify: called after each commit and after a failure, from the commit's thread; it must not raise or
+    block, only make the owner call `take_durable` soon.
+    next_seq, next_segment: from recovery; a writer never appends to a segment it has not made.
+    """
+
+    def __init__(
+        self,
+        directory: WorkerDirectory,
+        store: PayloadStore,
+        notify: Callable[[], None],
+        settings: WriterSettings,
+        *,
+        next_seq: int = 1,
+        next_segment: int = 1,
+        disk: Disk | None = None,
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._notify = notify
+        self._settings = settings
+        self._disk = disk or (Disk() if settings.fsync else UnsyncedDisk())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._next_seq = next_seq
+        self._next_segment = next_segment
+        self._segment: SegmentFile | None = None
+        self._spare: SegmentFile | None = None
+        self._gathered = _Gathered()
+        self._durable = (next_seq - 1, Position(0, 0))
+        self._marked_seq = next_seq - 1
+        self._marker_at = Position(0, 0)
+        self._closed = False
+        self.failure: SpoolError | None = None
+        self.groups = 0  # commits that succeeded
+        self.commit_seconds = 0.0  # spent in them
+        self._group = GroupCommit(self._commit, self._marker_waits, threaded=settings.fsync)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the volume has failed: nothing is accepted any more."""
+        return self.failure is not None
+
+    @property
+    def appended_seq(self) -> int:
+        """Return the number of the newest entry, durable or not."""
+        return self._next_seq - 1
+
+    @property
+    def used_bytes(self) -> int:
+        """Return the bytes held on disk, preallocated space included."""
+        held = [segment for segment in (self._segment, self._spare) if segment is not None]
+        return self._store.used_bytes + sum(segment.capacity for segment in held)
+
+    # -- appending (owner's thread)
+
+    def append(self, record: InstanceRecord, buffers: Sequence[Buffer]) -> tuple[int, Location]:
+        """Write one instance into the page cache; return (entry number, location). Not durable yet.
+
+        buffers: the encoded dataset, contiguous octets in any number of parts; not kept.
+        Raises SpoolFull if it has no room (nothing is kept, later calls may succeed), SpoolFailed otherwise.
+        """
+        self._check()
+        length = crc = 0
+        for buffer in buffers:
+            length += len(buffer)
+            crc = crc32c(buffer, crc)
+        meta = _encoded(record)
+        if length < self._settings.large_from_bytes:
+            return self._append(Kind.INSTANCE, meta, buffers, length, crc)
+        self._check_quota(length)
+        try:
+            staged = stage_buffers(self._disk, self._directory, self._next_seq, buffers, length)
+        except OSError as error:
+            raise self._broken("writing a large object", error) from error
+        return self._append_reference(meta, staged, crc)
+
+    def adopt_file(
+        self, record: InstanceRecord, path: Path, length: int, crc: int | None = None
+    ) -> tuple[int, Location]:
+        """Take over an object that was spilled to `path` while it arrived; as `append`.
+
+        path: on the spool's filesystem; removed once the entry is durable. length: its size, checked.
+        crc: CRC32C of its content if the acceptor computed it; without, reading it back verifies nothing.
+        """
+        self._check()
+        meta = _encoded(record)
+        self._check_quota(length)
+        try:
+            staged = stage_file(self._disk, self._directory, self._next_seq, path, length)
+        except OSError as error:
+            raise self._broken("adopting a spilled object", error) from error
+        return self._append_reference(meta, staged, crc)
+
+    def _append_reference(self, meta: bytes, staged: StagedFile, crc: int | None) -> tuple[int, Location]:
+        payload = encode_reference(staged.length, crc)
+        try:
+            seq, place = self._append(Kind.REFERENCE, meta, [payload], len(payload), crc32c(payload), staged)
+        except SpoolError:
+            staged.discard(self._disk)
+            raise
+        self._store.add_file(staged.final.name, staged.length)
+        return seq, Location(place.segment, place.offset, staged.length, crc, staged.final.name)
+
+    def _append(
+        self,
+        kind: Kind,
+        meta: bytes,
+        buffers: Sequence[Buffer],
+        length: int,
+        crc: int,
+        staged: StagedFile | None = None,
+    ) -> tuple[int, Location]:
+        size = record_bytes(len(meta), length)
+        segment = self._segment_with_room(size)
+        seq = self._next_seq
+        head = encode_head(kind, segment.nonce, seq, meta, length)
+        trailer = encode_trailer(crc, HEAD_BYTES + len(meta) + length)
+        try:
+            self._disk.write(segment.descriptor, [head + meta, *buffers, trailer], size, segment.offset)
+        except OSError as error:
+            raise self._broken("appending to a segment", error) from error
+        location = Location(segment.number, segment.offset + HEAD_BYTES + len(meta), length, crc)
+        with self._lock:
+            segment.offset += size
+            segment.last_seq = seq
+            self._next_seq = seq + 1
+            self._gather(segment, staged)
+        return seq, location
+
+    def _gather(self, segment: SegmentFile, staged: StagedFile | None) -> None:
+        gathered = self._gathered
+        self._gather_segment(segment)
+        if staged is not None:
+            gathered.files.append(staged)
+        gathered.seq = self._next_seq - 1
+        gathered.position = Position(segment.number, segment.offset)
+
+    def _gather_segment(self, segment: SegmentFile) -> None:
+        if segment not in self._gathered.segments:
+            self._gathered.segments.append(segment)
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        if self._closed:
+            raise SpoolFailed("the spool is closed")
+
+    def _check_quota(self, more_bytes: int) -> None:
+        quota = self._settings.quota_bytes
+        if quota and self.used_bytes + more_bytes > quota:
+            raise SpoolFull(f"spool quota of {quota} bytes reached")
+
+    def _broken(self, doing: str, error: OSError) -> SpoolError:
+        """Return the error for a failed call; anything but "full" stops the volume."""
+        failure = spool_error(doing, error)
+        if not isinstance(failure, SpoolFull):
+            self._fail(failure)
+        return failure
+
+    def _fail(self, failure: SpoolError) -> None:
+        with self._changed:
+            self.failure = self.failure or failure
+            self._changed.notify_all()
+
+    # -- segments
+
+    def _segment_with_room(self, size: int) -> SegmentFile:
+        segment = self._segment
+        if segment is not None and segment.has_room(size, MARKER_BYTES):
+            return segment
+        with self._lock:
+            fresh, self._spare = self._spare, None
+        if fresh is None:
+            self._check_quota(self._settings.segment_bytes)
+            try:
+                fresh = self._create_segment()
+            except OSError as error:
+                raise self._broken("making a segment", error) from error
+        with self._lock:
+            if segment is not None:
+                self._gather_closing(segment)
+            self._segment = fresh
+        return fresh
+
+    def _gather_closing(self, segment: SegmentFile) -> None:
+        self._gather_segment(segment)
+        self._gathered.closing.append(segment)
+
+    def _create_segment(self) -> SegmentFile:
+        """Make the next segment. Raises OSError."""
+        with self._lock:
+            number = self._next_segment
+            self._next_segment += 1
+        return create_segment(
+            self._disk, self._directory.segment_path(number), number, self._settings.segment_bytes
+        )
+
+    def _make_spare(self) -> None:
+        """Preallocate the next segment early, off the owner's thread: it may take milliseconds."""
+        segment = self._segment
+        if segment is None or self._spare is not None or segment.offset * 2 < segment.capacity:
+            return
+        with contextlib.suppress(OSError, SpoolFull):  # then the owner tries, and reports
+            self._check_quota(self._settings.segment_bytes)
+            spare = self._create_segment()
+            with self._lock:
+                current = self._segment
+                # Numbers grow in order of use: a spare that the owner has overtaken is of no use.
+                if not self._closed and current is not None and current.number < spare.number:
+                    self._spare = spare
+                    return
+            remove_segment(self._disk, spare)
+
+    # -- durability
+
+    def sync_soon(self) -> None:
+        """Ask for a commit of everything appended so far; returns at once, however often it is called."""
+        if self.failure is None:
+            self._group.request()
+
+    def take_durable(self) -> int:
+        """Return the number up to which every entry is durable; owner's thread. Look at `failure` as well."""
+        seq, position = self._durable
+        if seq > self._marked_seq and self.failure is None:
+            self._write_marker(seq, position)
+        return seq
+
+    def wait_durable(self, seq: int, timeout_s: float) -> bool:
+        """Block until entry `seq` is durable; False on failure or after timeout_s."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._durable[0] >= seq or self.failed, timeout_s)
+            return self._durable[0] >= seq
+
+    def _write_marker(self, seq: int, position: Position) -> None:
+        """Leave proof of the last commit, if there is room; the next commit takes it along."""
+        segment = self._segment
+        if segment is None or segment.offset + MARKER_BYTES > segment.capacity:
+            return
+        data = encode_marker(segment.nonce, Marker(seq, position, self._marker_at))
+        try:
+            self._disk.write(segment.descriptor, [data], len(data), segment.offset)
+        except OSError as error:
+            self._broken("appending a marker", error)
+            return
+        with self._lock:
+            self._marked_seq = seq
+            self._marker_at = Position(segment.number, segment.offset)
+            segment.offset += len(data)
+            self._gather_segment(segment)
+
+    def _marker_waits(self) -> bool:
+        return bool(self._gathered.segments) and self.failure is None and not self._closed
+
+    def _commit(self) -> bool:
+        """Make one group durable (commit thread); False after a failure."""
+        with self._lock:
+            group = self._gathered
+            self._gathered = _Gathered(seq=group.seq, position=group.position)
+        started = time.perf_counter()
+        try:
+            self._sync_group(group)
+        except OSError as error:
+            self._fail(SpoolFailed(f"making a group durable: {error.strerror or error}"))
+            self._notify()
+            return False
+        self.commit_seconds += time.perf_counter() - started
+        self.groups += 1
+        advanced = group.seq > self._durable[0]
+        with self._changed:
+            if advanced:
+                self._durable = (group.seq, group.position)
+            self._changed.notify_all()
+        if advanced:
+            self._notify()
+        self._tidy(group)
+        return not self.failed
+
+    def _sync_group(self, group: _Gathered) -> None:
+        """Sync in the order in which each step relies on the one before. Raises OSError."""
+        for file in group.files:
+            file.settle(self._disk)
+        if group.files:
+            self._disk.sync_folder(self._directory.large)
+        for segment in group.closing:
+            self._disk.truncate(segment.descriptor, segment.offset)
+        for segment in group.segments:
+            self._disk.sync(segment.descriptor)
+        if not all(segment.is_named for segment in group.segments):
+            self._disk.sync_folder(self._directory.segments)
+            for segment in group.segments:
+                segment.is_named = True
+        for segment in group.closing:
+            descriptor, segment.descriptor = segment.descriptor, -1
+            self._disk.close(descriptor)
+            self._store.add_closed(ClosedSegment(segment.number, segment.last_seq, segment.offset))
+
+    def _tidy(self, group: _Gathered) -> None:
+        """After the good news: what nobody waits for."""
+        for file in group.files:
+            if file.source is not None:
+                with contextlib.suppress(OSError):  # an orphan in incoming/ goes at the next start
+                    self._disk.unlink(file.source)
+        if self._settings.fsync:
+            self._make_spare()
+
+    # -- the end
+
+    def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
+        """Commit everything appended and wait for it; return whether it is durable."""
+        self.sync_soon()
+        return self.wait_durable(self.appended_seq, timeout_s)
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Commit what is left, prove it by a marker, close. Raises the failure if that is not possible."""
+        if self._closed:
+            return
+        flushed = self.flush(timeout_s)
+        self.take_durable()
+        with self._lock:
+            self._closed = True
+            segment, self._segment = self._segment, None
+            spare, self._spare = self._spare, None
+            if segment is not None:
+                self._gather_closing(segment)
+        if flushed:
+            self._group.request()
+        ended = self._group.stop(timeout_s)
+        if spare is not None:
+            remove_segment(self._disk, spare)
+        if ended and segment is not None:
+            segment.abandon(self._disk)
+        if self.failure is not None:
+            raise self.failure
+        if not flushed or not ended:
+            raise SpoolFailed(f"the last commit did not end within {timeout_s:g} s")
+
+
+def _encoded(record: InstanceRecord) -> bytes:
+    meta = encode_record(record)
+    if len(meta) > META_BYTES_MAX:
+        raise SpoolError(f"facts of an instance take {len(meta)} bytes, allowed {META_BYTES_MAX}")
+    return meta
