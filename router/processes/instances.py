@@ -46,6 +46,7 @@ class InstanceBytes:
         instance = cls(spool, ticket.dataset_bytes)
         instance._intake = intake
         instance._ticket = ticket
+        instance._hot_uses = 1  # the ticket's own, until cool() or keep_hot()
         return instance
 
     @classmethod
