@@ -34,29 +34,38 @@ def respond(
     """Answer one C-FIND-RQ with what on_find gives.
 
     After a C-CANCEL the matches are asked for one more reply. A final one is sent as it is; otherwise, unless
-    they took the Message ID out of `association.cancelled` and so want to go on, they are closed and the
-    answer is FE00H.
+    they took the Message ID out of `association.cancelled` and so want to go on, the answer is FE00H. The
+    matches are closed in the end if they can be.
     """
     refusal = check_query(association, message)
     if refusal is not None:
         refuse(association, message, refusal.status, refusal.comment)
         return
+    matches: Matches = iter(())
     try:
         matches = yield Call(on_find, message)
-        while True:
-            reply: Reply | None = yield Call(next, matches, None)
-            if reply is None or not _continues(message, reply.status):
-                break
-            if is_cancelled(association, message):
-                yield Call(_close, matches)
-                reply = Reply(CANCEL)
-                break
-            send_reply(association, message, reply)
+        last = yield from _answer_each(association, message, matches)
     except Exception:
+        _close(matches)
         if association.is_established:
             send_reply(association, message, Reply(UNABLE_TO_PROCESS))
         raise
-    send_reply(association, message, replace(reply, dataset=None) if reply is not None else Reply(SUCCESS))
+    yield Call(_close, matches)
+    send_reply(association, message, replace(last, dataset=None))
+
+
+def _answer_each(association: Association, message: MessageReceived, matches: Matches) -> Procedure[Reply]:
+    """Send the pending responses; return the reply to end with."""
+    while True:
+        cancelled_before = is_cancelled(association, message)
+        reply: Reply | None = yield Call(next, matches, None)
+        if reply is None:
+            return Reply(SUCCESS)
+        if not _continues(message, reply.status):
+            return reply
+        if cancelled_before and is_cancelled(association, message):
+            return Reply(CANCEL)
+        send_reply(association, message, reply)
 
 
 def _continues(message: MessageReceived, status: int) -> bool:

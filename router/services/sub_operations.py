@@ -179,12 +179,13 @@ def _perform_each(
     association: Association, message: MessageReceived, items: SubOperations, perform: Perform, tally: Tally
 ) -> Procedure[Reply]:
     while tally.remaining:
+        cancelled_before = is_cancelled(association, message)
         item = yield Call(next, items, None)
         if item is None:
             return Reply(SUCCESS)
         if isinstance(item, Reply):
             return item
-        if is_cancelled(association, message):
+        if cancelled_before and is_cancelled(association, message):
             return Reply(CANCEL)
         status = None
         if not isinstance(item, FailedSubOperation):

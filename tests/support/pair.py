@@ -29,13 +29,18 @@ STEPS_MAX = 100_000
 
 
 class Side:
-    """One association with its conversation, as a driver would hold them."""
+    """One association with its conversation, as a driver would hold them.
+
+    record: as a raw peer, keep the messages that come in `recorded` and leave the conversation out.
+    """
 
     def __init__(self, role: Role, services: Services, operations_max: int) -> None:
         self.association = Association(role, Limits(operations_max=operations_max))
         self.conversation = Conversation(self.association, services)
         self.inbound = bytearray()
         self.is_closed = False
+        self.record = False
+        self.recorded: list[MessageReceived] = []
 
     def send(self, *args: Any, **kwargs: Any) -> None:
         """Queue one message, as an ill-behaved peer may."""
@@ -52,6 +57,10 @@ class Side:
             consumed = association.receive(piece, 0, len(piece))
             del self.inbound[:consumed]
             moved = moved or consumed > 0 or not association.blocked
+        if self.record:
+            while association.indications and isinstance(association.indications[0], MessageReceived):
+                self.recorded.append(association.indications[0])
+                association.indications.popleft()
         self.conversation.pump()
         return moved
 
@@ -114,6 +123,17 @@ class Pair:
             if not moved:
                 return
         raise AssertionError("the two sides never come to rest")
+
+    def answer_to(
+        self, context_id: int, command: dict[int, Any], dataset: Iterable[bytes] | None = None
+    ) -> MessageReceived:
+        """Send one message to the acceptor from a raw requestor; return the one answer."""
+        self.requestor.record = True
+        self.requestor.recorded.clear()
+        self.requestor.send(context_id, command, dataset)
+        self.pump()
+        (answer,) = self.requestor.recorded
+        return answer
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass on both sides, deadlines included."""
