@@ -33,9 +33,17 @@ PROPOSALS = {
     "1.2.840.10008.1.2.4.91": "-xw",
     "1.2.840.10008.1.2.5": "-xr",
 }
-# Not readable by DCMTK, which then ends with an error before or after the others were sent.
+# Not readable by DCMTK, which then ends with an error before or after the others were sent; or misread: where
+# the UIDs have VR UN (rtdose_rle), it takes "31", the first octet in hexadecimal, for the SOP class.
 UNREADABLE = frozenset(
-    {"MR_truncated.dcm", "rtplan_truncated.dcm", "no_meta_group_length.dcm", "SC_rgb_jpeg.dcm"}
+    {
+        "MR_truncated.dcm",
+        "rtplan_truncated.dcm",
+        "no_meta_group_length.dcm",
+        "SC_rgb_jpeg.dcm",
+        "rtdose_rle.dcm",
+        "rtdose_rle_1frame.dcm",
+    }
 )
 
 

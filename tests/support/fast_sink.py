@@ -28,16 +28,17 @@ GATE_POLL_S = 0.01
 class Manners:
     """How the sink behaves; counts are over all associations.
 
-    gate: while this file exists no answer leaves. fail_times: so often each UID gets `fail_status` before
-    it is
-    taken; -1 = for ever. abort_at, close_at: numbers of instances at which, after half of the dataset, the
-    association is aborted or reset. refuse_classes: abstract syntaxes that get context result 3.
+    gate: while this file exists no answer leaves. fail_times: so often each UID gets `fail_status` before it
+    is taken; -1 = for ever. abort_at, close_at: numbers of instances at which, in the middle of the dataset, the
+    association is aborted or reset; abort_all: at every instance. refuse_classes: abstract syntaxes that get
+    context result 3. reject: answer every A-ASSOCIATE-RQ with this result, source and reason.
     """
 
     delay_s: float = 0.0
     gate: Path | None = None
     fail_status: int = 0xA700
     fail_times: int = 0
+    abort_all: bool = False
     abort_at: frozenset[int] = frozenset()
     close_at: frozenset[int] = frozenset()
     refuse_classes: frozenset[str] = frozenset()
@@ -116,7 +117,7 @@ class Acceptor:
         for payload in self.payloads(waiting):
             digest.update(payload)
             size += len(payload)
-            if order in manners.abort_at:
+            if manners.abort_all or order in manners.abort_at:
                 self.stream.abort()
                 return False
             if order in manners.close_at:
@@ -191,6 +192,7 @@ def main() -> None:
     parser.add_argument("--fail-status", type=lambda text: int(text, 16), default=0xA700)
     parser.add_argument("--fail-times", type=int, default=0)
     parser.add_argument("--abort-at", type=int, action="append", default=[])
+    parser.add_argument("--abort-all", type=int, default=0, help="1: abort at every instance")
     parser.add_argument("--close-at", type=int, action="append", default=[])
     parser.add_argument("--refuse-class", action="append", default=[])
     parser.add_argument("--reject", type=int, nargs=3)
@@ -200,6 +202,7 @@ def main() -> None:
         gate=options.gate,
         fail_status=options.fail_status,
         fail_times=options.fail_times,
+        abort_all=bool(options.abort_all),
         abort_at=frozenset(options.abort_at),
         close_at=frozenset(options.close_at),
         refuse_classes=frozenset(options.refuse_class),

@@ -13,7 +13,7 @@ from tests.support.router_process import router_process
 
 pytestmark = pytest.mark.system
 
-SMALL_MEMORY = {"slab_mb": 8, "slot_kb": 64, "ring_kb": 64}
+SMALL_MEMORY = {"slab_mb": 8, "spill_mb": 2, "slot_kb": 64, "ring_kb": 64}
 
 
 def test_a_full_slab_holds_senders_back_and_recovers(tmp_path: Path) -> None:
