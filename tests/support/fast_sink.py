@@ -28,10 +28,10 @@ GATE_POLL_S = 0.01
 class Manners:
     """How the sink behaves; counts are over all associations.
 
-    gate: while this file exists no answer leaves. fail_times: so often each UID gets `fail_status` before it
-    is taken; -1 = for ever. abort_at, close_at: numbers of instances at which, in the middle of the dataset, the
-    association is aborted or reset; abort_all: at every instance. refuse_classes: abstract syntaxes that get
-    context result 3. reject: answer every A-ASSOCIATE-RQ with this result, source and reason.
+    gate: while this file exists no answer leaves. fail_times: so often each UID gets `fail_status` before
+    it is taken; -1 = for ever. abort_at, close_at: numbers of instances at which, in the middle of the
+    dataset, the association is aborted or reset; abort_all: at every instance. refuse_classes: abstract
+    syntaxes that get context result 3. reject: answer every A-ASSOCIATE-RQ with this result, source, reason.
     """
 
     delay_s: float = 0.0
