@@ -263,7 +263,8 @@ class Destination:
         ):
             self._pool.give_back(association)
             self._fail(item, failure)
-        elif association.is_usable:
+        elif not association.has_fallen:
+            association.has_fallen = True  # the oldest operation is told first, and takes the blame
             self._pool.discard(association, failure.text)
             self._fail(item, failure)
         else:

@@ -48,7 +48,16 @@ ECHO_KEY: Key = (VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)
 class PooledAssociation:
     """One association to a destination, and how much of its window is taken."""
 
-    __slots__ = ("_message_id", "connection", "contexts", "idle_since", "is_usable", "outstanding", "window")
+    __slots__ = (
+        "_message_id",
+        "connection",
+        "contexts",
+        "has_fallen",
+        "idle_since",
+        "is_usable",
+        "outstanding",
+        "window",
+    )
 
     def __init__(self, connection: Connection, contexts: dict[Key, int], window: int) -> None:
         self.connection = connection
@@ -57,6 +66,7 @@ class PooledAssociation:
         self.outstanding = 0
         self.idle_since = monotonic()
         self.is_usable = True
+        self.has_fallen = False
         self._message_id = 0
 
     def next_message_id(self) -> int:
