@@ -31,6 +31,7 @@ from router.processes.resources import Resources, address_of
 from router.processes.tallies import Tallies
 
 CLOSE_S = 2.0  # what a child gets to close after its drain deadline, before it is killed
+SAME_SIGNAL_S = 0.5  # one stop is often told twice: to the process, and to its whole group
 STOP_ACCEPTING_S = 1.0  # how long the listening socket waits for acceptors to leave it
 DRAIN_ORDER = ("acceptor", "worker", "admin")
 START_ORDER = ("admin", "worker", "acceptor")  # the longest import first
@@ -70,6 +71,7 @@ class Supervisor:
         self._is_ready = False
         self._is_draining = False
         self._stop: asyncio.Future[int] | None = None
+        self._stopped_at = 0.0
         self._killed_by: signal.Signals | None = None
         self._push: asyncio.Handle | None = None
         self._accepting_ended = asyncio.Event()
@@ -244,12 +246,15 @@ class Supervisor:
     def _stop_signal(self, number: signal.Signals) -> None:
         assert self._stop is not None
         if self._stop.done():
+            if time.monotonic() - self._stopped_at < SAME_SIGNAL_S:
+                return
             log.warning("second %s: ended at once", number.name)
             self._killed_by = number
             for member in self.members:
                 member.kill()
             return
         log.info("%s: draining for up to %g s", number.name, self.config.router.drain_s)
+        self._stopped_at = time.monotonic()
         self._stop.set_result(0)
 
     def _give_up(self, why: str) -> None:

@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from router.processes.supervisor import describe_exit
+from router.processes.supervisor import SAME_SIGNAL_S, describe_exit
 from tests.processes.harness import WAIT_S, RouterProcess, address_of, children_of, wait_gone
 
 pytestmark = pytest.mark.system
@@ -91,11 +92,14 @@ def test_a_child_that_does_not_drain_is_killed_after_its_deadline(tmp_path: Path
         assert router.wait_end() == 0
 
 
-def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+def test_a_second_signal_ends_at_once_unless_it_is_the_same_one_told_twice(tmp_path: Path) -> None:
     with RouterProcess(tmp_path, drain_s=3600, acceptor="deaf", worker="deaf", admin="deaf") as router:
         router.wait_ready()
         router.process.send_signal(signal.SIGTERM)
         router.wait_for("draining for up to")
+        router.process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            router.process.wait(SAME_SIGNAL_S)
         router.process.send_signal(signal.SIGTERM)
         router.wait_for("second SIGTERM")
         assert router.wait_end() == 128 + signal.SIGTERM
