@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.corpus import corpus, write_synthetic
-from tests.support.fast_peers import fast_sink, send_all
+from tests.support.fast_peers import fast_sink, send_all, wait_until
 from tests.support.ledger import SUCCESS, Sent, compare
 from tests.support.router_process import router_process
 
@@ -49,12 +49,29 @@ def test_a_mixed_study_does_not_associate_anew_for_each_sop_class(tmp_path: Path
         router_process(tmp_path, {"SINK": {"port": sink.port, "associations_max": 2}}) as router,
     ):
         sent = send_all(tmp_path, router.port, files=corpus())
+        assert_corpus_answered(sent)
         sink.wait_for(len({attempt.uid for attempt in sent if attempt.acknowledged}))
-        again = send_all(tmp_path, router.port, name="again", files=corpus())
         router.stop()
-        assert_corpus_answered(again)
         kinds = {(i.sop_class, i.transfer_syntax) for i in corpus()}
-        assert len({record.association for record in sink.received()}) < len(kinds)
+        assert len({record.association for record in sink.received()}) < len(kinds) / 2
+
+
+def test_the_contexts_of_a_destination_are_remembered(tmp_path: Path) -> None:
+    with (
+        fast_sink(tmp_path) as sink,
+        router_process(tmp_path, {"SINK": {"port": sink.port, "associations_max": 2, "idle_s": 1}}) as router,
+    ):
+        send_all(tmp_path, router.port, name="first", files=corpus())
+        wait_until(lambda: router.owed("SINK") == 0, 60, lambda: f"{router.queue()} is owed")
+        before = len(sink.received())
+        opened = {record.association for record in sink.received()}
+        wait_until(lambda: set(sink.endings()) >= opened, 20, lambda: f"{opened} are not all released")
+        sent = send_all(tmp_path, router.port, name="second", files=corpus())
+        wait_until(
+            lambda: len(sink.received()) >= before + len(sent), 60, lambda: "the second study is not there"
+        )
+        again = {record.association for record in sink.received()[before:]}
+        assert len(again) <= 2
 
 
 def test_private_and_unheard_of_sop_classes_pass(tmp_path: Path) -> None:
