@@ -76,9 +76,8 @@ class Tables:
         self.names: dict[int, str] = dict(execute("SELECT id, name FROM destination"))
         self.ids = {name: number for number, name in self.names.items()}
         self.instances = execute("SELECT count(*) FROM instance").fetchone()[0]
-        segment, offset, self.last_seq = execute(
-            "SELECT segment, offset, last_seq FROM checkpoint"
-        ).fetchone()
+        segment, offset, last_seq = execute("SELECT segment, offset, last_seq FROM checkpoint").fetchone()
+        self.last_seq: int = last_seq
         self.covered = Position(segment, offset)
         self.files: dict[int, str] = dict(execute("SELECT seq, file FROM instance WHERE file IS NOT NULL"))
         query = """SELECT segment, destination, state, count(*), sum(length), max(at_ns)

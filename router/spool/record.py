@@ -73,9 +73,18 @@ def decode_record(data: bytes | memoryview) -> InstanceRecord:
     """Return the facts of `encode_record`. Raises ValueError for anything else."""
     try:
         fields = msgpack.unpackb(data, use_list=False)
-        return record_of_fields(fields)
-    except (TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise ValueError(f"record facts unreadable: {type(error).__name__}") from error
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise ValueError(f"record facts unreadable: {type(error).__name__}") from None
+    record = record_of_fields(fields)
+    texts = (*fields[:9], record.action, *_texts(record.destinations), *_texts(record.rules))
+    if not all(isinstance(text, str) for text in texts) or not isinstance(record.received_ns, int):
+        raise ValueError("record facts are of other types")
+    return record
+
+
+def _texts(members: object) -> tuple[object, ...]:
+    """Return a tuple's members; anything else as the one member that is no text."""
+    return members if isinstance(members, tuple) else (None,)
 
 
 def record_of_fields(fields: Sequence[Any]) -> InstanceRecord:

@@ -1,0 +1,427 @@
+"""Appending, group commit, rotation and every way a disk can fail in between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from router.errors import SpoolError
+from router.spool.disk import Disk
+from router.spool.faults import SpoolFailed, SpoolFull
+from router.spool.layout import incoming_directory
+from router.spool.payload import PayloadStore
+from router.spool.scan import SegmentScan, Sound
+from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
+
+from .spool_fixtures import (
+    DEADLINE_S,
+    SMALL,
+    FaultyDisk,
+    append,
+    crash,
+    dataset_of,
+    directory_at,
+    record_of,
+    recovered,
+    writer_at,
+)
+
+
+class HeldSync:
+    """A sync that blocks until it is let go, one at a time."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+        self.count = 0
+
+    def __call__(self, descriptor: int) -> None:
+        self.count += 1
+        self.begun.release()
+        assert self.go.acquire(timeout=DEADLINE_S)
+        os.fdatasync(descriptor)
+
+
+def waiting(semaphore: threading.Semaphore) -> None:
+    assert semaphore.acquire(timeout=DEADLINE_S)
+
+
+@pytest.mark.parametrize("lengths", [(), (0,), (1,), (300,), (7, 0, 4096, 1), (1,) * 2500])
+def test_a_dataset_of_any_number_of_parts_is_read_back(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    directory = directory_at(tmp_path)
+    store = PayloadStore(directory)
+    writer = writer_at(directory, store)
+    parts = [memoryview(dataset_of(n, length)) for n, length in enumerate(lengths)]
+    seq, location = writer.append(record_of(1), parts)
+    assert writer.flush(DEADLINE_S)
+    assert (seq, writer.take_durable()) == (1, 1)
+    assert location.length == sum(lengths)
+    assert b"".join(store.open_payload(location)) == b"".join(parts)
+    writer.close()
+
+
+def test_nothing_is_durable_before_its_sync_has_returned(tmp_path: Path) -> None:
+    sync = HeldSync()
+    writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=Disk(sync))
+    append(writer, 1)
+    assert writer.take_durable() == 0
+    writer.sync_soon()
+    waiting(sync.begun)
+    append(writer, 2)
+    assert writer.take_durable() == 0
+    sync.go.release()
+    assert writer.wait_durable(1, DEADLINE_S)
+    assert writer.take_durable() == 1
+    sync.go.release(10)
+    writer.close()
+
+
+def test_what_arrives_during_a_sync_shares_the_next_one(tmp_path: Path) -> None:
+    sync = HeldSync()
+    notified = threading.Semaphore(0)
+    seen: list[int] = []
+
+    def notify() -> None:
+        seen.append(writer._durable[0])
+        notified.release()
+
+    writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=Disk(sync), notify=notify)
+    append(writer, 0)
+    writer.sync_soon()
+    waiting(sync.begun)
+    for number in range(1, 101):
+        append(writer, number)
+        writer.sync_soon()
+    sync.go.release(2)
+    waiting(notified)
+    waiting(notified)
+    assert seen == [1, 101]
+    assert sync.count == 2
+    assert writer.groups == 2
+    sync.go.release(10)
+    writer.close()
+
+
+def test_a_failed_sync_stops_the_volume_and_is_never_tried_again(tmp_path: Path) -> None:
+    calls: list[int] = []
+    notified = threading.Event()
+
+    def sync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+
+    writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=Disk(sync), notify=notified.set)
+    append(writer, 1)
+    writer.sync_soon()
+    assert notified.wait(DEADLINE_S)
+    assert writer.failed
+    assert isinstance(writer.failure, SpoolFailed)
+    assert writer.take_durable() == 0
+    with pytest.raises(SpoolFailed, match="durable"):
+        append(writer, 2)
+    writer.sync_soon()
+    assert not writer.flush(DEADLINE_S)
+    with pytest.raises(SpoolFailed):
+        writer.close()
+    assert len(calls) == 1
+
+
+def test_space_that_only_runs_out_at_the_sync_is_final_too(tmp_path: Path) -> None:
+    disk = FaultyDisk(kind="sync", error=errno.ENOSPC)
+    writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=disk)
+    append(writer, 1)
+    assert not writer.flush(DEADLINE_S)
+    assert isinstance(writer.failure, SpoolFailed)
+    crash(writer)
+
+
+@pytest.mark.parametrize("kind", ["create", "allocate", "write"])
+def test_a_full_disk_refuses_and_recovers_by_itself(tmp_path: Path, kind: str) -> None:
+    directory = directory_at(tmp_path)
+    disk = FaultyDisk(kind=kind, error=errno.ENOSPC)
+    disk.is_partial = True
+    writer = writer_at(directory, settings=SMALL, disk=disk)
+    for number in range(3):
+        with pytest.raises(SpoolFull):
+            append(writer, number)
+    assert not writer.failed
+    assert os.listdir(directory.segments) == []
+    disk.kind = ""
+    append(writer, 3)
+    disk.kind = kind
+    for number in range(10, 13):
+        with pytest.raises(SpoolFull):
+            append(writer, number, SEGMENT_BYTES_MIN // 2)  # a large object
+    if kind == "write":
+        with pytest.raises(SpoolFull):
+            append(writer, 13)
+    disk.kind = ""
+    append(writer, 4)
+    writer.close()
+    found, report, _ = recovered(directory)
+    assert found == {"1.2.3.3": dataset_of(3), "1.2.3.4": dataset_of(4)}
+    assert (report.damages, report.torn_records, report.orphans_removed) == ([], 0, 0)
+
+
+def test_a_write_error_that_is_not_a_full_disk_stops_the_volume(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=disk)
+    append(writer, 1)
+    disk.kind = "write"
+    with pytest.raises(SpoolFailed, match="appending"):
+        append(writer, 2)
+    disk.kind = ""
+    with pytest.raises(SpoolFailed, match="appending"):
+        append(writer, 3)
+    crash(writer)
+
+
+def test_short_writes_are_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = directory_at(tmp_path)
+    store = PayloadStore(directory)
+    writer = writer_at(directory, store)
+    real: Callable[..., int] = os.pwritev
+
+    def short(descriptor: int, buffers: list[bytes], offset: int) -> int:
+        return real(descriptor, [memoryview(buffers[0])[:100]], offset)
+
+    monkeypatch.setattr(os, "pwritev", short)
+    _, location = writer.append(record_of(1), [dataset_of(1, 1000), dataset_of(2, 1000)])
+    monkeypatch.undo()
+    assert b"".join(store.open_payload(location)) == dataset_of(1, 1000) + dataset_of(2, 1000)
+    writer.close()
+
+
+def test_a_write_that_makes_no_progress_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = writer_at(directory_at(tmp_path))
+    append(writer, 1)
+    monkeypatch.setattr(os, "pwritev", lambda *_: 0)
+    with pytest.raises(SpoolFailed, match="no progress"):
+        append(writer, 2)
+
+
+def test_segments_rotate_and_close_at_their_used_length(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    store = PayloadStore(directory)
+    writer = writer_at(directory, store, settings=SMALL)
+    entries = [append(writer, number, 20_000) for number in range(40)]
+    assert writer.flush(DEADLINE_S)
+    closed = store.closed_segments()
+    assert [segment.number for segment in closed] == sorted({e.location.segment for e in entries})[:-1]
+    for segment in closed:
+        assert (
+            directory.segment_path(segment.number).stat().st_size == segment.size_bytes <= SEGMENT_BYTES_MIN
+        )
+        last = max(entry.seq for entry in entries if entry.location.segment == segment.number)
+        assert segment.last_seq == last
+    assert all(
+        b"".join(store.open_payload(entry.location)) == dataset_of(number, 20_000)
+        for number, entry in enumerate(entries)
+    )
+    numbers = [entry.location.segment for entry in entries]
+    assert numbers == sorted(numbers)
+    writer.close()
+
+
+def test_a_spare_segment_that_was_overtaken_is_thrown_away(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    writer = writer_at(directory, settings=SMALL)
+    entries = []
+    for number in range(60):
+        entries.append(append(writer, number, 30_000))
+        writer.sync_soon()
+    assert writer.flush(DEADLINE_S)
+    writer.close()
+    numbers = [entry.location.segment for entry in entries]
+    assert numbers == sorted(numbers)
+    assert set(directory.segment_numbers()) == set(numbers)
+
+
+def test_a_marker_follows_every_commit_that_was_taken(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    writer = writer_at(directory)
+    for number in range(3):
+        append(writer, number)
+        writer.sync_soon()
+        writer.take_durable()
+    writer.close()
+    markers = [
+        f.marker for f in SegmentScan(directory.segment_path(1), 1) if isinstance(f, Sound) and f.marker
+    ]
+    assert [marker.seq for marker in markers] == [1, 2, 3]
+    assert markers[2].previous.offset > markers[1].previous.offset > markers[0].previous.offset == 0
+
+
+def test_an_idle_spool_syncs_its_last_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.spool.group_commit.IDLE_S", 0.01)
+    sync = HeldSync()
+    writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=Disk(sync))
+    append(writer, 1)
+    sync.go.release()
+    assert writer.flush(DEADLINE_S)
+    waiting(sync.begun)
+    writer.take_durable()
+    waiting(sync.begun)  # nobody asked for it
+    sync.go.release(10)
+    writer.close()
+
+
+def test_a_large_object_gets_its_final_name_only_when_it_is_durable(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    store = PayloadStore(directory)
+    sync = HeldSync()
+    writer = writer_at(directory, store, settings=SMALL, disk=Disk(sync))
+    data = dataset_of(1, 3 << 20)
+    _, location = writer.append(record_of(1), [data[:1000], data[1000:]])
+    assert location.file == "0000000000000001.dcmds"
+    assert os.listdir(directory.large) == ["0000000000000001.dcmds.tmp"]
+    writer.sync_soon()
+    waiting(sync.begun)
+    assert os.listdir(directory.large) == ["0000000000000001.dcmds.tmp"]
+    sync.go.release(10)
+    assert writer.wait_durable(1, DEADLINE_S)
+    assert os.listdir(directory.large) == [location.file]
+    assert b"".join(store.open_payload(location)) == data
+    assert max(len(chunk) for chunk in store.open_payload(location)) == 1 << 20
+    writer.close()
+
+
+def spilled(tmp_path: Path, data: bytes) -> Path:
+    incoming = incoming_directory(tmp_path)
+    incoming.mkdir(exist_ok=True)
+    path = incoming / "acceptor-0-1"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_spilled_object_is_adopted_and_leaves_incoming_when_durable(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    store = PayloadStore(directory)
+    writer = writer_at(directory, store, settings=SMALL)
+    data = dataset_of(1, 100_000)
+    path = spilled(tmp_path, data)
+    _, location = writer.adopt_file(record_of(1), path, len(data))
+    assert path.exists()
+    assert writer.flush(DEADLINE_S)
+    writer.close()
+    assert not path.exists()
+    assert location.crc is None
+    assert b"".join(store.open_payload(location)) == data
+    assert recovered(directory)[0] == {"1.2.3.1": data}
+
+
+@pytest.mark.parametrize("length", [99, 101])
+def test_a_spilled_object_of_another_length_is_refused(tmp_path: Path, length: int) -> None:
+    directory = directory_at(tmp_path)
+    writer = writer_at(directory)
+    with pytest.raises(SpoolError, match=f"has 100 bytes, expected {length}"):
+        writer.adopt_file(record_of(1), spilled(tmp_path, bytes(100)), length)
+    with pytest.raises(SpoolError, match="is gone"):
+        writer.adopt_file(record_of(1), tmp_path / "nothing", length)
+    assert not writer.failed
+    assert os.listdir(directory.large) == []
+    assert append(writer, 1).seq == 1
+    writer.close()
+
+
+def test_the_quota_refuses_what_would_exceed_it(tmp_path: Path) -> None:
+    settings = WriterSettings(segment_bytes=SEGMENT_BYTES_MIN, quota_bytes=3 * SEGMENT_BYTES_MIN, fsync=False)
+    writer = writer_at(directory_at(tmp_path), settings=settings)
+    appended = 0
+    with pytest.raises(SpoolFull, match="quota"):
+        for number in range(1000):
+            append(writer, number, 20_000)
+            writer.sync_soon()
+            appended += 1
+    assert appended >= 24
+    assert writer.used_bytes <= 3 * SEGMENT_BYTES_MIN
+    with pytest.raises(SpoolFull, match="quota"):
+        append(writer, 0, SEGMENT_BYTES_MIN)
+    assert not writer.failed
+    writer.close()
+
+
+def test_facts_that_are_too_long_are_refused_alone(tmp_path: Path) -> None:
+    writer = writer_at(directory_at(tmp_path))
+    with pytest.raises(SpoolError, match="allowed 65536"):
+        append(writer, 1, source="x" * 70_000)
+    assert append(writer, 2, source="x" * 60_000, length=SEGMENT_BYTES_MIN // 4 - 1).seq == 1
+    writer.close()
+
+
+def test_a_segment_size_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="segment_bytes"):
+        WriterSettings(segment_bytes=1000)
+
+
+def test_a_closed_writer_takes_nothing(tmp_path: Path) -> None:
+    writer = writer_at(directory_at(tmp_path), settings=SMALL)
+    append(writer, 1)
+    writer.close()
+    writer.close()
+    with pytest.raises(SpoolFailed, match="closed"):
+        append(writer, 2)
+
+
+def scenario(writer: SpoolWriter, source: Path) -> list[tuple[int, int]]:
+    """Append small, large and spilled instances with commits between; return (number, seq) of the accepted."""
+    accepted: list[tuple[int, int]] = []
+
+    def attempt(number: int, length: int) -> None:
+        try:
+            accepted.append((number, append(writer, number, length).seq))
+        except SpoolError:
+            return
+
+    for number in range(4):
+        attempt(number, 50_000)
+    writer.flush(DEADLINE_S)
+    attempt(4, 100_000)
+    try:
+        accepted.append((5, writer.adopt_file(record_of(5), source, 1000)[0]))
+    except SpoolError:
+        pass
+    writer.flush(DEADLINE_S)
+    for number in range(6, 12):
+        attempt(number, 50_000)
+    writer.flush(DEADLINE_S)
+    writer.take_durable()
+    try:
+        writer.close()
+    except SpoolError:
+        pass
+    return accepted
+
+
+def dataset_in_scenario(number: int) -> bytes:
+    return dataset_of(number, {4: 100_000, 5: 1000}.get(number, 50_000))
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+def test_whichever_call_fails_what_was_called_durable_is_there(tmp_path: Path, error: int) -> None:
+    disk = FaultyDisk()
+    first = directory_at(tmp_path / "first")
+    scenario(writer_at(first, settings=SMALL, disk=disk), spilled(tmp_path / "first", dataset_of(5, 1000)))
+    assert len(recovered(first)[0]) == 12
+    for fail_at in range(len(disk.calls)):
+        root = tmp_path / str(fail_at)
+        directory = directory_at(root)
+        faulty = FaultyDisk(fail_at, error)
+        faulty.is_partial = True
+        writer = writer_at(directory, settings=SMALL, disk=faulty)
+        accepted = scenario(writer, spilled(root, dataset_of(5, 1000)))
+        durable = writer.take_durable()
+        found, report, _ = recovered(directory)
+        assert all(
+            found[f"1.2.3.{number}"] == dataset_in_scenario(number)
+            for number, seq in accepted
+            if seq <= durable
+        )
+        assert all(found[uid] == dataset_in_scenario(int(uid.rpartition(".")[2])) for uid in found)
+        assert report.damages == []
