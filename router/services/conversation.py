@@ -120,8 +120,8 @@ class Conversation:
     """The procedures of one association. Not thread-safe: its driver's thread alone calls it.
 
     now: the driver's clock, in seconds, kept up to date by it. on_settled: called when a Deferred let a
-    procedure go on. end: the first indication that said that the association is over; ended: what procedures
-    are told.
+    procedure go on. on_message: shown every message that arrived, before it is handled. end: the first
+    indication that said that the association is over; ended: what procedures are told.
     """
 
     def __init__(self, association: Association, services: Services) -> None:
@@ -132,6 +132,7 @@ class Conversation:
         self.ended: BaseException | None = None
         self.end: Aborted | AssociateRejected | ConnectionClosed | None = None
         self.on_settled: Callable[[], None] | None = None
+        self.on_message: Callable[[MessageReceived], None] | None = None
         self._by_message_id: dict[int, Task] = {}
         self._main: Task | None = None
         self._answering: dict[int, Task] = {}
@@ -243,8 +244,10 @@ class Conversation:
             if type(step) is Call:
                 value = self._call(step)
                 if type(value) is Deferred:
-                    value.then(lambda settled: self._settle(task, settled))
-                    return
+                    if not value.is_settled:
+                        value.then(lambda settled: self._settle(task, settled))
+                        return
+                    value = value.value
             elif type(step) is NextIndication:
                 if task.inbox:
                     value = task.inbox.popleft()
@@ -336,6 +339,8 @@ class Conversation:
         task.inbox.append(indication)
 
     def _route_message(self, message: MessageReceived) -> None:
+        if self.on_message is not None:
+            self.on_message(message)
         field = message.command[COMMAND_FIELD]
         if field & RESPONSE_BIT:
             self._route_response(message)

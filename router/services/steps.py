@@ -73,6 +73,16 @@ class Deferred:
         self._settled = False
         self._value: Any = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the value is there."""
+        return self._settled
+
+    @property
+    def value(self) -> Any:
+        """The value, once settled and as long as nobody waited for it."""
+        return self._value
+
     def settle(self, value: Any) -> None:
         """Give the value; runs the continuation if one waits. An exception as value is thrown. Later calls
         do nothing."""

@@ -65,13 +65,10 @@ def opened(on_find: Find, split: int = 1 << 20) -> Pair:
 
 
 def find(
-    pair: Pair, message_id: int = 1, context_id: int = FIND, **changes: object
+    pair: Pair, message_id: int = 1, context_id: int = FIND, sop_class: str = STUDY_ROOT_FIND
 ) -> Iterator[MessageReceived]:
     """Start a C-FIND; the request is out when this returns."""
-    query = Query(
-        str(changes.get("sop_class", STUDY_ROOT_FIND)),
-        (changes.get("identifier", IDENTIFIER),),  # type: ignore[arg-type]
-    )
+    query = Query(sop_class, (IDENTIFIER,))
     procedure = c_find.request(pair.requestor.association, context_id, message_id, query, 30)
     return pair.each(pair.start(pair.requestor, procedure, message_id))
 
