@@ -169,7 +169,7 @@ def test_failed_instances_are_named_in_the_last_response() -> None:
 
 
 def test_what_cannot_be_sent_counts_as_failed() -> None:
-    items = [FailedSubOperation("1.9"), sub_operation(1)]
+    items: list[Any] = [FailedSubOperation("1.9"), sub_operation(1)]
     responses = list(get(opened(lambda message: Retrieval(2, iter(items)))))
     assert counted(responses)[-1] == (0xB000, -1, 1, 1, 0)
     assert responses[-1].dataset == FAILED_LIST_HEAD + b"\x04\x00\x00\x001.9\0"

@@ -103,7 +103,7 @@ def test_an_unknown_destination_is_answered_at_once() -> None:
 def test_an_answer_that_takes_time_is_waited_for_and_none_counts_as_failed() -> None:
     answers = [Deferred(), Deferred()]
     given = iter(answers)
-    items = [instance(1), instance(2), FailedSubOperation("1.2.3")]
+    items: list[Any] = [instance(1), instance(2), FailedSubOperation("1.2.3")]
     pair = opened(lambda message: Retrieval(3, iter(items)), lambda item: next(given))
     responses = move(pair)
     answers[0].settle(0xB000)

@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
 
 from router.services.failed_instances import encode_failed_instances
 from router.standard.transfer_syntaxes import (
@@ -23,8 +24,8 @@ from router.standard.transfer_syntaxes import (
 def read(encoded: bytes, transfer_syntax: str) -> Dataset:
     """Read with pydicom, as a file, which knows every transfer syntax."""
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = transfer_syntax
-    meta.MediaStorageSOPClassUID = meta.MediaStorageSOPInstanceUID = "1.2"
+    meta.TransferSyntaxUID = UID(transfer_syntax)
+    meta.MediaStorageSOPClassUID = meta.MediaStorageSOPInstanceUID = UID("1.2")
     head = DicomBytesIO()
     head.is_little_endian, head.is_implicit_VR = True, False
     write_file_meta_info(head, meta, enforce_standard=False)
