@@ -272,18 +272,14 @@ class Association:
     def abort(self, source: int = 0, reason: int = 0, text: str = "") -> None:
         """A-ABORT request (Evt15); harmless when the association has ended already. text: why, for the
         log."""
-        self._deaf = True
-        self._discard_message()
-        self._outbox.clear()
+        self._break_off()
         self._handle(Event.ABORT_REQUEST, Abort(source, reason), text=text)
 
     def violate(self, violation: PeerViolation) -> None:
         """Answer a violation of the peer's with the A-ABORT it carries (Evt19: AA-1 or AA-8)."""
         if self.violation is None:
             self.violation = violation
-        self._deaf = True
-        self._discard_message()
-        self._outbox.clear()
+        self._break_off()
         self._handle(Event.INVALID_PDU_RECEIVED, violation=violation)
 
     def request_answered(self) -> None:
@@ -313,6 +309,13 @@ class Association:
         if after is State.STA1 and before is not State.STA1:
             self._deaf = True
             self._discard_message()
+
+    def _break_off(self) -> None:
+        """Hear nothing more and drop what is unsent, but not an A-ABORT or A-ASSOCIATE-RJ on its way."""
+        self._deaf = True
+        self._discard_message()
+        if self.state is not State.STA13:
+            self._outbox.clear()
 
     def _establish(self, contexts: Iterable[AcceptedContext], peer_maximum_length: int | None) -> None:
         self.contexts = {context.context_id: context for context in contexts}
