@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 from router.config.schema import Destination as DestinationSettings
 from router.delivery.retry import NoContext
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
-from router.errors import RouterError
+from router.errors import AssociationAborted, RouterError
 from router.protocol.association import Association, Limits
-from router.protocol.negotiation import agree_asynchronous_operations
+from router.protocol.messages import CommandSet, DatasetSink, NullSink
+from router.protocol.negotiation import AcceptedContext, agree_asynchronous_operations
 from router.protocol.upper_layer import Role
 from router.services import c_echo, establish, release
 from router.services.reply import RESPONDERS_OF_REFUSAL
@@ -46,7 +46,11 @@ ECHO_KEY: Key = (VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
 class PooledAssociation:
-    """One association to a destination, and how much of its window is taken."""
+    """One association to a destination, and how much of its window is taken.
+
+    is_usable: False once it is not lent any more, be it retired, released or broken. has_fallen: an operation
+    failed on it and has taken the blame; what else was in flight fell with it.
+    """
 
     __slots__ = (
         "_message_id",
@@ -150,6 +154,7 @@ class AssociationPool:
     def discard(self, association: PooledAssociation, text: str) -> None:
         """Abort an association on which something failed; it is not lent again."""
         association.is_usable = False
+        association.has_fallen = True
         if association in self.associations:
             self.associations.remove(association)
         association.connection.abort(0, 0, text)
@@ -180,6 +185,8 @@ class AssociationPool:
             await asyncio.wait(self._tasks, timeout=deadline_s)
         for task in self._tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _open(self, key: Key) -> None:
         settings = self.settings
@@ -191,9 +198,10 @@ class AssociationPool:
             ac = await self._driver.open(
                 connection, procedure, settings.host, settings.port, settings.connect_s
             )
-        except (OSError, RouterError) as error:
-            connection.abort()
+        except BaseException as error:
             self.opening -= 1
+            if not isinstance(error, Exception):
+                raise
             self._on_failure(error, key)
             return
         self.opening -= 1
@@ -209,21 +217,30 @@ class AssociationPool:
             for context in connection.association.contexts.values()
             if context.as_scu
         }
-        pooled = PooledAssociation(connection, contexts, max(1, window))
-        self.expected_window = pooled.window
-        self.associations.append(pooled)
-        connection.start(release.respond(connection.association), lambda _: self._retire(pooled))
         logger.info(
             "association=open destination=%s contexts=%d accepted=%d window=%d",
-            settings.ae_title, len(proposed), len(contexts), pooled.window,
+            settings.ae_title, len(proposed), len(contexts), window,
         )  # fmt: skip
-        if key not in contexts:
+        self._take_in(PooledAssociation(connection, contexts, max(1, window)), key)
+
+    def _take_in(self, association: PooledAssociation, key: Key) -> None:
+        """Lend an association from now on, unless it has ended already or lacks the context it is for."""
+        connection = association.connection
+        if connection.conversation.ended is None:
+            self.expected_window = association.window
+            self.associations.append(association)
+            connection.start(release.respond(connection.association), lambda _: self._retire(association))
+        if not association.is_usable or not connection.association.is_established:
+            # Counted as a failure: a peer that always does this would be asked again without end.
+            ended = connection.conversation.ended
+            self._on_failure(ended or AssociationAborted(0, 0, "ended before it was used"), key)
+        elif key not in association.contexts:
             self._on_failure(NoContext(*key), key)
         self._on_room()
 
     def _make_connection(self) -> Connection:
         settings = self.settings
-        association = Association(Role.REQUESTOR, Limits(settings.pdu_max_kb * 1024))
+        association = Association(Role.REQUESTOR, Limits(settings.pdu_max_kb * 1024), _open_no_sink)
         deadlines = Deadlines(settings.acse_s, None, settings.dimse_s, settings.dimse_s)
         return Connection(
             self._driver, association, RESPONDERS_OF_REFUSAL, deadlines, self._on_connection_closed
@@ -272,17 +289,19 @@ class AssociationPool:
             self.associations.remove(association)
         self._spawn(self._release_in_order(association.connection))
 
-    def _retire(self, association: PooledAssociation) -> None:
-        """Take note that the peer released the association, or that it ended."""
+    @staticmethod
+    def _retire(association: PooledAssociation) -> None:
+        """Take note that the peer released the association, or that it ended; it counts until it is
+        closed."""
         association.is_usable = False
-        if association in self.associations:
-            self.associations.remove(association)
 
     async def _release_in_order(self, connection: Connection) -> None:
         try:
             await connection.run(release.request(connection.association, self.settings.acse_s))
-        except RouterError:
+        except BaseException as error:
             connection.abort()
+            if not isinstance(error, RouterError):
+                raise
         self._on_room()
 
     async def _echo(self, association: PooledAssociation) -> None:
@@ -296,17 +315,23 @@ class AssociationPool:
             )
         except RouterError as error:
             self.discard(association, f"keep-alive failed: {error}")
-            return
-        self.give_back(association)
+        else:
+            self.give_back(association)
+        self._on_room()
 
     def _on_connection_closed(self, connection: Connection) -> None:
-        with suppress(StopIteration):
-            gone = next(a for a in self.associations if a.connection is connection)
-            gone.is_usable = False
-            self.associations.remove(gone)
+        gone = [association for association in self.associations if association.connection is connection]
+        for association in gone:
+            association.is_usable = False
+            self.associations.remove(association)
             self._on_room()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._driver.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _open_no_sink(association: Association, context: AcceptedContext, command: CommandSet) -> DatasetSink:
+    """Let every dataset of a destination's pass by: it has none to send, however large it is."""
+    return NullSink()

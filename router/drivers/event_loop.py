@@ -88,10 +88,14 @@ class EventLoopDriver:
         try:
             await self.connect(connection, host, port, connect_s, **options)
         except BaseException:
+            established.cancel()  # before its error comes, which nobody would take
             connection.connection_lost(None)
-            established.cancel()
             raise
-        return await established
+        try:
+            return await established
+        except BaseException:
+            connection.abort()
+            raise
 
     async def connect(
         self,
