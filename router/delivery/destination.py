@@ -2,10 +2,10 @@
 
 States: UP sends; DOWN waits for its next probe, which is the attempt to send itself. The two differ in one
 moment (`_blocked_until`) and one count (`_setbacks`), changed only by _set_back() and _recover().
-Order: instances with the same SOP Instance UID are never in flight together, and a later one waits until the
-earlier is settled, else a retry would overwrite it. Everything else leaves by age, presentation context by
-context. Bounded: at most QUEUE_MAX instances are held here; the rest stays in the ledger, and is fetched by
-age.
+Order: of the instances with one SOP Instance UID only the oldest is in a lane, in flight or waiting for its
+retry; the later ones are parked behind it until it is settled, else they would overtake it, or a retry
+overwrite them. Everything else leaves by age, presentation context by context. Bounded: at most QUEUE_MAX
+instances are held here; the rest stays in the ledger, and is fetched by age.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import heapq
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator
 from time import monotonic
 from typing import Protocol
 
@@ -72,12 +71,14 @@ class Destination:
         self._pool = AssociationPool(driver, settings, self.pump, self._open_failed)
         self._lanes: dict[Key, deque[Item]] = {}
         self._queued = 0
-        self._busy_uids: dict[str, deque[Item] | None] = {}
+        self._uids: dict[str, deque[Item] | None] = {}
         self._retrying: list[tuple[float, int, Item]] = []
         self._setbacks = 0
         self._blocked_until = 0.0
         self._wake: asyncio.TimerHandle | None = None
         self._is_draining = False
+        self._is_pumping = False
+        self._pump_again = False
 
     @property
     def queued(self) -> int:
@@ -130,7 +131,23 @@ class Destination:
         self.pump()
 
     def pump(self) -> None:
-        """Send whatever can be sent now."""
+        """Send whatever can be sent now.
+
+        Sending may fail at once and end here again, as may the listener: that is one more turn, not one level
+        deeper.
+        """
+        self._pump_again = True
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while self._pump_again:
+                self._pump_again = False
+                self._pump_once()
+        finally:
+            self._is_pumping = False
+
+    def _pump_once(self) -> None:
         now = monotonic()
         if self._is_draining:
             return
@@ -139,7 +156,7 @@ class Destination:
             self._wake_at(self._blocked_until)
             return
         for key in self._keys_by_age():
-            self._pump_lane(key, self._lanes[key])
+            self._pump_lane(key, self._lane(key))
         if self.is_backlogged and self._queued < QUEUE_LOW:
             self._listener.hungry(self)
         if self._retrying:
@@ -156,6 +173,14 @@ class Destination:
                 if item.entry_id == entry_id:
                     lane.remove(item)
                     self._queued -= 1
+                    self._settle_uid(item)
+                    self.pump()
+                    return True
+        for parked in filter(None, self._uids.values()):
+            for item in parked:
+                if item.entry_id == entry_id:
+                    parked.remove(item)
+                    self._queued -= 1
                     return True
         for waiting in self._retrying:
             if waiting[2].entry_id == entry_id:
@@ -163,13 +188,14 @@ class Destination:
                 heapq.heapify(self._retrying)
                 self._queued -= 1
                 self._settle_uid(waiting[2])
+                self.pump()
                 return True
         return False
 
     async def close(self, deadline_s: float) -> None:
         """Send what can be sent within deadline_s, then release every association."""
         deadline = monotonic() + deadline_s
-        while (self.in_flight or (self._queued and self.is_up)) and monotonic() < deadline:
+        while (self.in_flight or (self.is_up and any(self._lanes.values()))) and monotonic() < deadline:
             await asyncio.sleep(0.02)
         self._is_draining = True
         if self._wake is not None:
@@ -178,21 +204,35 @@ class Destination:
 
     # Queue
 
-    def _enqueue(self, item: Item) -> None:
-        lane = self._lanes.get(item.key)
+    def _lane(self, key: Key) -> deque[Item]:
+        lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[item.key] = deque()
-        self._queued += 1
-        lane.append(item)
+            lane = self._lanes[key] = deque()
+        return lane
 
-    def _put_back(self, item: Item) -> None:
-        """Return an item to its place by age: what was in flight is among the oldest."""
-        lane = self._lanes.setdefault(item.key, deque())
+    def _enqueue(self, item: Item) -> None:
         self._queued += 1
+        if item.sop_instance in self._uids:
+            self._park(item)
+        else:
+            self._uids[item.sop_instance] = None
+            self._insert(item)
+
+    def _insert(self, item: Item) -> None:
+        """Put an item in its place by age; what does not come last was in flight, and is among the oldest."""
+        lane = self._lane(item.key)
+        if not lane or lane[-1].seq < item.seq:
+            lane.append(item)
+            return
         position = 0
-        while position < len(lane) and lane[position].seq < item.seq:
+        while lane[position].seq < item.seq:
             position += 1
         lane.insert(position, item)
+
+    def _put_back(self, item: Item) -> None:
+        """Return an item that was in flight; its UID stays its own."""
+        self._queued += 1
+        self._insert(item)
 
     def _keys_by_age(self) -> list[Key]:
         lanes = self._lanes
@@ -205,10 +245,7 @@ class Destination:
     def _pump_lane(self, key: Key, lane: deque[Item]) -> None:
         pool = self._pool
         while lane:
-            if lane[0].sop_instance in self._busy_uids:
-                self._park(lane.popleft())
-                continue
-            if self._setbacks and self.in_flight:
+            if self._setbacks and (self.in_flight or monotonic() < self._blocked_until):
                 return  # one at a time until the destination has answered well again
             association = pool.find(key)
             if association is None:
@@ -228,22 +265,22 @@ class Destination:
             pool.make_room()
 
     def _park(self, item: Item) -> None:
-        waiting = self._busy_uids[item.sop_instance]
-        if waiting is None:
-            waiting = self._busy_uids[item.sop_instance] = deque()
-        waiting.append(item)
+        parked = self._uids[item.sop_instance]
+        if parked is None:
+            parked = self._uids[item.sop_instance] = deque()
+        parked.append(item)
 
     def _settle_uid(self, item: Item) -> None:
-        waiting = self._busy_uids.pop(item.sop_instance)
-        if waiting:
-            self._queued -= len(waiting)
-            for follower in waiting:
-                self._put_back(follower)
+        """Let the next version of an instance go on: this one is delivered, or has left."""
+        parked = self._uids.pop(item.sop_instance)
+        if parked:
+            follower = parked.popleft()
+            self._uids[item.sop_instance] = parked
+            self._insert(follower)
 
     # Sending and its outcomes
 
     def _send(self, association: PooledAssociation, item: Item) -> None:
-        self._busy_uids[item.sop_instance] = None
         self.in_flight += 1
         association.outstanding += 1
         send(association, item, self.settings.dimse_s, self._sent)
@@ -258,18 +295,26 @@ class Destination:
             self.delivered_count += 1
             self._settle_uid(item)
             self._listener.delivered(self, item, status, seconds)
-        elif failure.status is not None or (
+        else:
+            self._take_failure(item, association, failure)
+            if self._setbacks:
+                self._return_immediate(failure)
+        self.pump()
+
+    def _take_failure(self, item: Item, association: PooledAssociation, failure: Failure) -> None:
+        if failure.status is not None or (
             failure.error_class is ErrorClass.SPOOL and association.connection.association.is_established
         ):
             self._pool.give_back(association)
             self._fail(item, failure)
-        elif not association.has_fallen:
-            association.has_fallen = True  # the oldest operation is told first, and takes the blame
-            self._pool.discard(association, failure.text)
-            self._fail(item, failure)
-        else:
+        elif association.has_fallen:
             self._fall_with_another(item, failure)
-        self.pump()
+        else:
+            # The procedures of an association end in the order in which they began: this is the oldest.
+            # First the destination is set back, then the others fall, or they would be sent again at once.
+            association.has_fallen = True
+            self._fail(item, failure)
+            self._pool.discard(association, failure.text)
 
     def _fail(self, item: Item, failure: Failure) -> None:
         treatment = failure.treatment
@@ -285,7 +330,6 @@ class Destination:
             self._settle_uid(item)
             self._listener.dead(self, item, failure)
         elif treatment.blame is Blame.DESTINATION:
-            self._settle_uid(item)
             self._put_back(item)
             self._listener.failed(self, item, failure, max(0.0, self._blocked_until - monotonic()))
         else:
@@ -297,8 +341,8 @@ class Destination:
 
     def _fall_with_another(self, item: Item, failure: Failure) -> None:
         """Put back an item whose association ended because of an older one: it is not to blame."""
-        self._settle_uid(item)
         if item.is_immediate:
+            self._settle_uid(item)
             self._listener.returned(self, item, failure)
         else:
             self._put_back(item)
@@ -313,55 +357,46 @@ class Destination:
 
     def _take_due_retries(self, now: float) -> None:
         while self._retrying and self._retrying[0][0] <= now:
-            item = heapq.heappop(self._retrying)[2]
-            self._queued -= 1
-            # its UID was kept busy while it waited, so that a newer version did not overtake it
-            waiting = self._busy_uids.pop(item.sop_instance)
-            self._put_back(item)
-            if waiting:
-                self._queued -= len(waiting)
-                for follower in waiting:
-                    self._put_back(follower)
+            self._insert(heapq.heappop(self._retrying)[2])
 
     def _open_failed(self, error: BaseException, key: Key) -> None:
         """An association could not be opened, or was opened without the context it was for."""
         failure = failure_of_error(error)
+        if failure.error_class is ErrorClass.ABORTED:
+            # Nothing was sent yet: no instance can have made the peer abort.
+            failure = Failure(ErrorClass.CONNECT, None, failure.text)
         lane = self._lanes.get(key)
         if failure.treatment.blame is Blame.DESTINATION:
             self._set_back(failure)
-            for item in [item for item in lane or () if item.is_immediate]:
-                self._give_up_waiting(item, failure)
             if lane and failure.treatment.is_counted:
                 self._give_up_waiting(lane[0], failure)
-            for item in list(self._waiting_immediate()):
-                self._give_up_waiting(item, failure)
+            self._return_immediate(failure)
         else:
             for item in list(lane or ()):
                 self._give_up_waiting(item, failure)
         self.pump()
 
     def _give_up_waiting(self, item: Item, failure: Failure) -> None:
-        lane = self._lanes[item.key]
-        lane.remove(item)
+        self._lanes[item.key].remove(item)
         self._queued -= 1
-        if item.sop_instance in self._busy_uids:
-            self._queued += 1
-            self._park(item)
-            return
-        self._busy_uids[item.sop_instance] = None
-        self._fail_unsent(item, failure)
-
-    def _fail_unsent(self, item: Item, failure: Failure) -> None:
-        setbacks = self._setbacks
-        blocked_until = self._blocked_until
         self._fail(item, failure)
-        self._setbacks, self._blocked_until = setbacks, blocked_until
 
-    def _waiting_immediate(self) -> Iterator[Item]:
-        for lane in self._lanes.values():
-            for item in lane:
-                if item.is_immediate:
-                    yield item
+    def _return_immediate(self, failure: Failure) -> None:
+        """Return what shall not wait until the destination is back."""
+        waiting: list[Item] = []
+        for parked in filter(None, self._uids.values()):
+            followers = [item for item in parked if item.is_immediate]
+            for item in followers:
+                parked.remove(item)
+            waiting += followers
+        for item in [item for lane in self._lanes.values() for item in lane if item.is_immediate]:
+            self._lanes[item.key].remove(item)
+            self._settle_uid(item)
+            waiting.append(item)
+        self._queued -= len(waiting)
+        waiting.sort(key=lambda item: item.seq)
+        for item in waiting:
+            self._listener.returned(self, item, failure)
 
     # Up and down
 
@@ -392,4 +427,4 @@ class Destination:
         if self._wake is not None:
             self._wake.cancel()
         delay = max(0.0, when - monotonic())
-        self._wake = self._driver.loop.call_later(delay, self.pump)
+        self._wake = None if self._is_draining else self._driver.loop.call_later(delay, self.pump)
