@@ -190,17 +190,16 @@ class Ledger:
         unwritten: dict[int, Mark] = {}
         for batch in batches:
             unwritten.update(batch.marks.get(destination, {}))
-        received = [
-            entry.record.received_ns
-            for seq, mark in unwritten.items()
-            if mark.state in states and (entry := _entry_of(seq, batches, {}))
-        ]
+        first = min((seq for seq, mark in unwritten.items() if mark.state in states), default=None)
         for state in states:
-            for seq, received_ns in self._queries.oldest(destination, state, len(unwritten) + 1):
-                if seq not in unwritten or unwritten[seq].state in states:
-                    received.append(received_ns)
+            for seq in self._queries.first(destination, state, len(unwritten) + 1):
+                if seq not in unwritten:
+                    first = seq if first is None else min(first, seq)
                     break
-        return min(received, default=None)
+        if first is None:
+            return None
+        entry = _entry_of(first, batches, {})
+        return entry.record.received_ns if entry is not None else self._queries.received_ns(first)
 
     def find(self, selector: Selector, limit: int = 100) -> list[Owed]:
         """Return up to `limit` deliveries a selector means, by entry number (page on with `after`)."""
@@ -244,6 +243,7 @@ class Ledger:
         self, selector: Selector, states: Sequence[DeliveryState], change: Callable[[list[Row]], int]
     ) -> int:
         """Run a change over everything selected, some thousand rows a transaction; then make it durable."""
+        self.flush()  # or destinations told a moment ago would have no number yet
         wanted = [state for state in states if selector.state in (None, state)]
         destinations = [selector.destination] if selector.destination is not None else list(self._tables.ids)
         changed = 0
@@ -455,6 +455,7 @@ class Ledger:
             self._publish()
             self._durable_writes = self._writes
             self._wants_durable = False
+            self._changed.notify_all()
 
     def _prune(self) -> None:
         if monotonic() < self._pruned_at + PRUNE_INTERVAL_S:

@@ -30,9 +30,8 @@ _RETRY_MANY = f"""SELECT {_COLUMNS} FROM delivery d INDEXED BY delivery_open {_J
     ORDER BY d.seq LIMIT ?"""
 _NEXT_RETRY = """SELECT min(next_attempt_ns) FROM delivery INDEXED BY delivery_retry
     WHERE destination = ? AND state = 1"""
-_OLDEST = """SELECT d.seq, i.received_ns
-    FROM delivery d INDEXED BY delivery_open CROSS JOIN instance i ON i.seq = d.seq
-    WHERE d.destination = ? AND d.state = ? AND d.is_open = 1 ORDER BY d.seq LIMIT ?"""
+_FIRST = """SELECT seq FROM delivery INDEXED BY delivery_open
+    WHERE destination = ? AND state = ? AND is_open = 1 ORDER BY seq LIMIT ?"""
 
 
 class Queries:
@@ -72,9 +71,14 @@ class Queries:
         value: int | None = rows[0][0]
         return value
 
-    def oldest(self, destination: str, state: DeliveryState, limit: int) -> list[tuple[int, int]]:
-        """Return (seq, received_ns) of the first `limit` deliveries in an open state."""
-        return self._rows(_OLDEST, self._ids.get(destination, -1), int(state), limit)
+    def first(self, destination: str, state: DeliveryState, limit: int) -> list[int]:
+        """Return the entries of the first `limit` deliveries in an open state."""
+        return [seq for (seq,) in self._rows(_FIRST, self._ids.get(destination, -1), int(state), limit)]
+
+    def received_ns(self, seq: int) -> int | None:
+        """Return when an instance was received."""
+        rows = self._rows("SELECT received_ns FROM instance WHERE seq = ?", seq)
+        return rows[0][0] if rows else None
 
     def find(self, selector: Selector, limit: int) -> list[Owed]:
         """Return the deliveries a selector means, by entry number; several of one entry stand together."""

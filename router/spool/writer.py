@@ -106,6 +106,7 @@ class SpoolWriter:
         self._disk = disk or (Disk() if settings.fsync else UnsyncedDisk())
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
+        self._making = threading.Lock()  # taken before _lock
         self._next_seq = next_seq
         self._next_segment = next_segment
         self._segment: SegmentFile | None = None
@@ -253,18 +254,17 @@ class SpoolWriter:
         segment = self._segment
         if segment is not None and segment.has_room(size, MARKER_BYTES):
             return segment
-        with self._lock:
-            fresh, self._spare = self._spare, None
-        if fresh is None:
-            self._check_quota(self._settings.segment_bytes)
-            try:
-                fresh = self._create_segment()
-            except OSError as error:
-                raise self._broken("making a segment", error) from error
-        with self._lock:
-            if segment is not None:
-                self._gather_closing(segment)
-            self._segment = fresh
+        with self._making:
+            fresh = self._spare
+            if fresh is None:
+                try:
+                    fresh = self._create_segment()
+                except OSError as error:
+                    raise self._broken("making a segment", error) from error
+            with self._lock:
+                if segment is not None:
+                    self._gather_closing(segment)
+                self._segment, self._spare = fresh, None
         return fresh
 
     def _gather_closing(self, segment: SegmentFile) -> None:
@@ -272,29 +272,24 @@ class SpoolWriter:
         self._gathered.closing.append(segment)
 
     def _create_segment(self) -> SegmentFile:
-        """Make the next segment. Raises OSError."""
-        with self._lock:
-            number = self._next_segment
-            self._next_segment += 1
-        return create_segment(
-            self._disk, self._directory.segment_path(number), number, self._settings.segment_bytes
-        )
+        """Make the next segment; the caller holds `_making`. Raises OSError, SpoolFull.
+
+        Segments are used in the order of their numbers: recovery and the ledger's checkpoint rely on it.
+        """
+        self._check_quota(self._settings.segment_bytes)
+        number = self._next_segment
+        self._next_segment += 1
+        path = self._directory.segment_path(number)
+        return create_segment(self._disk, path, number, self._settings.segment_bytes)
 
     def _make_spare(self) -> None:
         """Preallocate the next segment early, off the owner's thread: it may take milliseconds."""
-        segment = self._segment
-        if segment is None or self._spare is not None or segment.offset * 2 < segment.capacity:
-            return
-        with contextlib.suppress(OSError, SpoolFull):  # then the owner tries, and reports
-            self._check_quota(self._settings.segment_bytes)
-            spare = self._create_segment()
-            with self._lock:
-                current = self._segment
-                # Numbers grow in order of use: a spare that the owner has overtaken is of no use.
-                if not self._closed and current is not None and current.number < spare.number:
-                    self._spare = spare
-                    return
-            remove_segment(self._disk, spare)
+        with self._making:
+            segment = self._segment
+            if segment is None or self._spare is not None or segment.offset * 2 < segment.capacity:
+                return
+            with contextlib.suppress(OSError, SpoolFull):  # then the owner tries, and reports
+                self._spare = self._create_segment()
 
     # -- durability
 
@@ -401,7 +396,7 @@ class SpoolWriter:
             return
         flushed = self.flush(timeout_s)
         self.take_durable()
-        with self._lock:
+        with self._making, self._lock:
             self._closed = True
             segment, self._segment = self._segment, None
             spare, self._spare = self._spare, None

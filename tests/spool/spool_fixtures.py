@@ -1,4 +1,4 @@
-"""What the tests of the spool share: records, a disk that fails on demand, a disk that forgets what was not synced."""
+"""What the tests of the spool share: records, a disk that fails on demand, one that forgets what was not synced."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from crc32c import crc32c
 
 from router.spool.disk import Buffer, Disk
 from router.spool.layout import WorkerDirectory
@@ -45,6 +47,11 @@ def record_of(number: int, destinations: tuple[str, ...] = ("PACS",), **changes:
 def dataset_of(number: int, length: int = 300) -> bytes:
     """Return a dataset that `number` determines."""
     return random.Random(number).randbytes(length)
+
+
+def crc_of(data: bytes) -> int:
+    """Return the CRC32C of a dataset."""
+    return int(crc32c(data))
 
 
 def directory_at(path: Path) -> WorkerDirectory:
@@ -91,7 +98,7 @@ def reopened(directory: WorkerDirectory) -> tuple[PayloadStore, Ledger, Recovery
 
 
 def recovered(directory: WorkerDirectory) -> tuple[dict[str, bytes | None], RecoveryReport, list[Entry]]:
-    """Recover a directory and close it; return what can be sent: SOP Instance UID -> dataset, and the report."""
+    """Recover a directory and close it; return what can be sent (UID -> dataset), the report, the entries."""
     store, ledger, report = reopened(directory)
     try:
         owed = ledger.due("PACS", 2**62, 1_000_000)
@@ -176,7 +183,7 @@ class FaultyDisk(Disk):
 
 
 class ForgetfulDisk(Disk):
-    """Remembers what a power cut could take: sectors written since the last sync, names since the folder's.
+    """Remembers what a power cut takes: sectors written since the last sync, names since the folder's.
 
     `lose` leaves the files as one of the many states a real disk may be in afterwards: each unsynced sector and
     each unsynced name is there or not, by a seed.

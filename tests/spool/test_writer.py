@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -229,14 +230,32 @@ def test_segments_rotate_and_close_at_their_used_length(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_a_spare_segment_that_was_overtaken_is_thrown_away(tmp_path: Path) -> None:
+class SlowSpareDisk(Disk):
+    """Holds the making of a segment on the commit's thread until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def allocate(self, descriptor: int, length: int) -> None:
+        if threading.current_thread().name == "spool-sync":
+            self.begun.release()
+            waiting(self.go)
+        super().allocate(descriptor, length)
+
+
+def test_segments_are_used_in_order_when_both_threads_make_one(tmp_path: Path) -> None:
     directory = directory_at(tmp_path)
-    writer = writer_at(directory, settings=SMALL)
-    entries = []
-    for number in range(60):
-        entries.append(append(writer, number, 30_000))
-        writer.sync_soon()
-    assert writer.flush(DEADLINE_S)
+    disk = SlowSpareDisk()
+    writer = writer_at(directory, settings=SMALL, disk=disk)
+    entries = [append(writer, number, 30_000) for number in range(7)]
+    writer.sync_soon()
+    waiting(disk.begun)
+    owner = threading.Thread(target=lambda: entries.extend(append(writer, n, 30_000) for n in range(7, 40)))
+    owner.start()
+    disk.go.release(100)
+    owner.join(DEADLINE_S)
+    assert len(entries) == 40
     writer.close()
     numbers = [entry.location.segment for entry in entries]
     assert numbers == sorted(numbers)
@@ -330,16 +349,19 @@ def test_a_spilled_object_of_another_length_is_refused(tmp_path: Path, length: i
     writer.close()
 
 
+def fill(writer: SpoolWriter) -> None:
+    """Append until it is refused."""
+    for number in range(1000):
+        append(writer, number, 20_000)
+        writer.sync_soon()
+
+
 def test_the_quota_refuses_what_would_exceed_it(tmp_path: Path) -> None:
     settings = WriterSettings(segment_bytes=SEGMENT_BYTES_MIN, quota_bytes=3 * SEGMENT_BYTES_MIN, fsync=False)
     writer = writer_at(directory_at(tmp_path), settings=settings)
-    appended = 0
     with pytest.raises(SpoolFull, match="quota"):
-        for number in range(1000):
-            append(writer, number, 20_000)
-            writer.sync_soon()
-            appended += 1
-    assert appended >= 24
+        fill(writer)
+    assert writer.appended_seq >= 24
     assert writer.used_bytes <= 3 * SEGMENT_BYTES_MIN
     with pytest.raises(SpoolFull, match="quota"):
         append(writer, 0, SEGMENT_BYTES_MIN)
@@ -383,19 +405,15 @@ def scenario(writer: SpoolWriter, source: Path) -> list[tuple[int, int]]:
         attempt(number, 50_000)
     writer.flush(DEADLINE_S)
     attempt(4, 100_000)
-    try:
+    with contextlib.suppress(SpoolError):
         accepted.append((5, writer.adopt_file(record_of(5), source, 1000)[0]))
-    except SpoolError:
-        pass
     writer.flush(DEADLINE_S)
     for number in range(6, 12):
         attempt(number, 50_000)
     writer.flush(DEADLINE_S)
     writer.take_durable()
-    try:
+    with contextlib.suppress(SpoolError):
         writer.close()
-    except SpoolError:
-        pass
     return accepted
 
 
