@@ -36,6 +36,10 @@ ABORTS_MAX = 3
 """Aborts during one instance while others pass: it is poison then."""
 
 
+BUSY_STEPS_MAX = 4
+"""Back-off steps for a destination out of resources: single instances may be the reason, and are passed by."""
+
+
 class Listener(Protocol):
     """Who is told what becomes of items: the worker."""
 
@@ -50,6 +54,9 @@ class Listener(Protocol):
 
     def returned(self, destination: Destination, item: Item, failure: Failure) -> None:
         """An immediate item failed and has left this destination."""
+
+    def unreachable(self, destination: Destination, failure: Failure) -> None:
+        """No association could be had; no single item is to blame."""
 
     def hungry(self, destination: Destination) -> None:
         """The queue has room for more from the ledger."""
@@ -74,6 +81,7 @@ class Destination:
         self._uids: dict[str, deque[Item] | None] = {}
         self._retrying: list[tuple[float, int, Item]] = []
         self._setbacks = 0
+        self._busy_in_a_row = 0
         self._blocked_until = 0.0
         self._wake: asyncio.TimerHandle | None = None
         self._is_draining = False
@@ -292,6 +300,7 @@ class Destination:
         if failure is None:
             self._pool.give_back(association)
             self._recover()
+            self._busy_in_a_row = 0
             self.delivered_count += 1
             self._settle_uid(item)
             self._listener.delivered(self, item, status, seconds)
@@ -318,7 +327,7 @@ class Destination:
 
     def _fail(self, item: Item, failure: Failure) -> None:
         treatment = failure.treatment
-        if treatment.blame is Blame.DESTINATION or failure.error_class is ErrorClass.ABORTED:
+        if self._is_of_destination(failure):
             self._set_back(failure)
         if item.is_immediate:
             self._settle_uid(item)
@@ -333,11 +342,18 @@ class Destination:
             self._put_back(item)
             self._listener.failed(self, item, failure, max(0.0, self._blocked_until - monotonic()))
         else:
-            tries = max(1, item.attempts, item.aborts)
-            delay = self._delay(tries)
+            item.tries += 1
+            delay = self._delay(item.tries)
             heapq.heappush(self._retrying, (monotonic() + delay, item.seq, item))
             self._queued += 1
             self._listener.failed(self, item, failure, delay)
+
+    def _is_of_destination(self, failure: Failure) -> bool:
+        """Whether the whole destination has to wait. One instance alone may be out of resources for ever."""
+        if failure.error_class is ErrorClass.BUSY:
+            self._busy_in_a_row += 1
+            return self._busy_in_a_row > 1
+        return failure.treatment.blame is Blame.DESTINATION or failure.error_class is ErrorClass.ABORTED
 
     def _fall_with_another(self, item: Item, failure: Failure) -> None:
         """Put back an item whose association ended because of an older one: it is not to blame."""
@@ -368,6 +384,7 @@ class Destination:
         lane = self._lanes.get(key)
         if failure.treatment.blame is Blame.DESTINATION:
             self._set_back(failure)
+            self._listener.unreachable(self, failure)
             if lane and failure.treatment.is_counted:
                 self._give_up_waiting(lane[0], failure)
             self._return_immediate(failure)
@@ -405,7 +422,8 @@ class Destination:
         if now < self._blocked_until:
             return
         self._setbacks += 1
-        delay = self._delay(self._setbacks)
+        is_busy = failure.error_class is ErrorClass.BUSY
+        delay = self._delay(min(self._setbacks, BUSY_STEPS_MAX) if is_busy else self._setbacks)
         self._blocked_until = now + delay
         logger.warning(
             "delivery=setback destination=%s class=%s retry_s=%.1f why=\"%s\"",

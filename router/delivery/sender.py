@@ -41,7 +41,7 @@ class Item:
     """One instance owed to one destination.
 
     seq: its age among all instances of this worker. entry_id: its place in the spool; None while it is only
-    in memory. attempts: failed ones that count against attempts_max. is_immediate: no retry, the outcome is
+    in memory. attempts: failed ones that count against attempts_max. tries: failed ones that made it wait. is_immediate: no retry, the outcome is
     wanted at once.
     """
 
@@ -59,6 +59,7 @@ class Item:
         "sop_class",
         "sop_instance",
         "tag",
+        "tries",
     )
 
     def __init__(
@@ -80,6 +81,7 @@ class Item:
         self.received_ns = 0
         self.attempts = 0
         self.aborts = 0
+        self.tries = 0
         self.delivered_before = 0
         self.is_immediate = False
         self.tag: object = None

@@ -131,6 +131,9 @@ class Owing:
         self._worker.counters.failed(destination.name, failure)
         self._worker.handling.outcome(item, destination.name, None, failure)
 
+    def unreachable(self, destination: Destination, failure: Failure) -> None:
+        self._worker.counters.failed(destination.name, failure)
+
     def hungry(self, destination: Destination) -> None:
         name = destination.name
         held = self._held[name]

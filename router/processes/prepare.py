@@ -8,11 +8,13 @@ import os
 import resource
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from router.config.schema import Config
 from router.errors import ConfigError, SpoolError
-from router.spool.layout import DIRECTORY_MODE, SpoolLock
+from router.spool.layout import DIRECTORY_MODE, SpoolLock, incoming_directory
+from router.spool.recover import clean_incoming
 
 LOCK_WAIT_S = 2.0  # a killed router's processes need a moment, and their disk, to end
 LOCK_RETRY_S = 0.05
@@ -69,7 +71,8 @@ async def open_spool(path: Path) -> SharedLock:
     Raises SpoolError if it cannot be written, or another router holds it LOCK_WAIT_S long.
     """
     try:
-        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        for folder in (path, incoming_directory(path)):
+            folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
@@ -81,10 +84,14 @@ async def open_spool(path: Path) -> SharedLock:
     while True:
         try:
             lock.acquire()
-            return lock
+            break
         except SpoolError:
             if time.monotonic() >= deadline:
                 raise
         except OSError as error:
             raise SpoolError(f"spool {path} cannot be locked: {error.strerror}") from None
         await asyncio.sleep(LOCK_RETRY_S)
+    # Nobody else is here: what an earlier router had half received was never acknowledged.
+    with suppress(OSError):
+        clean_incoming(path, time.time_ns())
+    return lock

@@ -57,6 +57,7 @@ class Outcomes:
         self.returned_items: list[tuple[Item, Failure]] = []
         self.backlog: list[Item] = []
         self.hungry_calls = 0
+        self.unreached: list[Failure] = []
 
     def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
         self.delivered_items.append((item, status))
@@ -69,6 +70,9 @@ class Outcomes:
 
     def returned(self, destination: Destination, item: Item, failure: Failure) -> None:
         self.returned_items.append((item, failure))
+
+    def unreachable(self, destination: Destination, failure: Failure) -> None:
+        self.unreached.append(failure)
 
     def hungry(self, destination: Destination) -> None:
         self.hungry_calls += 1
