@@ -1,0 +1,45 @@
+"""Statuses: every table has pynetdicom's codes and categories; every code has its category."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pynetdicom.status as theirs
+import pytest
+
+from router.api import status as ours
+
+TABLES = sorted(name for name in dir(theirs) if name.endswith("_STATUS"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_table_has_pynetdicoms_codes_and_categories(name: str) -> None:
+    mine, other = getattr(ours, name), getattr(theirs, name)
+    assert {code: row[0] for code, row in mine.items()} == {code: row[0] for code, row in other.items()}
+    assert all(isinstance(row[1], str) for row in mine.values())
+
+
+def test_every_code_has_pynetdicoms_category() -> None:
+    for code in range(0x10000):
+        assert ours.code_to_category(code) == theirs.code_to_category(code), hex(code)
+
+
+@pytest.mark.parametrize("code", [-1, "0000", 1.0, None])
+def test_what_is_no_code_is_a_value_error(code: Any) -> None:
+    with pytest.raises(ValueError, match="code"):
+        ours.code_to_category(code)
+    with pytest.raises(ValueError, match="code"):
+        ours.code_to_status(code)
+
+
+def test_a_code_becomes_a_status_dataset() -> None:
+    dataset = ours.code_to_status(0xC123)
+    assert dataset == theirs.code_to_status(0xC123)
+    assert (dataset.Status, len(dataset)) == (0xC123, 1)
+
+
+def test_statuses_have_names_and_take_more() -> None:
+    assert (ours.Status.SUCCESS, ours.Status.CANCEL, ours.Status.PENDING) == (0x0000, 0xFE00, 0xFF00)
+    assert ours.Status.MOVE_DESTINATION_UNKNOWN == 0xA801
+    ours.Status.add("TEST_UNABLE", 0xC234)
+    assert ours.Status.TEST_UNABLE == 0xC234  # type: ignore[attr-defined]
