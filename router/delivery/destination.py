@@ -15,6 +15,7 @@ import heapq
 import logging
 import random
 from collections import deque
+from collections.abc import Iterable
 from time import monotonic
 from typing import Protocol
 
@@ -37,7 +38,8 @@ ABORTS_MAX = 3
 
 
 BUSY_STEPS_MAX = 4
-"""Back-off steps for a destination out of resources: single instances may be the reason, and are passed by."""
+"""Back-off steps for a destination out of resources: single instances may be the reason, and are passed
+by."""
 
 
 class Listener(Protocol):
@@ -128,6 +130,10 @@ class Destination:
             self._enqueue(item)
         self.is_backlogged = not is_last
         self.pump()
+
+    def expect(self, keys: Iterable[Key]) -> None:
+        """Propose these contexts as well when the next association is opened."""
+        self._pool.remember(keys)
 
     def wake_up(self) -> None:
         """End every wait now: somebody says that the destination is back, or the instances are mended."""
@@ -343,7 +349,9 @@ class Destination:
             self._listener.failed(self, item, failure, max(0.0, self._blocked_until - monotonic()))
         else:
             item.tries += 1
-            delay = self._delay(item.tries)
+            # Counted from when the destination is tried again, so that its neighbours, who are not suspected,
+            # go first.
+            delay = max(0.0, self._blocked_until - monotonic()) + self._delay(item.tries)
             heapq.heappush(self._retrying, (monotonic() + delay, item.seq, item))
             self._queued += 1
             self._listener.failed(self, item, failure, delay)

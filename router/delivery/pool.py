@@ -138,8 +138,8 @@ class AssociationPool:
     def open(self, key: Key, wanted: Iterable[Key]) -> None:
         """Begin to open an association that has the context `key`, and of the other wanted ones as many as
         fit."""
-        self._remember(wanted)
-        self._remember((key,))
+        self.remember(wanted)
+        self.remember((key,))
         self.opening += 1
         self._spawn(self._open(key))
 
@@ -276,7 +276,8 @@ class AssociationPool:
                 proposed.append(other)
         return proposed
 
-    def _remember(self, keys: Iterable[Key]) -> None:
+    def remember(self, keys: Iterable[Key]) -> None:
+        """Propose these contexts from now on; those remembered last come first."""
         for key in keys:
             self._remembered.pop(key, None)
             self._remembered[key] = None

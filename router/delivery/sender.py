@@ -41,8 +41,8 @@ class Item:
     """One instance owed to one destination.
 
     seq: its age among all instances of this worker. entry_id: its place in the spool; None while it is only
-    in memory. attempts: failed ones that count against attempts_max. tries: failed ones that made it wait. is_immediate: no retry, the outcome is
-    wanted at once.
+    in memory. attempts: failed ones that count against attempts_max. tries: failed ones that made it wait.
+    is_immediate: no retry, the outcome is wanted at once.
     """
 
     __slots__ = (

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from zlib import crc32
@@ -23,6 +23,7 @@ from router.handoff.ticket import (
     Hello,
     Holding,
     MalformedRecord,
+    Offer,
     Receipt,
     Recount,
     Release,
@@ -34,6 +35,7 @@ from router.handoff.ticket import (
 )
 
 LOANS_MAX = 65536
+OFFER_CONTEXTS_MAX = 128  # in one record
 BATCHES_MAX = 16  # of receive_many in one drain, so that one busy worker does not stall the sockets
 RECEIPT_S = 60.0
 GENERATION_SHIFT = 40  # ticket ids: the owner's generation above, a count below; stays under 2**63
@@ -147,6 +149,15 @@ class Dispatcher:
         if link.backlog or not self._send(link, loan):
             link.backlog.append(loan)
         return True
+
+    def announce(self, contexts: Iterable[tuple[str, str]]) -> None:
+        """Tell every worker what a sender negotiated; where there is no room now, the hint is left out."""
+        offered = tuple(contexts)
+        for start in range(0, len(offered), OFFER_CONTEXTS_MAX):
+            record = encode_record(Offer(offered[start : start + OFFER_CONTEXTS_MAX]))
+            for link in self._links:
+                if not link.backlog:
+                    link.end.send(record)
 
     def drain(self, worker: int) -> bool:
         """Take in what a worker sent; call when `fileno(worker)` is readable, and once at the start.

@@ -6,6 +6,7 @@ Invariant: every ticket taken gets one receipt and one release, in that order or
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from router.handoff.channel import RECEIVE_RECORDS_MAX, ChannelEnd, Outbox
 from router.handoff.slab import Slab
@@ -15,6 +16,7 @@ from router.handoff.ticket import (
     Hello,
     Holding,
     MalformedRecord,
+    Offer,
     Receipt,
     Recount,
     Release,
@@ -42,6 +44,7 @@ class Intake:
     def __init__(self, end: ChannelEnd, slab: Slab, *, tickets_max: int = TICKETS_MAX) -> None:
         self.malformed_records = 0
         self.epoch = 0
+        self.on_offer: Callable[[Offer], None] | None = None  # told what senders negotiate
         self._end = end
         self._slab = slab
         self._tickets_max = tickets_max
@@ -97,6 +100,9 @@ class Intake:
                 tickets.append(record)
             elif type(record) is Recount:
                 self._answer_recount(record)
+            elif type(record) is Offer:
+                if self.on_offer is not None:
+                    self.on_offer(record)
             else:
                 self.malformed_records += 1
         return tickets

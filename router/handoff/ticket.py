@@ -107,9 +107,19 @@ class WorkerState(NamedTuple):
     reason: str
 
 
-Record = Ticket | Receipt | Release | Hello | Recount | Holding | WorkerState
+class Offer(NamedTuple):
+    """The presentation contexts a sender negotiated: what destinations will probably be asked for. A hint
+    only.
 
-_CLASSES: tuple[Any, ...] = (Ticket, Receipt, Release, Hello, Recount, Holding, WorkerState)
+    contexts: pairs of abstract syntax and transfer syntax.
+    """
+
+    contexts: tuple[tuple[str, str], ...]
+
+
+Record = Ticket | Receipt | Release | Hello | Recount | Holding | WorkerState | Offer
+
+_CLASSES: tuple[Any, ...] = (Ticket, Receipt, Release, Hello, Recount, Holding, WorkerState, Offer)
 _KINDS: dict[type, int] = {cls: kind for kind, cls in enumerate(_CLASSES)}
 _HEADS: dict[type, tuple[int]] = {cls: (kind,) for cls, kind in _KINDS.items()}
 _TYPES: tuple[tuple[type, ...], ...] = (
@@ -120,8 +130,9 @@ _TYPES: tuple[tuple[type, ...], ...] = (
     (int, int),
     (int, int, tuple, bool),
     (int, int, str),
+    (int, tuple),
 )
-_SLOTS_AT: tuple[int, ...] = (2, 4, 2, 0, 0, 2, 0)  # where the slot list stands, 0 for none
+_SLOTS_AT: tuple[int, ...] = (2, 4, 2, 0, 0, 2, 0, 0)  # where the slot list stands, 0 for none
 
 _pack = msgpack.Packer(autoreset=True, use_bin_type=True, strict_types=False).pack
 

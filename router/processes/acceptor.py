@@ -103,6 +103,8 @@ class Acceptor:
             self._accepted += 1
             self._open_by_source[answer.source] += 1
             self.counters.ended("accepted")
+            contexts = answer.answer.contexts
+            self.dispatcher.announce((one.abstract_syntax, one.transfer_syntax) for one in contexts)
         return answer
 
     def closed(self, incoming: Incoming) -> None:

@@ -17,8 +17,10 @@ from router.delivery.destination import QUEUE_MAX, Destination
 from router.delivery.retry import Failure
 from router.delivery.sender import Item
 from router.drivers.event_loop import EventLoopDriver
+from router.handoff.ticket import Offer
 from router.processes.instances import InstanceBytes
 from router.spool.states import DeliveryState, Mark, Owed
+from router.standard.uids import VERIFICATION
 
 if TYPE_CHECKING:
     from router.processes.worker import Worker
@@ -57,6 +59,12 @@ class Owing:
                 destination.update(settings)
         gone = [name for name in self.destinations if name not in config.destinations]
         return [self.destinations.pop(name) for name in gone]
+
+    def expect(self, offer: Offer) -> None:
+        """Remember what a sender negotiated: destinations are asked for all of it at once, not bit by bit."""
+        keys = [key for key in offer.contexts if key[0] != VERIFICATION]
+        for destination in self.destinations.values():
+            destination.expect(keys)
 
     def look_again(self, names: list[str] | None = None) -> None:
         """Fetch from the ledger again, from the oldest: at the start, and when people changed what is

@@ -139,7 +139,9 @@ class Worker:
     def _attach_intake(self, acceptor: int) -> Intake:
         memory, down_bell, up_bell = self.child.fds(f"channel.{acceptor}")
         end = Channel.attach((memory, down_bell, up_bell)).worker_end()
-        return Intake(end, Slab.attach(self.child.fds(f"slab.{acceptor}")[0]))
+        intake = Intake(end, Slab.attach(self.child.fds(f"slab.{acceptor}")[0]))
+        intake.on_offer = self.owing.expect
+        return intake
 
     def _drain_intake(self, intake: Intake) -> None:
         """Take the tickets that wait, in batches; the spool is asked once for all of them."""

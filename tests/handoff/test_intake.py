@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from router.handoff.intake import Intake
-from router.handoff.ticket import Receipt, WorkerStage
+from router.handoff.ticket import Offer, Receipt, WorkerStage
 from tests.support.handoff import SLOT, Pair, make_ticket
 
 
@@ -119,3 +119,13 @@ def test_a_worker_does_not_sleep_over_a_waiting_ticket(pair: Pair) -> None:
     assert not intake.sleep()
     intake.receive()
     assert intake.sleep()
+
+
+def test_what_a_sender_negotiated_reaches_the_worker_as_a_hint(pair: Pair) -> None:
+    heard: list[Offer] = []
+    intake = pair.intakes[0]
+    intake.on_offer = heard.append
+    pair.dispatcher.announce([("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1")])
+    assert intake.receive() == []
+    assert heard == [Offer((("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"),))]
+    assert intake.malformed_records == 0
