@@ -12,7 +12,8 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
@@ -125,6 +126,16 @@ class BlockingConnection(Channel):
         if task.error is not None:
             raise task.error
         return task.result
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Own the connection over several calls, so that nothing happens to it between them."""
+        with self.turn:
+            self.acquire()
+            try:
+                yield
+            finally:
+                self.release()
 
     def start(self, procedure: Procedure[Any], message_id: int | None = None) -> Task:
         """Start a procedure that nobody waits for, such as the one that answers the peer's release."""

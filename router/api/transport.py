@@ -1,0 +1,227 @@
+"""Servers: listen, and make an association of every connection. No thread waits for any of them."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from router._globals import MODE_ACCEPTOR
+from router.api import events as evt
+from router.api.acceptance import decide
+from router.api.acse import AssociationSocket
+from router.api.address import AddressInformation
+from router.api.association import Association
+from router.api.presentation import PresentationContext
+from router.drivers.blocking import BlockingConnection
+from router.drivers.listener import BACKLOG, Listener
+from router.drivers.reactor import reactor
+from router.drivers.tls import PlainTransport, TlsTransport, Transport
+from router.errors import AssociationAborted, PeerViolation
+from router.services import establish
+from router.services.steps import Call, Procedure
+
+if TYPE_CHECKING:
+    from router.api.ae import ApplicationEntity
+
+LOGGER = logging.getLogger("router.transport")
+
+SHUTDOWN_POLL_S = 0.5
+
+
+class AssociationServer:
+    """Listen on an address for one AE. Made by AE.make_server() or AE.start_server().
+
+    The socket is bound from the start, so that server_address tells the real port; serve_forever() or start()
+    begin to accept. Handlers bound here are those of every association, also of those that are open already.
+    """
+
+    request_queue_size = BACKLOG
+    allow_reuse_address = True
+
+    def __init__(
+        self,
+        ae: ApplicationEntity,
+        address: tuple[str, int] | tuple[str, int, int, int],
+        ae_title: str,
+        contexts: list[PresentationContext],
+        ssl_context: ssl.SSLContext | None = None,
+        evt_handlers: list[evt.EventHandlerType] | None = None,
+        request_handler: Callable[..., Association] | None = None,
+    ) -> None:
+        self.ae = ae
+        self.ae_title = ae_title
+        self.contexts = contexts
+        self.ssl_context = ssl_context
+        self.address_info = AddressInformation.from_tuple(address)
+        self._request_handler = request_handler
+        self._handlers = evt.Handlers(evt_handlers)
+        self._active: dict[Association, None] = {}
+        self._open: weakref.WeakSet[Association] = weakref.WeakSet()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self.socket = self._bind_socket()
+        self.server_address: Any = self.socket.getsockname()
+        self._listener = Listener(self.socket, reactor(), self._take)
+        self._is_started = False
+
+    @property
+    def active_associations(self) -> list[Association]:
+        """The associations that are open, from their request on."""
+        return list(self._active)
+
+    @property
+    def connections_accepted(self) -> int:
+        """How many TCP connections were taken, whatever became of them."""
+        return self._listener.accepted
+
+    def bind(self, event: evt.EventType, handler: Callable[..., Any], args: list[Any] | None = None) -> None:
+        """Bind a handler, also to the associations that are open."""
+        self._handlers.bind(event, handler, args)
+        for assoc in list(self._open):
+            assoc.bind(event, handler, args)
+
+    def unbind(self, event: evt.EventType, handler: Callable[..., Any]) -> None:
+        """Unbind a handler, also from the associations that are open."""
+        self._handlers.unbind(event, handler)
+        for assoc in list(self._open):
+            assoc.unbind(event, handler)
+
+    def get_events(self) -> list[evt.EventType]:
+        """Return the events that have handlers."""
+        return self._handlers.bound_events()
+
+    def get_handlers(self, event: evt.EventType) -> Any:
+        """Return (handler, args) of an intervention event, a list of them of a notification event."""
+        return self._handlers.of(event)
+
+    def start(self) -> None:
+        """Begin to accept; returns at once, no thread is needed."""
+        with self._lock:
+            if not self._is_started and not self._stopped.is_set():
+                self._is_started = True
+                self._listener.start()
+
+    def serve_forever(self, poll_interval: float = SHUTDOWN_POLL_S) -> None:
+        """Accept until shutdown() is called; poll_interval has no meaning here."""
+        self.start()
+        self._stopped.wait()
+
+    def shutdown(self) -> None:
+        """Accept no more and close the listening socket. Open associations go on."""
+        with self._lock:
+            if self._stopped.is_set():
+                return
+            self._stopped.set()
+            self._listener.stop()
+            self.socket.close()
+        self.ae._forget_server(self)
+
+    def server_close(self) -> None:
+        """Close the listening socket."""
+        self.shutdown()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Accept no more and wait until every open association has ended; False if the time was too short."""
+        self.shutdown()
+        deadline = None if timeout is None else datetime.now().timestamp() + timeout
+        for assoc in self.active_associations:
+            left = None if deadline is None else max(0.0, deadline - datetime.now().timestamp())
+            assoc.join(left)
+        return not self._active
+
+    def fileno(self) -> int:
+        """Return the listening socket's descriptor."""
+        return self.socket.fileno()
+
+    def __enter__(self) -> AssociationServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+
+    # Inside
+
+    def _bind_socket(self) -> socket.socket:
+        family = self.address_info.address_family
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(self.address_info.as_tuple)
+            sock.listen(self.request_queue_size)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _take(self, sock: socket.socket, address: Any) -> None:
+        """Make an association of a connection; in the reactor's thread, so without the user's code."""
+        transport: Transport
+        if self.ssl_context is None:
+            transport = PlainTransport(sock)
+        else:
+            transport = TlsTransport(sock, self.ssl_context, server_side=True)
+        assoc = Association(self.ae, MODE_ACCEPTOR)
+        assoc._server = self
+        assoc._handlers = evt.Handlers(self._handlers.entries())
+        acceptor = assoc.acceptor
+        acceptor._ae_title = self.ae_title
+        acceptor.maximum_length = self.ae.maximum_pdu_size
+        acceptor._implementation_class_uid = self.ae._implementation_class_uid
+        acceptor.implementation_version_name = self.ae.implementation_version_name
+        acceptor.supported_contexts = self.contexts
+        connection = assoc._attach(transport, address)
+        self._open.add(assoc)
+        connection.on_begin = lambda connection: self._begin(assoc, connection)
+        connection.begin()
+
+    def _begin(self, assoc: Association, connection: BlockingConnection) -> None:
+        assoc._notify(evt.EVT_CONN_OPEN, {"address": assoc._peer_address})
+        assoc._watch_task = connection.start(_accept(assoc))
+
+
+def _accept(assoc: Association) -> Procedure[None]:
+    """The main procedure of an acceptor: answer the request, then wait for the end."""
+    core = assoc._protocol
+    assert core is not None
+    try:
+        is_accepted = yield from establish.respond(core, lambda rq: assoc._invoke(decide, assoc, rq))
+    except (AssociationAborted, PeerViolation) as error:
+        if core.rq is not None:
+            assoc._note_aborted(error)
+        return
+    if not is_accepted:
+        assoc.is_rejected = True
+        assoc._leave_server()
+        assoc._notify(evt.EVT_REJECTED)
+        return
+    assoc._notify(evt.EVT_ACCEPTED)
+    assoc.is_established = True
+    assoc._notify(evt.EVT_ESTABLISHED)
+    yield from assoc._watch()
+
+
+class ThreadedAssociationServer(AssociationServer):
+    """What start_server(block=False) returns; it serves without blocking, like any of our servers."""
+
+
+class RequestHandler:
+    """Kept for programs that name it: connections become associations in AssociationServer itself."""
+
+
+__all__ = [
+    "AddressInformation",
+    "AssociationServer",
+    "AssociationSocket",
+    "Call",
+    "RequestHandler",
+    "ThreadedAssociationServer",
+]

@@ -1,0 +1,16 @@
+"""SOP classes by name, at the path that programs import.
+
+The code is router/api/sop_class.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from router.api import sop_class
+
+if TYPE_CHECKING:
+    from router.api.sop_class import *  # noqa: F403
+
+sys.modules[__name__] = sop_class
