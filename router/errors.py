@@ -1,7 +1,7 @@
 """The errors of this package: a class says whose fault it is and what to do.
 
-Messages say what, where, got and allowed: "presentation-context-id 2 is even (PS3.8 section 9.3.2.2); offset 74".
-Patient data never stands in an error's text.
+Messages say what, where, got and allowed: "presentation-context-id 2 is even (PS3.8 section 9.3.2.2); offset
+74". Patient data never stands in an error's text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ class RouterError(Exception):
 
 
 class ProtocolError(RouterError):
-    """The protocol was not followed. `source` and `reason` are those of the A-ABORT to send (PS3.8 Table 9-26)."""
+    """The protocol was not followed. `source` and `reason` are those of the A-ABORT to send (PS3.8 Table
+    9-26)."""
 
     def __init__(self, text: str, *, source: int = 2, reason: int = 0, offset: int | None = None) -> None:
         super().__init__(text if offset is None else f"{text}; offset {offset}")
@@ -22,7 +23,8 @@ class ProtocolError(RouterError):
 
 
 class PeerViolation(ProtocolError):
-    """The peer broke the protocol: answer with A-ABORT or the failure status, and carry on with the others."""
+    """The peer broke the protocol: answer with A-ABORT or the failure status, and carry on with the
+    others."""
 
 
 class LocalMisuse(ProtocolError):

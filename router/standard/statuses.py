@@ -117,7 +117,7 @@ def status_table(service: str = "general") -> StatusTable:
 
     service: as in sop_classes.py; for query/retrieve "query-retrieve-find", "-get" or "-move".
     """
-    from router.standard.status_tables import TABLES  # noqa: PLC0415 - only tools and the library pay for it
+    from router.standard.status_tables import TABLES
 
     rows = TABLES["general"] + ("" if service == "general" else TABLES.get(service, ""))
     return StatusTable(tuple(sorted(map(_rule, filter(None, rows.splitlines())), key=_first_code)))
