@@ -191,7 +191,7 @@ class _Demo:
         log_path = self._folder / "router.log"
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "router", "serve", str(self._config)],
+                [sys.executable, "-P", "-m", "router", "serve", str(self._config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
