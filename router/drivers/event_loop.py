@@ -10,6 +10,7 @@ costs a timer.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from time import monotonic
 from typing import Any, cast
 
 from router.drivers.socket_options import rearm_quick_ack, set_connection_options
-from router.errors import DeadlineExceeded, RouterError
+from router.errors import DeadlineExceeded
 from router.protocol.association import Association
 from router.protocol.states import State
+from router.protocol.upper_layer import Role
 from router.services.conversation import Conversation, Services, Task
 from router.services.steps import Procedure
 
@@ -32,8 +34,13 @@ DIRECT_MIN_BYTES = 65536
 WRITE_BUFFER_BYTES = 1 << 20
 """Bytes handed to the transport before the association is asked for more."""
 
+ANSWERS_WAITING_MAX = 256
+"""Messages that may wait for a peer that does not take them; beyond, nothing more is read from it."""
+
 TICK_S = 0.25
 """How exact deadlines are."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class Deadlines:
 
     artim_s: PS3.8 section 9.1.5, in total: from connection to request, and from the last PDU to the close.
     idle_s: no byte and no request in progress. progress_s: no byte in the middle of a message.
-    write_s: the peer does not take what we send.
+    write_s: the peer takes no byte of what we send.
     """
 
     artim_s: float = 30.0
@@ -126,10 +133,15 @@ class EventLoopDriver:
             raise DeadlineExceeded("connect_s", connect_s or 0.0) from error
 
     def _tick(self) -> None:
+        self._ticking = self.loop.call_later(TICK_S, self._tick)
         now = monotonic()
         for connection in tuple(self.connections):
-            connection.check_deadlines(now)
-        self._ticking = self.loop.call_later(TICK_S, self._tick)
+            try:
+                connection.check_deadlines(now)
+            except Exception:
+                # The deadlines of all other connections hang on this loop.
+                logger.exception("a connection failed at its deadlines and is closed")
+                connection.close_now()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -161,12 +173,20 @@ class Connection(asyncio.BufferedProtocol):
         self._staging = driver.staging
         self._transport: asyncio.Transport | None = None
         self._direct = False
-        self._kept: bytes | None = None
-        self._reading_paused = False
-        self._writing_paused_at: float | None = None
+        self._kept: memoryview | None = None
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._busy_at = 0.0
+        self._out_bytes = 0
+        self._out_at = 0.0
         self._artim_seen = 0
         self._artim_deadline: float | None = None
-        self._closing_since: float | None = None
+        self._is_closing = False
+        self._is_forsaken = False
+        # Datasets that we send lie in memory that is somebody else's again once their procedures have ended.
+        self._watches_output = association.role is Role.REQUESTOR
+        if self._watches_output:
+            association.watch_output()
 
     # What its user calls
 
@@ -233,19 +253,30 @@ class Connection(asyncio.BufferedProtocol):
         self.conversation.abort(source, reason, text)
         self.advance()
 
+    def close_now(self) -> None:
+        """Close the connection without a word; what is unsent is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def advance(self) -> None:
         """Go on with whatever is possible: indications, held requests, output, closing."""
         association = self.association
-        if association.indications:
-            self.conversation.pump()
-        if self._kept is not None or association.blocked:
-            self._go_on_reading()
-        if association.has_output and self._writing_paused_at is None:
+        while True:
+            if association.indications:
+                self.conversation.pump()
+            if self._kept is not None or association.blocked:
+                self._go_on_reading()
+            if self._watches_output and self.conversation.ended is not None:
+                self._forsake_unsent()
+            if self._is_writing_paused or not association.has_output:
+                break
             self._flush()
+            if not association.indications:
+                break
         if association.artim_starts != self._artim_seen:
             self._artim_seen = association.artim_starts
             self._artim_deadline = monotonic() + self.deadlines.artim_s
-        if association.close_connection and self._closing_since is None:
+        if association.close_connection and not self._is_closing:
             self._close()
 
     # What the event loop calls
@@ -258,7 +289,7 @@ class Connection(asyncio.BufferedProtocol):
         if address:
             self.peer_address = (address[0], address[1])
         self._driver.connections[self] = None
-        self.opened_at = self.last_byte_at = self.conversation.now = monotonic()
+        self.opened_at = self.last_byte_at = self._out_at = self.conversation.now = monotonic()
         self.association.transport_opened()
         self.advance()
 
@@ -274,6 +305,8 @@ class Connection(asyncio.BufferedProtocol):
         association = self.association
         self.bytes_received += nbytes
         self.conversation.now = self.last_byte_at = monotonic()
+        if self._watches_output:
+            self._confirm_output()
         if self._direct:
             association.advance(nbytes)
             if association.blocked:
@@ -283,15 +316,17 @@ class Connection(asyncio.BufferedProtocol):
             if consumed < nbytes or association.blocked:
                 self._keep(bytes(self._staging[consumed:nbytes]))
         self.advance()
+        if self._is_choked and self._kept is None:
+            self._keep(b"")
 
     def eof_received(self) -> bool:
         return False
 
     def pause_writing(self) -> None:
-        self._writing_paused_at = monotonic()
+        self._is_writing_paused = True
 
     def resume_writing(self) -> None:
-        self._writing_paused_at = None
+        self._is_writing_paused = False
         self.advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -308,32 +343,35 @@ class Connection(asyncio.BufferedProtocol):
 
     def check_deadlines(self, now: float) -> None:
         """Act on every wait that is over; the driver's ticker calls this."""
-        deadlines = self.deadlines
+        transport = self._transport
+        if transport is None:
+            return
+        if self.conversation.is_busy:
+            self._busy_at = now
+        unsent = self._confirm_output()
+        out = self.bytes_sent - unsent
+        if not unsent or out != self._out_bytes:
+            self._out_bytes = out
+            self._out_at = now
+        elif self.deadlines.write_s is not None and now - self._out_at >= self.deadlines.write_s:
+            self._drop("the peer does not take what we send")
+            return
         self.conversation.expire(now)
         if self._artim_deadline is not None and now >= self._artim_deadline:
             self._artim_deadline = None
-            if self.association.artim_running:
-                self.association.artim_expired()
-        stuck_since = self._closing_since if self._closing_since is not None else self._writing_paused_at
-        if (
-            stuck_since is not None
-            and deadlines.write_s is not None
-            and now - stuck_since >= deadlines.write_s
-        ):
-            self._drop("the peer does not take what we send")
-            return
-        self._check_silence(now - self.last_byte_at)
+            self.association.artim_expired()
+        self._check_silence(now)
         self.advance()
 
-    def _check_silence(self, silence_s: float) -> None:
+    def _check_silence(self, now: float) -> None:
         association = self.association
-        if not association.is_established or self._reading_paused:
+        if not association.is_established or self._is_reading_paused:
             return
         progress_s, idle_s = self.deadlines.progress_s, self.deadlines.idle_s
         if association.mid_message:
-            if progress_s is not None and silence_s >= progress_s:
+            if progress_s is not None and now - self.last_byte_at >= progress_s:
                 self.abort(2, 0, f"no byte for {progress_s:g} s in the middle of a message")
-        elif idle_s is not None and silence_s >= idle_s and not self.conversation.is_busy:
+        elif idle_s is not None and now - max(self.last_byte_at, self._busy_at) >= idle_s:
             self.abort(0, 0, f"idle for {idle_s:g} s")
 
     # Inside
@@ -341,12 +379,16 @@ class Connection(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         association = self.association
         transport = self._transport
-        assert transport is not None
-        while self._writing_paused_at is None:
+        if transport is None:
+            return
+        while not self._is_writing_paused and not transport.is_closing():
             try:
                 buffers = association.next_output()
-            except RouterError as error:  # a dataset that cannot be read to its end
-                self.conversation.abort(0, 0, str(error))
+            except Exception as error:
+                # A dataset that cannot be read to its end, or not cut: its message is half written.
+                self.conversation.abort(0, 0, f"dataset could not be read: {error}")
+                if self._watches_output:
+                    self._forsake_unsent()
                 continue
             if not buffers:
                 break
@@ -355,18 +397,42 @@ class Connection(asyncio.BufferedProtocol):
                 transport.write(buffers[0])
             else:
                 transport.writelines(buffers)
-        if self.quick_ack:
+        if self.quick_ack and not transport.is_closing():
             rearm_quick_ack(transport.get_extra_info("socket"))
 
+    def _confirm_output(self) -> int:
+        """Tell the association what has left this process; return the bytes that have not."""
+        transport = self._transport
+        unsent = 0 if transport is None else transport.get_write_buffer_size()
+        if self._watches_output:
+            self.association.confirm_output(self.bytes_sent - unsent)
+        return unsent
+
+    def _forsake_unsent(self) -> None:
+        """Close at once if bytes of datasets are unsent when the association ends.
+
+        Their memory is given back to its owner: sent later, they would be another patient's.
+        """
+        if self._is_forsaken:
+            return
+        self._is_forsaken = True
+        if self._confirm_output():
+            self.close_now()
+
+    @property
+    def _is_choked(self) -> bool:
+        """Whether more answers wait for a peer that does not take them than it may make us hold."""
+        return self._is_writing_paused and self.association.entries_waiting > ANSWERS_WAITING_MAX
+
     def _keep(self, rest: bytes) -> None:
-        self._kept = rest if self._kept is None else self._kept + rest
-        if not self._reading_paused and self._transport is not None and not self._transport.is_closing():
-            self._reading_paused = True
+        self._kept = memoryview(rest if self._kept is None else bytes(self._kept) + rest)
+        if not self._is_reading_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_reading_paused = True
             self._transport.pause_reading()
 
     def _go_on_reading(self) -> None:
         association = self.association
-        while association.resume():
+        while not self._is_choked and association.resume():
             kept = self._kept
             self._kept = None
             if kept:
@@ -377,18 +443,24 @@ class Connection(asyncio.BufferedProtocol):
                     self.conversation.pump()
                 if self._kept is not None:
                     continue
-            if self._reading_paused and self._transport is not None and not self._transport.is_closing():
-                self._reading_paused = False
+            if self._is_reading_paused and self._transport is not None and not self._transport.is_closing():
+                self._is_reading_paused = False
+                self.last_byte_at = monotonic()  # the silence until now was ours
                 self._transport.resume_reading()
             return
 
     def _close(self) -> None:
-        self._closing_since = monotonic()
-        if self._transport is not None:
-            self._transport.close()
+        """Close the connection; what a peer has not taken by now it does not want."""
+        self._is_closing = True
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            transport.close()
 
     def _drop(self, text: str) -> None:
         if self.association.state is not State.STA1:
             self.conversation.abort(2, 0, text)
-        if self._transport is not None:
-            self._transport.abort()
+        self.close_now()

@@ -90,7 +90,11 @@ class Association:
         self._sink_attached = False
         self._message: tuple[int, CommandSet] | None = None
         self._held_command: tuple[int, CommandSet] | None = None
+        self.entries_queued = 0
         self._outbox: deque[Sequence[Buffer] | Iterator[Sequence[Buffer]]] = deque()
+        self._output_bytes = 0
+        self._ends: deque[int] | None = None
+        self._entries_out = 0
 
     # What the driver reads
 
@@ -133,6 +137,29 @@ class Association:
     def has_output(self) -> bool:
         """Whether next_output() has something."""
         return bool(self._outbox)
+
+    @property
+    def entries_waiting(self) -> int:
+        """How many entries of the output next_output() has not given whole."""
+        return len(self._outbox)
+
+    # What is out: for drivers that send later than they are given
+
+    def watch_output(self) -> None:
+        """Begin to keep account of what is out; the driver then confirms it. Without: everything is, at
+        once."""
+        self._ends = deque()
+
+    def confirm_output(self, bytes_out: int) -> None:
+        """Take note that so many of the bytes next_output() ever gave have left this process."""
+        ends = self._ends
+        while ends and ends[0] <= bytes_out:
+            ends.popleft()
+            self._entries_out += 1
+
+    def is_out(self, entry: int) -> bool:
+        """Whether the output has left this process up to this value of entries_queued."""
+        return self._ends is None or entry <= self._entries_out
 
     # Transport
 
@@ -197,18 +224,23 @@ class Association:
         gathered: list[Buffer] = []
         size = 0
         outbox = self._outbox
+        ends = self._ends
         while outbox and size < bytes_max:
             first = outbox[0]
             if isinstance(first, Iterator):
                 part = next(first, None)
-                if part is None:
-                    outbox.popleft()
-                    continue
+                is_whole = part is None
             else:
                 part = first
+                is_whole = True
+            if part is not None:
+                gathered.extend(part)
+                size += sum(map(len, part))
+            if is_whole:
                 outbox.popleft()
-            gathered.extend(part)
-            size += sum(map(len, part))
+                if ends is not None:
+                    ends.append(self._output_bytes + size)
+        self._output_bytes += size
         return gathered
 
     # Verbs
@@ -252,14 +284,14 @@ class Association:
         """Queue one message whose command set is encoded already; the state was checked by the caller."""
         head = codec.command_pdus(context_id, command, self.peer_maximum_length)
         if dataset is None:
-            self._outbox.append((head,))
+            self._queue((head,))
         elif isinstance(dataset, list | tuple):
             pdus = codec.dataset_pdus(context_id, dataset, self.peer_maximum_length)
             pdus.insert(0, head)
-            self._outbox.append(pdus)
+            self._queue(pdus)
         else:
-            self._outbox.append((head,))
-            self._outbox.append(self._cut(context_id, iter(dataset)))
+            self._queue((head,))
+            self._queue(self._cut(context_id, iter(dataset)))
 
     def release(self) -> None:
         """A-RELEASE request (Evt11)."""
@@ -289,6 +321,10 @@ class Association:
 
     # Inside
 
+    def _queue(self, entry: Sequence[Buffer] | Iterator[Sequence[Buffer]]) -> None:
+        self._outbox.append(entry)
+        self.entries_queued += 1
+
     def _handle(
         self,
         event: Event,
@@ -301,7 +337,7 @@ class Association:
         before = upper_layer.state
         upper_layer.handle(event, pdu, violation=violation, text=text)
         if upper_layer.outbox:
-            self._outbox.append(tuple(upper_layer.outbox))
+            self._queue(tuple(upper_layer.outbox))
             upper_layer.outbox.clear()
         after = upper_layer.state
         if before in RECEIVING_STATES and after not in RECEIVING_STATES:

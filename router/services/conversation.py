@@ -70,6 +70,7 @@ class Task:
 
     message_id: that of the request of ours whose response it waits for. held: requests of the peer's that
     came meanwhile and are being answered; its deadline stands still. holds: the tasks this one so holds.
+    output_entry: what it sent is out when this entry of the association's output is.
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class Task:
         "is_responder",
         "message_id",
         "on_change",
+        "output_entry",
         "procedure",
         "responding_to",
         "result",
@@ -102,6 +104,7 @@ class Task:
         self.deadline: float | None = None
         self.deadline_name = ""
         self.timeout_s: float | None = None
+        self.output_entry = 0
         self.held = 0
         self.holds: tuple[Task, ...] = ()
         self.inbox: deque[Indication] | None = None
@@ -135,6 +138,8 @@ class Conversation:
         self.on_message: Callable[[MessageReceived], None] | None = None
         self._by_message_id: dict[int, Task] = {}
         self._main: Task | None = None
+        self._unclaimed: deque[Indication] = deque()
+        self._early: deque[MessageReceived] = deque()
         self._answering: dict[int, Task] = {}
         self._abandoned: dict[int, None] = {}
 
@@ -162,6 +167,8 @@ class Conversation:
         task.message_id = message_id
         if message_id is None:
             self._main = task
+            if self._unclaimed:
+                task.inbox, self._unclaimed = self._unclaimed, deque()
         else:
             self._by_message_id[message_id] = task
         self.tasks[task] = None
@@ -187,6 +194,9 @@ class Conversation:
                 self._end(indication)
             elif self._main is not None:
                 self._deliver(self._main, indication)
+            else:
+                # A peer may ask for the release in the moment between establishing and whatever comes next.
+                self._unclaimed.append(indication)
 
     def abandon(self, task: Task) -> None:
         """Stop a procedure whose consumer has gone; responses still to come for it are dropped."""
@@ -212,11 +222,22 @@ class Conversation:
         return min(deadlines) if deadlines else None
 
     def expire(self, now: float) -> None:
-        """Throw DeadlineExceeded into each procedure whose wait is over."""
+        """Throw DeadlineExceeded into each procedure whose wait is over.
+
+        Where the driver confirms what is out, the wait for a response begins when its request is.
+        """
         self.now = now
+        if self._early:
+            early, self._early = self._early, deque()
+            for message in early:
+                self._route_response(message)
         late = [task for task in self.tasks if task.deadline is not None and task.deadline <= now]
         for task in late:
-            if not task.done and task.deadline is not None:
+            if task.done or task.deadline is None:
+                continue
+            if task.message_id is not None and not self.association.is_out(task.output_entry):
+                task.deadline = now + (task.timeout_s or 0.0)
+            else:
                 self.step(task, DeadlineExceeded(task.deadline_name, task.timeout_s or 0.0))
 
     def step(self, task: Task, value: Any) -> None:
@@ -279,6 +300,8 @@ class Conversation:
 
     def _wait(self, task: Task, step: NextIndication) -> None:
         task.waiting = True
+        if not task.output_entry or step.message_id != task.message_id:
+            task.output_entry = self.association.entries_queued
         if step.message_id != task.message_id:
             self._expect(task, step.message_id)
         task.timeout_s = step.timeout_s
@@ -357,10 +380,20 @@ class Conversation:
                 del self._abandoned[message_id]
             return
         task = self._by_message_id.get(message_id) if isinstance(message_id, int) else None
-        if task is not None:
+        if task is not None and not self.association.is_out(task.output_entry):
+            self._hold_early(message)
+        elif task is not None:
             self._deliver(task, message)
         else:
             self.association.violate(unasked(message))
+
+    def _hold_early(self, message: MessageReceived) -> None:
+        """Keep a response to a request that is still being sent until it is out: its dataset's memory must
+        not be given back before."""
+        if len(self._early) >= INBOX_MAX:
+            self.association.violate(PeerViolation(f"more than {INBOX_MAX} responses wait", reason=0))
+            return
+        self._early.append(message)
 
     def _has_last(self, task: Task) -> bool:
         """Whether the last response to the task's request has come and was not taken yet."""
