@@ -185,6 +185,9 @@ class SlabSink:
         self._filled = count
 
     def finish(self) -> object:
+        if self._is_waiting:  # an empty dataset needs no slot after all
+            self._is_waiting = False
+            self._arrivals.forget(self)
         if self._refusal is None and self._fd >= 0:
             self._finish_file()
         if self._refusal is not None:
@@ -215,8 +218,8 @@ class SlabSink:
         self._arrivals.free(self._slots)
         self._slots.clear()
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            with suppress(OSError):
+                self._close_file()
         if self._file:
             with suppress(OSError):
                 os.unlink(self._file)
@@ -271,14 +274,18 @@ class SlabSink:
         try:
             if self._filled:
                 self._write_filled()
-            os.close(self._fd)
+            self._close_file()
         except OSError as error:
             logger.error('spill=failed why="%s"', error.strerror)
             self._refuse("cannot spill")
             return
-        self._fd = -1
         self._arrivals.free(self._slots)
         self._slots.clear()
+
+    def _close_file(self) -> None:
+        """Close the file. Raises OSError; also then the number is free and may be somebody else's."""
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 def write_whole(fd: int, data: memoryview) -> None:
