@@ -12,6 +12,12 @@ from router.api.utils import as_uid, check_uid
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
+    from router.api.context_negotiation import (  # noqa: F401
+        SCP_SCU_ROLES,
+        negotiate_as_acceptor,
+        negotiate_as_requestor,
+        negotiate_unrestricted,
+    )
     from router.api.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 
 STATUS_TEXTS = {
@@ -249,3 +255,16 @@ StorageCommitmentPresentationContexts = _contexts(uids_of("storage-commitment"))
 SubstanceAdministrationPresentationContexts = _contexts(uids_of("substance-administration-query"))
 UnifiedProcedurePresentationContexts = _contexts(uids_of("unified-procedure-step"))
 VerificationPresentationContexts = _contexts(uids_of("verification"))
+
+_NEGOTIATION = frozenset(
+    {"SCP_SCU_ROLES", "negotiate_as_acceptor", "negotiate_as_requestor", "negotiate_unrestricted"}
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch the negotiation functions when they are asked for: their module needs this one first."""
+    if name not in _NEGOTIATION:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from router.api import context_negotiation
+
+    return getattr(context_negotiation, name)

@@ -266,7 +266,7 @@ class BlockingConnection(Channel):
         if self._handshake_mask is not None:
             mask = self._handshake_mask
         else:
-            if self._kept is None and not self.association.blocked:
+            if self._may_read:
                 mask = READABLE
             if self._unsent or self.association.has_output:
                 mask |= WRITABLE
@@ -360,7 +360,7 @@ class BlockingConnection(Channel):
             at = now
         poller, bell = _thread.poller, _thread.bell
         mask = 0
-        if self._kept is None and not self.association.blocked:
+        if self._may_read:
             mask = self._transport.read_mask
         if self._unsent or self.association.has_output:
             mask |= select.POLLOUT
@@ -386,7 +386,7 @@ class BlockingConnection(Channel):
 
     def _take_events(self, events: int, mask: int) -> None:
         if events & (select.POLLIN | POLL_FAILED) or events & mask & self._transport.read_mask:
-            if self._kept is None and not self.association.blocked:
+            if self._may_read:
                 self._receive()
             elif events & POLL_FAILED:
                 self._lost("transport connection lost")
@@ -396,6 +396,8 @@ class BlockingConnection(Channel):
     def _run_call(self) -> None:
         """Call a function of the user's, without owning the connection meanwhile."""
         deferred, function, args = self._calls.popleft()
+        if self._calls and not self._driving:
+            self._reactor.dispatch(self)  # another thread runs the next one meanwhile
         self._calls_running += 1
         self.release()
         value: Any = None

@@ -35,6 +35,10 @@ WRITES_MAX = 4
 """Reads and writes (of 1 MiB) in a row before the other direction and the deadlines get their turn."""
 
 
+ANSWERS_WAITING_MAX = 256
+"""Messages that may wait for a peer that does not take them; beyond, nothing more is read from it."""
+
+
 @dataclass(slots=True)
 class ConnectionTimeouts:
     """How long a peer may keep us waiting, in seconds; None: for ever. May be changed at any time.
@@ -128,11 +132,19 @@ class Channel:
 
     # Bytes
 
+    @property
+    def _may_read(self) -> bool:
+        """Whether more may be read: what was read is handled, and the peer takes our answers."""
+        association = self.association
+        if self._kept is not None or association.blocked:
+            return False
+        return not self._unsent or association.entries_waiting <= ANSWERS_WAITING_MAX
+
     def _receive(self) -> None:
         """Read what is there, but stop at a whole message so that it is handled first."""
         association = self.association
         staging = _staging.buffer
-        if self.is_closed or self._kept is not None or association.blocked:
+        if self.is_closed or not self._may_read:
             return
         if self._next_tap is not None and not association.mid_message:
             self._tap, self._next_tap = self._next_tap, None

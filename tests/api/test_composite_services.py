@@ -26,6 +26,7 @@ from tests.support.datasets import (
     VERIFICATION,
     instance,
     query,
+    status_with,
     write,
 )
 
@@ -195,13 +196,6 @@ def test_store_of_a_dataset_with_the_other_vr_encoding_uses_its_own(pair: Pair, 
     dataset.file_meta.TransferSyntaxUID = EXPLICIT
     assert assoc.send_c_store(dataset).Status == 0x0000
     assert syntaxes == [IMPLICIT]
-
-
-def status_with(**elements: Any) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in elements.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,8 @@ def certificate() -> tuple[Path, Path]:
     """Make a certificate for localhost; return the paths of certificate and key."""
     directory = Path(mkdtemp(prefix="dicom-tls-"))
     crt, key = directory / "cert.pem", directory / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-    ]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext"]
     command += ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", str(crt), "-keyout", str(key)]
     subprocess.run(command, check=True, capture_output=True)
     return crt, key

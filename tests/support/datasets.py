@@ -56,3 +56,11 @@ def query(**keys: Any) -> Dataset:
     for keyword, value in keys.items():
         setattr(dataset, keyword, value)
     return dataset
+
+
+def status_with(**elements: Any) -> Dataset:
+    """Return a status dataset with these elements."""
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset

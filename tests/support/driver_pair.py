@@ -18,7 +18,7 @@ from router.drivers.tls import PlainTransport, TlsTransport
 from router.errors import AssociationAborted
 from router.protocol.association import Association, Limits
 from router.protocol.indications import MessageReceived
-from router.protocol.negotiation import AnyStorage, negotiate_as_acceptor
+from router.protocol.negotiation import AnyStorage, Roles, negotiate_as_acceptor
 from router.protocol.upper_layer import Role
 from router.services import c_echo, c_store, establish, release
 from router.services.establish import Acceptance
@@ -33,7 +33,7 @@ from router.standard.uids import (
     VERIFICATION,
 )
 from router.wire.pdus import AssociateAC, AssociateRQ, ProposedContext
-from router.wire.user_information import UserInformation
+from router.wire.user_information import RoleSelection, UserInformation
 
 ECHO_CONTEXT, STORE_CONTEXT = 1, 3
 
@@ -44,18 +44,26 @@ RQ = AssociateRQ(
         ProposedContext(ECHO_CONTEXT, VERIFICATION, (IMPLICIT_VR_LITTLE_ENDIAN,)),
         ProposedContext(STORE_CONTEXT, CT_IMAGE_STORAGE, (IMPLICIT_VR_LITTLE_ENDIAN,)),
     ),
-    UserInformation(maximum_length=16382, implementation_class_uid=IMPLEMENTATION_CLASS_UID),
+    UserInformation(
+        maximum_length=16382,
+        implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+        role_selections=(RoleSelection(CT_IMAGE_STORAGE, True, True),),
+    ),
 )
 
 
 def accept_all(rq: AssociateRQ) -> Acceptance:
     """Accept every storage class and verification."""
-    outcome = negotiate_as_acceptor(rq, AnyStorage())
+    outcome = negotiate_as_acceptor(rq, AnyStorage(roles=Roles(True, True)))
     ac = AssociateAC(
         rq.called_ae_title,
         rq.calling_ae_title,
         outcome.results,
-        UserInformation(maximum_length=16382, implementation_class_uid=IMPLEMENTATION_CLASS_UID),
+        UserInformation(
+            maximum_length=16382,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            role_selections=outcome.role_selections,
+        ),
         DICOM_APPLICATION_CONTEXT,
         1,
     )
