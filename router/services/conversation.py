@@ -35,6 +35,7 @@ from router.protocol.indications import (
     MessageReceived,
 )
 from router.protocol.messages import release_dataset
+from router.protocol.states import State
 from router.services.message_ids import MESSAGE_ID_MAX, following
 from router.services.response import is_last, unasked
 from router.services.steps import Call, Deferred, Emit, NextIndication, Procedure
@@ -336,6 +337,10 @@ class Conversation:
         self.tasks.pop(task, None)
         if task is self._main:
             self._main = None
+            if error is not None and self.association.state is State.STA3:
+                # The peer awaits an answer that will not come, and no timer runs in Sta3.
+                logger.error("no answer to an association request: %s: %s", type(error).__name__, error)
+                self.association.abort(2, 0, "no answer to the association request")
         if task.message_id is not None:
             self._by_message_id.pop(task.message_id, None)
         if task.responding_to is not None:

@@ -1,0 +1,181 @@
+"""A real acceptor in the test's own event loop, between raw sockets and a worker that stores everything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from router.config.load import parse_config
+from router.config.schema import Config
+from router.handoff.channel import RING_BYTES_MIN, Channel
+from router.handoff.intake import Intake
+from router.handoff.slab import Slab, create_slab_fd
+from router.handoff.ticket import Ticket
+from router.metrics.page import MetricsPage
+from router.processes.acceptor import Acceptor
+from tests.support.raw_peer import ECHO_CONTEXT, RELEASE_RP, RELEASE_RQ, command, echo_rq, raw_peer
+from tests.support.scripted_scp import until
+
+SLOT_BYTES = 65536
+SLOTS = 16
+
+CONFIG = """
+[router]
+ae_title = "ROUTER"
+{router}
+[listener]
+host = "127.0.0.1"
+port = 0
+[spool]
+path = "{spool}"
+[limits]
+spill_mb = 1
+[destinations.PACS]
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 11113
+[[rules]]
+name = "all"
+to = ["PACS"]
+{sources}
+"""
+
+
+class OnlyChild:
+    """What an acceptor asks of its process, without one."""
+
+    index = 0
+    run = 1
+
+    def __init__(self, config: Config, fds: dict[str, list[int]], page: MetricsPage) -> None:
+        self.config = config
+        self.page = page
+        self.end: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.is_ready = asyncio.Event()
+        self._fds = fds
+
+    def fds(self, name: str) -> list[int]:
+        return self._fds[name]
+
+    @property
+    def is_draining(self) -> bool:
+        return self.end.done()
+
+    def on_reload(self, handler: Any) -> None:
+        self.reload = handler
+
+    def ready(self) -> None:
+        self.is_ready.set()
+
+    async def drain_requested(self) -> float:
+        return await self.end
+
+    def not_accepting(self) -> None:
+        pass
+
+    def drained(self) -> None:
+        pass
+
+
+class LiveAcceptor:
+    """`acceptor` is the real one; `stored` holds (ticket, dataset) of all that its worker took."""
+
+    def __init__(self, acceptor: Acceptor, child: OnlyChild, intake: Intake, port: int) -> None:
+        self.acceptor = acceptor
+        self.child = child
+        self.port = port
+        self.stored: list[tuple[Ticket, bytes]] = []
+        self.answers_at_once = True
+        self.status = 0
+        self._intake = intake
+
+    def work(self) -> None:
+        """Take tickets, copy their datasets, answer."""
+        while True:
+            for ticket in self._intake.receive():
+                if ticket.file:
+                    dataset = Path(ticket.file).read_bytes()
+                    os.unlink(ticket.file)
+                else:
+                    dataset = b"".join(self._intake.views(ticket))
+                self.stored.append((ticket, dataset))
+                if self.answers_at_once:
+                    self._intake.answer(ticket, self.status, release=True)
+            if self._intake.sleep():
+                return
+
+    def answer_all(self) -> None:
+        """Answer the tickets that were left without."""
+        for ticket, _ in self.stored:
+            self._intake.answer(ticket, self.status, release=True)
+
+    async def echo(self) -> None:
+        """An honest peer, on a new association, must be served."""
+        async with raw_peer(self.port) as peer:
+            answer = await peer.associate()
+            assert answer[:1] == b"\x02", answer[:16]
+            await peer.send(command(ECHO_CONTEXT, echo_rq(1)))
+            assert (await peer.read_response())[0x00000900] == 0
+            await peer.send(RELEASE_RQ)
+            assert await peer.read_pdu() == RELEASE_RP
+
+    async def assert_nothing_left(self) -> None:
+        """No connection, association, slot, loan, waiting dataset or file may be left."""
+        acceptor = self.acceptor
+        await until(lambda: not acceptor.incoming and not acceptor.driver.connections)
+        await until(lambda: not acceptor.dispatcher.loans_outstanding)
+        assert acceptor._accepted == 0
+        assert not +acceptor._open_by_source
+        assert acceptor.slab.slots_used == 0
+        assert acceptor.arrivals.waiting == 0
+        assert os.listdir(acceptor.arrivals.incoming) == []
+
+    def pass_time(self, now: float) -> None:
+        """Let every connection look at its deadlines as if it were this late."""
+        for connection in tuple(self.acceptor.driver.connections):
+            connection.check_deadlines(now)
+
+
+@asynccontextmanager
+async def live_acceptor(folder: Path, router: str = "", sources: str = "") -> AsyncIterator[LiveAcceptor]:
+    """Run an acceptor with one worker. router, sources: further lines of the configuration."""
+    loop = asyncio.get_running_loop()
+    config = parse_config(CONFIG.format(spool=folder, router=router, sources=sources))
+    os.makedirs(folder / "incoming", exist_ok=True)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    port: int = listener.getsockname()[1]
+    slab_fd = create_slab_fd(SLOTS * SLOT_BYTES, SLOT_BYTES)
+    channel = Channel.create(RING_BYTES_MIN)
+    page = MetricsPage.create()
+    page.begin("acceptor", 0)
+    intake = Intake(channel.worker_end(), Slab.attach(os.dup(slab_fd)))
+    intake.start()
+    fds = {
+        "listener": [listener.detach()],
+        "slab": [slab_fd],
+        "channel.0": [os.dup(fd) for fd in channel.fds()],
+    }
+    child = OnlyChild(config, fds, page)
+    acceptor = Acceptor(child)  # type: ignore[arg-type]
+    live = LiveAcceptor(acceptor, child, intake, port)
+    loop.add_reader(intake.fileno(), live.work)
+    live.work()
+    running = asyncio.ensure_future(acceptor.run())
+    try:
+        await child.is_ready.wait()
+        yield live
+        await live.assert_nothing_left()
+    finally:
+        if not child.end.done():
+            child.end.set_result(0.5)
+        await running
+        loop.remove_reader(intake.fileno())
+        for worker in acceptor.dispatcher.workers:
+            loop.remove_reader(acceptor.dispatcher.fileno(worker))
+        channel.close()
+        page.close()
