@@ -3,8 +3,9 @@ refused.
 
 A dataset waits for its next slot when there is none: reading from its connection then stops, and TCP holds
 the sender back. What grows beyond `spill_bytes` goes on in a file of the spool's incoming folder, through
-one slot at a time, so that memory stays bounded at any size. Files are named by us, never from what a peer
-sent.
+one slot at a time, so that memory stays bounded at any size. So does what has waited in vain for STALL_S:
+half-received datasets free nobody, and would wait for each other. Files are named by us, never from what a
+peer sent.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from time import monotonic
 
 from router.handoff.slab import Slab
 from router.services.c_store import Refusal
 from router.standard.statuses import OUT_OF_RESOURCES
 
 SCRATCH_BYTES = 65536
+
+STALL_S = 0.5
+"""No slot came free for this long while datasets that hold some wait for more: they go on in files."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +70,7 @@ class Arrivals:
         instance_max_bytes: int,
         run_aside: RunAside,
         name_prefix: str,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.slab = slab
         self.incoming = incoming
@@ -79,6 +85,8 @@ class Arrivals:
         self._file_count = 0
         self._growing: deque[SlabSink] = deque()
         self._starting: deque[SlabSink] = deque()
+        self._stalled_since: float | None = None
+        self._clock = clock
 
     def open(self, resume: Callable[[], None]) -> SlabSink:
         """Open a sink for one dataset; resume: called when it waited for a slot and may go on."""
@@ -106,15 +114,29 @@ class Arrivals:
             self.slab.free(slot)
 
     def wake(self) -> None:
-        """Let those who wait go on, oldest first, as far as there are slots; all of them when refusing."""
+        """Let those who wait go on, oldest first, as far as there are slots; all of them when refusing.
+
+        To be called again and again while somebody waits: it notices that nothing moves.
+        """
         self._wake(self._growing)
         if self.refuses or not self.pauses:
             self._wake(self._starting)
+        if not self._growing:
+            self._stalled_since = None
+        elif self._stalled_since is None:
+            self._stalled_since = self._clock()
+        elif self._clock() - self._stalled_since >= STALL_S:
+            self._stalled_since = None
+            stalled = tuple(self._growing)
+            self._growing.clear()
+            for sink in stalled:
+                sink.spill_early()
 
     def _wake(self, queue: deque[SlabSink]) -> None:
         turns = len(queue)
         while turns and queue and (self.refuses or self.slab.slots_free):
             turns -= 1
+            self._stalled_since = None
             queue.popleft().resume()
 
     def new_file(self) -> str:
@@ -155,6 +177,12 @@ class SlabSink:
         """Go on after waiting."""
         self._is_waiting = False
         self._resume()
+
+    def spill_early(self) -> None:
+        """Go on in a file after waiting in vain for a slot."""
+        self._is_waiting = False
+        if self._next_spill_buffer() is not None:
+            self._resume()
 
     def next_buffer(self) -> memoryview | None:
         arrivals = self._arrivals
@@ -269,6 +297,8 @@ class SlabSink:
             del self._slots[:-1]
             self._filled = 0
         self._resume()
+        if self._arrivals.waiting:
+            self._arrivals.wake()
 
     def _finish_file(self) -> None:
         try:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from router.handoff import sink as sink_module
-from router.handoff.sink import Arrivals, ReceivedDataset, SlabSink, write_whole
+from router.handoff.sink import STALL_S, Arrivals, ReceivedDataset, SlabSink, write_whole
 from router.handoff.slab import Slab
 from router.services.c_store import Refusal
 from router.standard.statuses import OUT_OF_RESOURCES
-from tests.support.handoff import SLOT
+from tests.support.handoff import SLOT, FakeClock
 
 SLOTS = 8
 
@@ -49,6 +49,7 @@ class Setting:
         self.folder = folder
         self.aside = Aside()
         self.resumed: list[str] = []
+        self.clock = FakeClock()
         self.arrivals = Arrivals(
             self.slab,
             str(folder),
@@ -56,6 +57,7 @@ class Setting:
             instance_max_bytes=20 * SLOT,
             run_aside=self.aside,
             name_prefix="t",
+            clock=self.clock,
         )
 
     def open(self, name: str = "") -> SlabSink:
@@ -279,6 +281,46 @@ def test_those_who_hold_slots_go_first(setting: Setting) -> None:
         assert setting.resumed == ["growing", "starting"][:count]
     for sink in sinks.values():
         sink.discard()
+    setting.arrivals.free(taken)
+
+
+def test_datasets_that_wait_for_each_other_go_on_in_files(setting: Setting) -> None:
+    """Each of eight holds one slot, and none is left."""
+    data = [os.urandom(3 * SLOT - 5) for _ in range(SLOTS)]
+    sinks = [setting.open(str(n)) for n in range(SLOTS)]
+    assert [setting.pour(sink, part[:SLOT]) for sink, part in zip(sinks, data, strict=True)] == [b""] * SLOTS
+    rest = [setting.pour(sink, part[SLOT:]) for sink, part in zip(sinks, data, strict=True)]
+    while any(rest):
+        setting.arrivals.wake()
+        setting.clock.now += STALL_S
+        setting.arrivals.wake()
+        while setting.aside.waiting:
+            setting.aside.work()
+        rest = [setting.pour(sink, part) for sink, part in zip(sinks, rest, strict=True)]
+    for sink, part in zip(sinks, data, strict=True):
+        dataset = sink.finish()
+        assert isinstance(dataset, ReceivedDataset)
+        assert bytes_of(setting, dataset) == part
+        dataset.release()
+
+
+def test_a_wait_that_is_served_in_time_spills_nothing(setting: Setting) -> None:
+    first, second = setting.open("first"), setting.open("second")
+    setting.pour(first, bytes(SLOT))
+    setting.pour(second, bytes(SLOT))
+    taken = setting.take_all_slots()
+    assert first.next_buffer() is None
+    assert second.next_buffer() is None
+    setting.arrivals.wake()
+    setting.clock.now += STALL_S * 0.9
+    setting.slab.free(taken.pop())
+    setting.arrivals.wake()
+    assert first.next_buffer() is not None
+    setting.clock.now += STALL_S * 0.9
+    setting.arrivals.wake()
+    assert setting.arrivals.spilled_count == 0
+    first.discard()
+    second.discard()
     setting.arrivals.free(taken)
 
 
