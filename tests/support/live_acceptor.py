@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,10 @@ class OnlyChild:
 
 
 class LiveAcceptor:
-    """`acceptor` is the real one; `stored` holds (ticket, dataset) of all that its worker took."""
+    """`acceptor` is the real one; `stored` holds (ticket, dataset) of all that its worker took.
+
+    handle: takes the tickets in place of the worker. on_file: told of every spilled dataset.
+    """
 
     def __init__(self, acceptor: Acceptor, child: OnlyChild, intake: Intake, port: int) -> None:
         self.acceptor = acceptor
@@ -92,13 +95,20 @@ class LiveAcceptor:
         self.stored: list[tuple[Ticket, bytes]] = []
         self.answers_at_once = True
         self.status = 0
+        self.handle: Callable[[Intake, Ticket], None] | None = None
+        self.on_file: Callable[[str], None] | None = None
         self._intake = intake
 
     def work(self) -> None:
         """Take tickets, copy their datasets, answer."""
         while True:
             for ticket in self._intake.receive():
+                if self.handle is not None:
+                    self.handle(self._intake, ticket)
+                    continue
                 if ticket.file:
+                    if self.on_file is not None:
+                        self.on_file(ticket.file)
                     dataset = Path(ticket.file).read_bytes()
                     os.unlink(ticket.file)
                 else:
