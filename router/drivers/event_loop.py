@@ -172,6 +172,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_closed = on_closed
         self._staging = driver.staging
         self._transport: asyncio.Transport | None = None
+        self._socket: Any = None
         self._direct = False
         self._kept: memoryview | None = None
         self._is_reading_paused = False
@@ -284,7 +285,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        set_connection_options(self._transport.get_extra_info("socket"))
+        self._socket = self._transport.get_extra_info("socket")
+        set_connection_options(self._socket)
         address = self._transport.get_extra_info("peername")
         if address:
             self.peer_address = (address[0], address[1])
@@ -398,7 +400,7 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 transport.writelines(buffers)
         if self.quick_ack and not transport.is_closing():
-            rearm_quick_ack(transport.get_extra_info("socket"))
+            rearm_quick_ack(self._socket)
 
     def _confirm_output(self) -> int:
         """Tell the association what has left this process; return the bytes that have not."""

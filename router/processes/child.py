@@ -15,6 +15,7 @@ import inspect
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,6 +30,7 @@ from router.processes.control import ControlChannel, Message, read_memfd
 from router.processes.launch import START_INFO_BYTES_MAX, StartInfo, read_start_info
 
 EXIT_FAILED = 1
+SWITCH_S = 0.0005  # a thread back from the disk waits at most this long for the event loop's thread
 GC_THRESHOLD = 20_000  # allocations between collections; the default 700 costs 1 % of the data path
 EXIT_ORPHANED = 3
 EXIT_HOPELESS = 78  # EX_CONFIG of sysexits.h: a restart would fail in the same way
@@ -199,6 +201,7 @@ async def _main(
     # What was imported lives as long as the process; the rest is freed by counting, with few cycles to find.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    sys.setswitchinterval(SWITCH_S)
     child = Child(start, config)
     signals.handle_child_signals(lambda: child.request_drain(child.config.router.drain_s))
     await role_main(child)

@@ -46,8 +46,9 @@ from router.spool.writer import WriterSettings
 TEND_S = 0.25
 """How often late deliveries, idle associations and gauges are looked at."""
 
-RECLAIM_S = 2.0
-"""How often settled data is deleted and the disk looked at."""
+RECLAIM_S = 0.25
+"""How often settled data is given back, so that it is written again while it is warm, and the disk looked
+at."""
 
 BATCHES_MAX = 16
 """Batches of tickets taken in one turn, so that one busy acceptor does not stall deliveries."""

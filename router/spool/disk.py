@@ -29,6 +29,10 @@ class Disk:
         """Create a file that must not exist; return its descriptor."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
 
+    def reopen(self, path: Path) -> int:
+        """Open a file that exists, to write it again."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
     def open(self, path: Path) -> int:
         """Open for reading and syncing."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

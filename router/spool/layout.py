@@ -20,6 +20,7 @@ _WORKER = re.compile(r"worker-(\d{1,6})")
 _SEGMENT = re.compile(r"(\d{10})\.seg")
 LARGE_SUFFIX = ".dcmds"
 TEMPORARY_SUFFIX = ".tmp"
+RECYCLED_SUFFIX = ".free"
 
 
 class WorkerDirectory:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from router.spool.faults import RecordDamaged
 from router.spool.layout import WorkerDirectory
 from router.spool.quarantine import Quarantine
 from router.spool.record import Location
+from router.spool.recycled import RecycledSegments
 
 CHUNK_BYTES = 1 << 20
 OPEN_FILES_MAX = 64  # descriptors kept for reading; payloads being sent may hold more
@@ -35,9 +36,10 @@ class ClosedSegment:
 class _OpenFile:
     """A descriptor shared by the cache and the payloads reading through it; closed by the last one."""
 
-    __slots__ = ("descriptor", "users")
+    __slots__ = ("descriptor", "name", "users")
 
     def __init__(self, path: Path) -> None:
+        self.name = path.name
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.users = 1
 
@@ -113,6 +115,7 @@ class PayloadStore:
         self._quarantine = Quarantine(directory.quarantine)
         self._closed: dict[int, ClosedSegment] = {}
         self._large: dict[str, int] = {}
+        self._readers: Counter[str] = Counter()  # payloads open on each file
 
     @property
     def used_bytes(self) -> int:
@@ -143,6 +146,7 @@ class PayloadStore:
             else:
                 self._files.move_to_end(path.name)
             file.users += 1
+            self._readers[file.name] += 1
             return Payload(self, file, location)
 
     def _open(self, path: Path, location: Location) -> _OpenFile:
@@ -158,6 +162,9 @@ class PayloadStore:
     def let_go(self, file: _OpenFile) -> None:
         """A payload has been read or closed."""
         with self._lock:
+            self._readers[file.name] -= 1
+            if not self._readers[file.name]:
+                del self._readers[file.name]
             self._drop(file)
 
     @staticmethod
@@ -166,14 +173,21 @@ class PayloadStore:
         if file.users == 0:
             os.close(file.descriptor)
 
-    def delete_segments(self, numbers: Iterable[int]) -> None:
-        """Delete segments whose every entry is settled for good. Payloads open on them stay readable."""
+    def delete_segments(self, numbers: Iterable[int], recycled: RecycledSegments | None = None) -> None:
+        """Delete segments whose every entry is settled for good, or keep their files to be written again.
+
+        Payloads open on them stay readable: their files are never written again. Raises OSError.
+        """
         for number in numbers:
             path = self._directory.segment_path(number)
-            path.unlink(missing_ok=True)
             with self._lock:
                 self._closed.pop(number, None)
                 self._forget(path.name)
+                is_read = self._readers[path.name] > 0
+            if recycled is None or is_read or not path.exists() or not recycled.keep(path):
+                path.unlink(missing_ok=True)
+        if recycled is not None:
+            recycled.settle()
 
     def delete_files(self, names: Iterable[str]) -> None:
         """Delete large objects whose entry is settled for good."""

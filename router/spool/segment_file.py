@@ -39,9 +39,16 @@ class SegmentFile:
                 disk.close(descriptor)
 
 
-def create_segment(disk: Disk, path: Path, number: int, capacity: int) -> SegmentFile:
-    """Make, preallocate and head a new segment. Raises OSError; then nothing is left."""
-    descriptor = disk.create(path)
+def create_segment(
+    disk: Disk, path: Path, number: int, capacity: int, recycled: Path | None = None
+) -> SegmentFile:
+    """Make, preallocate and head a new segment. Raises OSError; then nothing is left.
+
+    recycled: a file to write again instead of a fresh one (see recycled.py).
+    """
+    if recycled is not None:
+        disk.rename(recycled, path)
+    descriptor = disk.create(path) if recycled is None else disk.reopen(path)
     segment = SegmentFile(number, path, descriptor, secrets.randbits(64), capacity)
     try:
         disk.allocate(descriptor, capacity)

@@ -18,6 +18,7 @@ from router.spool.layout import SpoolLock, WorkerDirectory
 from router.spool.ledger import Ledger, LedgerSettings
 from router.spool.payload import PayloadStore
 from router.spool.recover import RecoveryReport, recover
+from router.spool.recycled import RecycledSegments, remove_recycled
 from router.spool.writer import SpoolWriter, WriterSettings
 
 
@@ -49,8 +50,10 @@ class Spool:
         payloads: PayloadStore,
         writer: SpoolWriter,
         report: RecoveryReport,
+        recycled: RecycledSegments | None = None,
     ) -> None:
         self.directory = directory
+        self._recycled = recycled
         self.ledger = ledger
         self.payloads = payloads
         self.writer = writer
@@ -67,7 +70,7 @@ class Spool:
         files = self.ledger.files_done()
         try:
             self.payloads.delete_files(files)
-            self.payloads.delete_segments(segments)
+            self.payloads.delete_segments(segments, self._recycled)
         except OSError as error:
             raise spool_error("deleting settled data", error) from error
         return len(segments) + len(files)
@@ -109,7 +112,9 @@ def open_spool(
         with contextlib.ExitStack() as stack:
             ledger, rebuilt = _open_ledger(directory, settings.ledger)
             stack.callback(ledger.close)
+            remove_recycled(directory)
             payloads = PayloadStore(directory)
+            recycled = RecycledSegments(directory, disk or Disk())
             report = recover(directory, ledger, payloads, rebuilt=rebuilt)
             writer = SpoolWriter(
                 directory,
@@ -119,6 +124,7 @@ def open_spool(
                 next_seq=report.next_seq,
                 next_segment=report.next_segment,
                 disk=disk,
+                recycled=recycled,
             )
             stack.pop_all()
     except OSError as error:
@@ -127,7 +133,7 @@ def open_spool(
     except BaseException:
         lock.release()
         raise
-    return Spool(directory, lock, ledger, payloads, writer, report)
+    return Spool(directory, lock, ledger, payloads, writer, report, recycled)
 
 
 def _open_ledger(directory: WorkerDirectory, settings: LedgerSettings) -> tuple[Ledger, bool]:

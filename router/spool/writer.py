@@ -25,6 +25,7 @@ from router.spool.large import StagedFile, stage_buffers, stage_file
 from router.spool.layout import WorkerDirectory
 from router.spool.payload import ClosedSegment, PayloadStore
 from router.spool.record import META_BYTES_MAX, InstanceRecord, Location, encode_record
+from router.spool.recycled import RecycledSegments
 from router.spool.segment import (
     HEAD_BYTES,
     MARKER_BYTES,
@@ -98,8 +99,10 @@ class SpoolWriter:
         next_seq: int = 1,
         next_segment: int = 1,
         disk: Disk | None = None,
+        recycled: RecycledSegments | None = None,
     ) -> None:
         self._directory = directory
+        self._recycled = recycled
         self._store = store
         self._notify = notify
         self._settings = settings
@@ -280,7 +283,8 @@ class SpoolWriter:
         number = self._next_segment
         self._next_segment += 1
         path = self._directory.segment_path(number)
-        return create_segment(self._disk, path, number, self._settings.segment_bytes)
+        recycled = self._recycled.take() if self._recycled is not None else None
+        return create_segment(self._disk, path, number, self._settings.segment_bytes, recycled)
 
     def _make_spare(self) -> None:
         """Preallocate the next segment early, off the owner's thread: it may take milliseconds."""

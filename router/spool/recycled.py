@@ -1,0 +1,60 @@
+"""Settled segment files kept to be written again: their pages and disk blocks are there already.
+
+Writing a fresh page costs two to three times what writing over an old one does, on a disk as on a RAM disk. A
+segment's records carry its nonce, so what stands in a recycled file from before is never taken for a record.
+Invariant: a file is written again only after its settled name is durably gone (`settle` syncs the folder).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from pathlib import Path
+
+from router.spool.disk import Disk
+from router.spool.layout import RECYCLED_SUFFIX, WorkerDirectory
+
+RECYCLED_MAX = 6
+"""Files kept; the rest is deleted."""
+
+
+class RecycledSegments:
+    """The kept files of one worker directory. Thread-safe."""
+
+    def __init__(self, directory: WorkerDirectory, disk: Disk) -> None:
+        self._directory = directory
+        self._disk = disk
+        self._lock = threading.Lock()
+        self._renamed: list[Path] = []
+        self._ready: deque[Path] = deque()
+
+    def keep(self, segment: Path) -> bool:
+        """Take a settled segment's file out of use and keep it; False if there are enough. Raises OSError."""
+        with self._lock:
+            if len(self._renamed) + len(self._ready) >= RECYCLED_MAX:
+                return False
+            kept = segment.with_suffix(RECYCLED_SUFFIX)
+            self._disk.rename(segment, kept)
+            self._renamed.append(kept)
+            return True
+
+    def settle(self) -> None:
+        """Make the new names durable; from now on the files may be written again. Raises OSError."""
+        with self._lock:
+            if self._renamed:
+                self._disk.sync_folder(self._directory.segments)
+                self._ready.extend(self._renamed)
+                self._renamed.clear()
+
+    def take(self) -> Path | None:
+        """Return a file to write again; it is the caller's now."""
+        with self._lock:
+            return self._ready.pop() if self._ready else None
+
+
+def remove_recycled(directory: WorkerDirectory) -> None:
+    """Delete what an earlier process kept: whether its names were durable is not known any more."""
+    for path in directory.segments.glob(f"*{RECYCLED_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            path.unlink()

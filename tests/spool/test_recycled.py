@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from router.spool.disk import Disk
+from router.spool.layout import worker_directory
+from router.spool.record import Entry
+from router.spool.recycled import RECYCLED_MAX, RecycledSegments, remove_recycled
+from router.spool.segment_file import create_segment
+from router.spool.spool import Spool, SpoolSettings, open_spool
+from router.spool.states import DeliveryState, Mark
+from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
+from tests.spool.spool_fixtures import append, crash, dataset_of, recovered
+
+CAPACITY = 1 << 16
+
+
+class FolderFails(Disk):
+    """A disk on which names cannot be made durable."""
+
+    def sync_folder(self, folder: Path) -> None:
+        raise OSError(5, os.strerror(5))
+
+
+def segment_of(tmp_path: Path, number: int = 1) -> Path:
+    directory = worker_directory(tmp_path, 0)
+    directory.create()
+    path = directory.segment_path(number)
+    segment = create_segment(Disk(), path, number, CAPACITY)
+    segment.abandon(Disk())
+    return path
+
+
+def test_a_kept_file_is_written_again_under_a_new_number_and_nonce(tmp_path: Path) -> None:
+    path = segment_of(tmp_path)
+    inode, head = path.stat().st_ino, path.read_bytes()[:64]
+    directory = worker_directory(tmp_path, 0)
+    recycled = RecycledSegments(directory, Disk())
+    assert recycled.keep(path)
+    recycled.settle()
+    again = create_segment(Disk(), directory.segment_path(2), 2, CAPACITY, recycled.take())
+    again.abandon(Disk())
+    assert directory.segment_numbers() == [2]
+    assert directory.segment_path(2).stat().st_ino == inode
+    assert directory.segment_path(2).read_bytes()[:64] != head
+
+
+def test_a_file_is_not_written_again_before_its_old_name_is_durably_gone(tmp_path: Path) -> None:
+    recycled = RecycledSegments(worker_directory(tmp_path, 0), FolderFails())
+    assert recycled.keep(segment_of(tmp_path))
+    with pytest.raises(OSError, match="Input/output error"):
+        recycled.settle()
+    assert recycled.take() is None
+
+
+def test_only_so_many_files_are_kept(tmp_path: Path) -> None:
+    recycled = RecycledSegments(worker_directory(tmp_path, 0), Disk())
+    kept = [recycled.keep(segment_of(tmp_path, number)) for number in range(1, RECYCLED_MAX + 2)]
+    assert kept == [True] * RECYCLED_MAX + [False]
+
+
+def test_a_start_deletes_what_was_kept(tmp_path: Path) -> None:
+    directory = worker_directory(tmp_path, 0)
+    assert RecycledSegments(directory, Disk()).keep(segment_of(tmp_path))
+    remove_recycled(directory)
+    assert os.listdir(directory.segments) == []
+
+
+def test_records_of_a_files_former_life_never_come_back(tmp_path: Path) -> None:
+    directory = worker_directory(tmp_path, 0)
+    settings = SpoolSettings(WriterSettings(segment_bytes=SEGMENT_BYTES_MIN))
+    spool = open_spool(directory, lambda: None, settings)
+    number = 0
+    while len(spool.payloads.closed_segments()) < 2:
+        number += 1
+        deliver(spool, append(spool.writer, number, 3000))
+    wait_until(spool.reclaim)
+    assert list(directory.segments.glob("*.free"))
+    inodes = {path.stat().st_ino for path in directory.segments.glob("*.free")}
+    while not inodes & {path.stat().st_ino for path in directory.segments.glob("*.seg")}:
+        number += 1
+        deliver(spool, append(spool.writer, number, 3000))
+    last = append(spool.writer, number + 1, 3000)
+    assert spool.writer.flush()
+    crash(spool.writer)
+    spool.ledger.close()
+    found, report, _ = recovered(directory)
+    assert report.damages == []
+    assert list(found.values()) == [dataset_of(number + 1, 3000)]
+    assert report.next_seq == last.seq + 1
+
+
+def deliver(spool: Spool, entry: Entry) -> None:
+    assert spool.writer.flush()
+    spool.writer.take_durable()
+    spool.ledger.add([entry])
+    spool.ledger.mark([Mark(entry.seq, "PACS", DeliveryState.DELIVERED, 1)])
+
+
+def wait_until(condition: Callable[[], int]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
