@@ -186,7 +186,7 @@ async def try_hostility(script: Hostility, seen: Callable[[Outcomes, Peer], bool
         offer_all(one, [item(1)])
         offer_all(other, [item(seq) for seq in range(1, 11)])
         await until(lambda: len(others.delivered_items) == 10)
-        await until(lambda: outcomes.failures or outcomes.unreachable_failures)
+        await until(lambda: outcomes.failures or outcomes.unreached)
         await until(lambda: pdus and seen(outcomes, hostile.peers[0]))
         assert other.is_up
         is_hostile = False
@@ -220,7 +220,7 @@ def test_every_other_end_is_a_failure_that_is_tried_again(row: str) -> None:
 
     async def test() -> None:
         outcomes = await try_hostility(script, lambda outcomes, peer: True)
-        failures = outcomes.unreachable_failures or [failure for _, failure in outcomes.failures]
+        failures = outcomes.unreached or [failure for _, failure in outcomes.failures]
         assert failures[0].error_class is error_class
 
     run(test())
@@ -263,7 +263,7 @@ def test_a_flood_of_requests_is_refused_one_by_one_and_not_collected() -> None:
         outcomes = Outcomes()
         async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
             offer_all(one, [item(1)])
-            await until(lambda: outcomes.delivered_items)
+            await until(lambda: outcomes.delivered_items and len(acceptor.messages) == 2)
             refusal = acceptor.peers[0].messages[1].command
             assert refusal[STATUS] == 0x0211
             assert one.associations_open == 1

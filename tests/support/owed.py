@@ -57,7 +57,6 @@ class Outcomes:
         self.returned_items: list[tuple[Item, Failure]] = []
         self.backlog: list[Item] = []
         self.hungry_calls = 0
-        self.unreachable_failures: list[Failure] = []
         self.unreached: list[Failure] = []
 
     def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
@@ -74,9 +73,6 @@ class Outcomes:
 
     def unreachable(self, destination: Destination, failure: Failure) -> None:
         self.unreached.append(failure)
-
-    def unreachable(self, destination: Destination, failure: Failure) -> None:
-        self.unreachable_failures.append(failure)
 
     def hungry(self, destination: Destination) -> None:
         self.hungry_calls += 1
