@@ -43,7 +43,7 @@ async def adopt_absent(worker: Worker) -> None:
             await asyncio.to_thread(theirs.close)
             if not theirs.report.damages:
                 await asyncio.to_thread(shutil.rmtree, directory.root)
-        except (SpoolError, OSError) as error:
+        except (SpoolError, OSError, TimeoutError) as error:
             logger.error('adopt=worker-%d failed why="%s"', index, error)
             continue
         logger.info("adopt=worker-%d entries=%d", index, adopted)
@@ -70,10 +70,10 @@ async def _adopt(worker: Worker, theirs: Spool, row: Owed) -> None:
     record = replace(row.entry.record, destinations=destinations, action="hold" if is_held else "forward")
     chunks = await asyncio.to_thread(list, theirs.payloads.open_payload(row.entry.location))
     seq, location = worker.spool.writer.append(record, chunks)
+    settled = worker.handling.adopt(Entry(seq, record, location))
     worker.spool.writer.sync_soon()
-    if not await asyncio.to_thread(worker.spool.writer.wait_durable, seq, DURABLE_S):
-        raise worker.spool.writer.failure or SpoolError("the spool takes too long")
-    worker.add_to_ledger(Entry(seq, record, location))
+    async with asyncio.timeout(DURABLE_S):
+        await settled
     if mark.state is DeliveryState.DEAD:
         worker.spool.ledger.mark([replace(mark, seq=seq)])
     theirs.ledger.mark([Mark(row.seq, mark.destination, DeliveryState.DISCARDED, time_ns())])

@@ -8,7 +8,9 @@ Invariant: every ticket gets exactly one answer, and no success before what it p
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ from router.processes.instances import InstanceBytes, read_head, remove_file
 from router.routing.attributes import read_attributes
 from router.routing.facts import Decision, Facts
 from router.spool.record import Entry, InstanceRecord
+from router.spool.states import Selector
 from router.standard.statuses import (
     CANNOT_UNDERSTAND,
     DATASET_MISMATCH,
@@ -75,12 +78,21 @@ class Handled:
     deadline: float = 0.0
 
 
+@dataclass(slots=True)
+class Adopted:
+    """An entry on its way into the ledger that no ticket waits for (see adoption.py)."""
+
+    seq: int
+    entry: Entry
+    settled: asyncio.Future[None]
+
+
 class Handling:
     """Takes tickets one after the other; holds those that wait for the disk or for destinations."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._unsynced: deque[Handled] = deque()
+        self._unsynced: deque[Handled | Adopted] = deque()
         self._undelivered: dict[int, Handled] = {}
         self._hot_tickets = 0
         self._last_seq = 0
@@ -93,6 +105,9 @@ class Handling:
     def take(self, intake: Intake, ticket: Ticket) -> None:
         """Handle one ticket; it is answered now or later."""
         worker = self._worker
+        if ticket.file and not os.path.exists(ticket.file):
+            self._answer_adopted(intake, ticket)
+            return
         instance = InstanceBytes.of_ticket(worker.spool.payloads, intake, ticket)
         try:
             attributes = self._attributes(instance, ticket)
@@ -124,13 +139,17 @@ class Handling:
         self._act(handled)
 
     def became_durable(self, up_to_seq: int) -> None:
-        """Answer every ticket whose entry is durable now, and begin to deliver."""
+        """Answer every ticket whose entry is durable now, and begin to deliver. Raises SpoolError."""
         unsynced = self._unsynced
         touched: dict[Destination, None] = {}
         while unsynced and unsynced[0].seq <= up_to_seq:
-            handled = unsynced.popleft()
+            handled = unsynced[0]
             assert handled.entry is not None
-            self._worker.add_to_ledger(handled.entry)
+            self._worker.spool.ledger.add([handled.entry])  # if it cannot, everything stays queued
+            unsynced.popleft()
+            if isinstance(handled, Adopted):
+                handled.settled.set_result(None)
+                continue
             stays_hot = self._deliver_stored(handled, touched)
             release = not stays_hot and handled.instance.give_up()
             handled.intake.answer(handled.ticket, SUCCESS, release=release)
@@ -144,7 +163,16 @@ class Handling:
         """Answer failure to every ticket that waits for a disk that said it failed."""
         while self._unsynced:
             handled = self._unsynced.popleft()
-            self._answer(handled, OUT_OF_RESOURCES, "storage failed")
+            if isinstance(handled, Adopted):
+                handled.settled.set_exception(error)
+            else:
+                self._answer(handled, OUT_OF_RESOURCES, "storage failed")
+
+    def adopt(self, entry: Entry) -> asyncio.Future[None]:
+        """Queue an entry just appended; the future is done when it is durable and in the ledger."""
+        adopted = Adopted(entry.seq, entry, asyncio.get_running_loop().create_future())
+        self._unsynced.append(adopted)
+        return adopted.settled
 
     def outcome(self, item: Item, destination: str, status: int | None, failure: Failure | None) -> bool:
         """Take the outcome of an item that a ticket waits for; False if no ticket does."""
@@ -189,6 +217,14 @@ class Handling:
             self._deliver_first(handled)
         else:
             self._store(handled)
+
+    def _answer_adopted(self, intake: Intake, ticket: Ticket) -> None:
+        """Answer a spilled instance whose file is gone: a predecessor that died may have made it durable."""
+        found = self._worker.spool.ledger.find(Selector(sop_instance=ticket.sop_instance))
+        if any(owed.entry.record.received_ns == ticket.received_ns for owed in found):
+            intake.answer(ticket, SUCCESS, release=True)
+        else:
+            intake.answer(ticket, OUT_OF_RESOURCES, "spilled dataset lost", release=True)
 
     def _refuse(self, intake: Intake, ticket: Ticket, status: int, comment: str) -> None:
         intake.answer(ticket, status, comment, release=True)
@@ -239,7 +275,7 @@ class Handling:
 
     def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """Hand a durable instance to its destinations; return whether some of them send it from the slab."""
-        hot: list[Item] = []
+        hot: list[tuple[str, Item]] = []
         for name in handled.decision.destinations:
             if name in handled.delivered:
                 self._worker.owing.mark_delivered(handled.seq, name, handled.delivered[name])
@@ -251,13 +287,13 @@ class Handling:
                 if self._worker.owing.offer(destination, item):
                     touched[destination] = None
                     if destination.is_up and destination.queued <= HOT_QUEUE_MAX:
-                        hot.append(item)
+                        hot.append((name, item))
         if not hot or handled.ticket.file or self._hot_tickets >= HOT_TICKETS_MAX:
             return False
         self._hot_tickets += 1
-        for item in hot:
-            item.tag = handled.instance
         handled.instance.keep_hot(len(hot), self._cooled)
+        for name, item in hot:
+            self._worker.owing.keep_hot(name, item, handled.instance)
         return True
 
     @staticmethod

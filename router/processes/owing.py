@@ -45,6 +45,7 @@ class Owing:
         self._driver = driver
         self._held: dict[str, set[int]] = {}
         self._cursor: dict[str, int] = {}
+        self._hot: dict[str, dict[Item, InstanceBytes]] = {}
         self.apply(config)
 
     def apply(self, config: Config) -> list[Destination]:
@@ -55,6 +56,7 @@ class Owing:
                 self.destinations[name] = Destination(name, settings, self._driver, self)
                 self._held[name] = set()
                 self._cursor[name] = 0
+                self._hot[name] = {}
             else:
                 destination.update(settings)
         gone = [name for name in self.destinations if name not in config.destinations]
@@ -89,6 +91,10 @@ class Owing:
         assert item.entry_id is not None
         self._held[name].add(item.entry_id)
 
+    def keep_hot(self, name: str, item: Item, instance: InstanceBytes) -> None:
+        """Take note that an item is to be sent from the slab: at its first attempt, or never."""
+        self._hot[name][item] = instance
+
     def forget_settled(self) -> None:
         """Take out of memory what people have dropped; what is being sent right now goes on."""
         for name, destination in self.destinations.items():
@@ -103,7 +109,7 @@ class Owing:
     def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
         age_s = max(0.0, (time_ns() - item.received_ns) / NS)
         self._worker.counters.delivered(destination.name, status, item.dataset_bytes, seconds, age_s)
-        self._cool(item)
+        self._cool(destination.name, item)
         if self._worker.handling.outcome(item, destination.name, status, None):
             return
         if item.entry_id is not None:
@@ -115,7 +121,7 @@ class Owing:
 
     def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
         self._worker.counters.failed(destination.name, failure)
-        self._cool(item)
+        self._cool_all(destination.name)
         self._mark_failed(DeliveryState.RETRYING, destination, item, failure, int(retry_s * NS))
         logger.warning(
             'delivery=retry destination=%s entry=%s class=%s attempts=%d retry_s=%.1f why="%s"',
@@ -125,7 +131,7 @@ class Owing:
 
     def dead(self, destination: Destination, item: Item, failure: Failure) -> None:
         self._worker.counters.failed(destination.name, failure)
-        self._cool(item)
+        self._cool(destination.name, item)
         if item.entry_id is not None:
             self._held[destination.name].discard(item.entry_id)
         self._mark_failed(DeliveryState.DEAD, destination, item, failure, 0)
@@ -141,6 +147,7 @@ class Owing:
 
     def unreachable(self, destination: Destination, failure: Failure) -> None:
         self._worker.counters.failed(destination.name, failure)
+        self._cool_all(destination.name)
 
     def hungry(self, destination: Destination) -> None:
         name = destination.name
@@ -194,7 +201,12 @@ class Owing:
         item.attempts = owed.mark.attempts
         return item
 
-    def _cool(self, item: Item) -> None:
-        if isinstance(item.tag, InstanceBytes):
-            item.tag.used()
-            item.tag = None
+    def _cool(self, name: str, item: Item) -> None:
+        instance = self._hot[name].pop(item, None)
+        if instance is not None:
+            instance.used()
+
+    def _cool_all(self, name: str) -> None:
+        """Give the slab's slots back: a destination in trouble is served from the spool."""
+        while self._hot[name]:
+            self._hot[name].popitem()[1].used()

@@ -126,10 +126,6 @@ class Worker:
         )
         return self.rules.evaluate(facts).destinations
 
-    def add_to_ledger(self, entry: Entry) -> None:
-        """Take an entry that is durable into the ledger, in order of its number. Raises SpoolError."""
-        self.spool.ledger.add([entry])
-
     def spool_trouble(self, error: SpoolError) -> None:
         """Tell the acceptors that nothing can be stored, and why."""
         stage = WorkerStage.SPOOL_FULL if isinstance(error, SpoolFull) else WorkerStage.SPOOL_FAILED
@@ -166,13 +162,14 @@ class Worker:
         writer = self.spool.writer
         durable = writer.take_durable()
         if durable > self._answered_seq:
-            self._count_groups(durable - self._answered_seq)
-            self._answered_seq = durable
             try:
                 self.handling.became_durable(durable)
             except SpoolError as error:
-                self.spool_trouble(error)
-        if writer.failure is not None:
+                self.spool_trouble(error)  # the next tick tries again
+            else:
+                self._count_groups(durable - self._answered_seq)
+                self._answered_seq = durable
+        if writer.failure is not None and self._stage is not WorkerStage.SPOOL_FAILED:
             self.counters.sync_failed()
             self.handling.storing_failed(writer.failure)
             self.spool_trouble(writer.failure)
@@ -222,6 +219,7 @@ class Worker:
 
     def _tend(self) -> None:
         now = monotonic()
+        self._take_durable()
         self.handling.expire(now)
         for destination in self.owing.destinations.values():
             destination.tend(now)

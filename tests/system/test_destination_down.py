@@ -35,7 +35,7 @@ def test_on_return_all_is_delivered_in_order_of_age(tmp_path: Path, ack: str) ->
         assert [attempt.status for attempt in sent] == [0] * COUNT
         up.wait_for(COUNT)
         assert router.owed("DOWN") == COUNT
-        assert router.owed("UP") == 0
+        wait_until(lambda: router.owed("UP") == 0, 10, lambda: "the ledger does not settle")
         down = stack.enter_context(fast_sink(tmp_path, "down", port=port))
         down.wait_for(COUNT)
         in_order_of_age = [attempt.uid for attempt in sent]
