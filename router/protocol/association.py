@@ -149,6 +149,7 @@ class Association:
         """Begin to keep account of what is out; the driver then confirms it. Without: everything is, at
         once."""
         self._ends = deque()
+        self._entries_out = self.entries_queued - len(self._outbox)
 
     def confirm_output(self, bytes_out: int) -> None:
         """Take note that so many of the bytes next_output() ever gave have left this process."""
