@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from router import _handlers as _handlers
     from router._globals import ALL_TRANSFER_SYNTAXES as ALL_TRANSFER_SYNTAXES
     from router._globals import DEFAULT_TRANSFER_SYNTAXES as DEFAULT_TRANSFER_SYNTAXES
-    from router.api import events as evt  # noqa: F401
-    from router.api.ae import ApplicationEntity as AE  # noqa: F401
+    from router.api import events as evt
+    from router.api.ae import ApplicationEntity as AE
     from router.api.association import Association as Association
     from router.api.debug import debug_logger as debug_logger
     from router.api.presentation import (
@@ -96,8 +96,8 @@ if TYPE_CHECKING:
     from router.api.presentation import build_context as build_context
     from router.api.presentation import build_role as build_role
     from router.api.sop_class import register_uid as register_uid
-    from router.standard.uids import IMPLEMENTATION_CLASS_UID as PYNETDICOM_IMPLEMENTATION_UID  # noqa: F401
-    from router.standard.uids import IMPLEMENTATION_VERSION_NAME as PYNETDICOM_IMPLEMENTATION_VERSION  # noqa: F401
+    from router.standard.uids import IMPLEMENTATION_CLASS_UID as PYNETDICOM_IMPLEMENTATION_UID
+    from router.standard.uids import IMPLEMENTATION_VERSION_NAME as PYNETDICOM_IMPLEMENTATION_VERSION
 
 __version__ = "0.1.0"
 
@@ -151,8 +151,44 @@ _HOMES.update(
 )
 _SUBMODULES = frozenset({"_config", "_globals", "_handlers"})
 
-__all__ = ["PYNETDICOM_UID_PREFIX", "__version__"]
-__all__ += [name for name in _HOMES if name != "Association"]
+__all__ = [
+    "AE",
+    "ALL_TRANSFER_SYNTAXES",
+    "DEFAULT_TRANSFER_SYNTAXES",
+    "PYNETDICOM_IMPLEMENTATION_UID",
+    "PYNETDICOM_IMPLEMENTATION_VERSION",
+    "PYNETDICOM_UID_PREFIX",
+    "AllStoragePresentationContexts",
+    "ApplicationEventLoggingPresentationContexts",
+    "BasicWorklistManagementPresentationContexts",
+    "ColorPalettePresentationContexts",
+    "DefinedProcedureProtocolPresentationContexts",
+    "DisplaySystemPresentationContexts",
+    "HangingProtocolPresentationContexts",
+    "ImplantTemplatePresentationContexts",
+    "InstanceAvailabilityPresentationContexts",
+    "MediaCreationManagementPresentationContexts",
+    "MediaStoragePresentationContexts",
+    "ModalityPerformedPresentationContexts",
+    "NonPatientObjectPresentationContexts",
+    "PrintManagementPresentationContexts",
+    "ProcedureStepPresentationContexts",
+    "ProtocolApprovalPresentationContexts",
+    "QueryRetrievePresentationContexts",
+    "RTMachineVerificationPresentationContexts",
+    "RelevantPatientInformationPresentationContexts",
+    "StorageCommitmentPresentationContexts",
+    "StoragePresentationContexts",
+    "SubstanceAdministrationPresentationContexts",
+    "UnifiedProcedurePresentationContexts",
+    "VerificationPresentationContexts",
+    "__version__",
+    "build_context",
+    "build_role",
+    "debug_logger",
+    "evt",
+    "register_uid",
+]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

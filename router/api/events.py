@@ -218,3 +218,24 @@ def trigger(assoc: Association, event: EventType, attrs: dict[str, Any] | None =
     handler, args = handlers
     told = Event(assoc, event, attrs or {})
     return handler(told, *(args or ()))
+
+
+__all__ = [
+    "Event",
+    "EventHandlerType",
+    "EventType",
+    "HandlerArgType",
+    "Handlers",
+    "InterventionEvent",
+    "NoHandlerError",
+    "NotificationEvent",
+    "get_default_handler",
+    "trigger",
+]
+__all__ += ["EVT_ABORTED", "EVT_ACCEPTED", "EVT_ACSE_RECV", "EVT_ACSE_SENT", "EVT_ASYNC_OPS"]
+__all__ += ["EVT_CONN_CLOSE", "EVT_CONN_OPEN", "EVT_C_ECHO", "EVT_C_FIND", "EVT_C_GET", "EVT_C_MOVE"]
+__all__ += ["EVT_C_STORE", "EVT_DATA_RECV", "EVT_DATA_SENT", "EVT_DIMSE_RECV", "EVT_DIMSE_SENT"]
+__all__ += ["EVT_ESTABLISHED", "EVT_FSM_TRANSITION", "EVT_N_ACTION", "EVT_N_CREATE", "EVT_N_DELETE"]
+__all__ += ["EVT_N_EVENT_REPORT", "EVT_N_GET", "EVT_N_SET", "EVT_PDU_RECV", "EVT_PDU_SENT"]
+__all__ += ["EVT_REJECTED", "EVT_RELEASED", "EVT_REQUESTED", "EVT_SOP_COMMON", "EVT_SOP_EXTENDED"]
+__all__ += ["EVT_USER_ID"]

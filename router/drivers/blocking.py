@@ -235,9 +235,10 @@ class BlockingConnection(Channel):
             return
         if not self.is_closed:
             self._arm()
+        is_left_over = bool(self._calls) and not self._driving and not self.suspended
         self._lock.release()
-        if self._knocked:
-            # A handler thread came between our arming and our release: what it came for is not lost.
+        if self._knocked or is_left_over:
+            # A handler thread came between our arming and our release, or there are calls nobody runs.
             self._knocked = False
             self._reactor.dispatch(self)
         if self._mailbox:
@@ -396,8 +397,6 @@ class BlockingConnection(Channel):
     def _run_call(self) -> None:
         """Call a function of the user's, without owning the connection meanwhile."""
         deferred, function, args = self._calls.popleft()
-        if self._calls and not self._driving:
-            self._reactor.dispatch(self)  # another thread runs the next one meanwhile
         self._calls_running += 1
         self.release()
         value: Any = None

@@ -55,7 +55,10 @@ def test_the_reason_of_a_rejection_is_told(pair: Pair, kind: str) -> None:
         items.append(identity)
     if kind == "limit":
         assert pair.associate(server, [VERIFICATION]).is_established
-    assoc = pair.associate(server, [VERIFICATION], ae_title="WRONG", ext_neg=items)
+    for _ in range(10):
+        assoc = pair.associate(server, [VERIFICATION], ae_title="WRONG", ext_neg=items)
+        if assoc.is_rejected or pair.scu.__name__ == "router":
+            break  # pynetdicom as requestor now and then takes a quick rejection for a lost connection
     assert assoc.is_rejected
     assert not assoc.is_established
     answer = assoc.acceptor.primitive
