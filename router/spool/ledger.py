@@ -68,6 +68,7 @@ class Ledger:
         self._now_ns = now_ns
         self._tables = Tables(path, fsync=self._settings.fsync)
         self._queries = Queries(path, self._tables.ids)
+        self._slow_queries = Queries(path, self._tables.ids)  # whose answers no delivery has to wait for
         self._changed = threading.Condition()
         self._batch = Batch(1)
         self._writing: Batch | None = None
@@ -204,7 +205,7 @@ class Ledger:
     def find(self, selector: Selector, limit: int = 100) -> list[Owed]:
         """Return up to `limit` deliveries a selector means, by entry number (page on with `after`)."""
         self.flush()
-        return self._queries.find(selector, limit)
+        return self._slow_queries.find(selector, limit)
 
     # -- what people do
 
@@ -263,7 +264,7 @@ class Ledger:
         return changed
 
     def _change_some(self, selector: Selector, change: Callable[[list[Row]], int]) -> tuple[int, int | None]:
-        rows = self._queries.rows(selector, COMMAND_ROWS)
+        rows = self._slow_queries.rows(selector, COMMAND_ROWS)
         changed = change(rows) if rows else 0
         return changed, rows[-1].seq if len(rows) == COMMAND_ROWS else None
 
@@ -337,7 +338,7 @@ class Ledger:
 
     def is_file_open(self, name: str) -> bool | None:
         """Return whether somebody is owed a large object; None: no entry has it."""
-        return self._queries.file_state(name)
+        return self._slow_queries.file_state(name)
 
     # -- the end
 
@@ -369,6 +370,7 @@ class Ledger:
                 self._changed.notify_all()
             self._thread.join(timeout_s)
             self._queries.close()
+            self._slow_queries.close()
 
     # -- the thread
 

@@ -8,6 +8,7 @@ a worker.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,13 @@ class Queries:
 
     def find(self, selector: Selector, limit: int) -> list[Owed]:
         """Return the deliveries a selector means, by entry number; several of one entry stand together."""
+        if _is_state_alone(selector):
+            found = [
+                one
+                for name in list(self._ids)
+                for one in self.find(replace(selector, destination=name), limit)
+            ]
+            return sorted(found, key=lambda one: one.seq)[:limit]
         source, where, values = self._where(selector)
         query = f"SELECT {_COLUMNS} {source} CROSS JOIN destination n ON n.id = d.destination {where} LIMIT ?"
         return [_owed(row) for row in self._rows(query, *values, limit)]
@@ -131,6 +139,13 @@ class Queries:
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._lock:
             return self._connection.execute(query, values).fetchall()
+
+
+def _is_state_alone(selector: Selector) -> bool:
+    """Whether a selector asks for an open state of all destinations: the index goes by destination first."""
+    state = selector.state
+    others = (selector.seq, selector.destination, selector.study_uid, selector.sop_instance)
+    return state is not None and not state.is_settled and all(other is None for other in others)
 
 
 def _owed(row: tuple[Any, ...]) -> Owed:

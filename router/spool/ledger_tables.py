@@ -7,6 +7,7 @@ totals, open deliveries per segment and settled large objects always agree with 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -108,7 +109,8 @@ class Tables:
 
         state, why: for all their deliveries, instead of the one they start with.
         """
-        missing = [entry for entry in entries if not self.knows(entry.seq)]
+        known = self._known(entries)
+        missing = [entry for entry in entries if entry.seq not in known]
         marks = [mark for entry in missing for mark in first_marks(entry, state)]
         if why:
             marks = [Mark(m.seq, m.destination, m.state, m.at_ns, error_class=why) for m in marks]
@@ -119,9 +121,12 @@ class Tables:
         self._account(changes)
         return len(missing)
 
-    def knows(self, seq: int) -> bool:
-        """Whether there is an instance of this number."""
-        return self._connection.execute("SELECT 1 FROM instance WHERE seq = ?", (seq,)).fetchone() is not None
+    def _known(self, entries: Sequence[Entry]) -> set[int]:
+        """Return the numbers of those entries that there is an instance of."""
+        query = "SELECT seq FROM instance WHERE seq BETWEEN ? AND ?"
+        numbers = [entry.seq for entry in entries]
+        bounds = (min(numbers, default=0), max(numbers, default=0))
+        return {seq for (seq,) in self._connection.execute(query, bounds)}
 
     def set_covered(self, position: Position, last_seq: int) -> None:
         """Say up to where the segments have been read into the ledger."""
@@ -269,17 +274,23 @@ class Tables:
 
     def _account(self, changes: Iterable[Change]) -> None:
         """Bring the totals up to what has just been committed."""
+        counts: Counter[tuple[int, int]] = Counter()
+        sizes: Counter[tuple[int, int]] = Counter()
         for seq, number, old, new, segment, length, at_ns in changes:
             if old is not None:
-                self._total(number, old, -1, -length)
+                counts[number, old] -= 1
+                sizes[number, old] -= length
                 self._open(segment, old, -1)
             if new is not None:
-                self._total(number, new, 1, length)
+                counts[number, new] += 1
+                sizes[number, new] += length
                 self._open(segment, new, 1)
                 if new.is_settled and seq in self.files:
                     self._settle_file(seq)
             self.changed_ns[segment] = max(self.changed_ns.get(segment, 0), at_ns)
             self.changed_segments.add(segment)
+        for (number, state), count in counts.items():
+            self._total(number, state, count, sizes[number, state])
 
     def _settle_file(self, seq: int) -> None:
         if self._connection.execute(_HAS_OPEN, (seq,)).fetchone() is None:

@@ -1,4 +1,4 @@
-"""What the tests of the spool share: records, a disk that fails on demand, one that forgets what was not synced."""
+"""What the tests of the spool share: records, a disk that fails on demand, one that forgets the unsynced."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ class FaultyDisk(Disk):
 class ForgetfulDisk(Disk):
     """Remembers what a power cut takes: sectors written since the last sync, names since the folder's.
 
-    `lose` leaves the files as one of the many states a real disk may be in afterwards: each unsynced sector and
-    each unsynced name is there or not, by a seed.
+    `lose` leaves the files in one of the many states a real disk may be in: each unsynced sector and each
+    unsynced name is there or not, by a seed.
     """
 
     def __init__(self) -> None:

@@ -209,6 +209,7 @@ def test_find_by_every_condition(ledger: Ledger) -> None:
     assert found(destination="B", state=PENDING) == [(seq, "B") for seq in range(16, 31)]
     assert found(destination="B", state=DELIVERED, after=10) == [(seq, "B") for seq in range(11, 16)]
     assert found(state=DELIVERED, received_before_ns=1_000_004) == [(seq, "B") for seq in (1, 2, 3)]
+    assert found(state=PENDING, after=14)[:3] == [(15, "A"), (16, "A"), (16, "B")]
     assert found(destination="C") == found(study_uid="9") == found(seq=99) == []
     assert len(ledger.find(Selector(), 7)) == 7
 

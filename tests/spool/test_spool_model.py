@@ -56,6 +56,11 @@ class SpoolMachine(RuleBasedStateMachine):
             entry = append(self.writer, self.number, length)
             self.appended[entry.record.sop_instance] = entry.seq, dataset_of(self.number, length)
 
+    @rule(length=st.sampled_from([500, 30_000, 90_000]), count=st.integers(1, 4))
+    def append_and_commit(self, length: int, count: int) -> None:
+        self.append_some(length, count)
+        self.commit()
+
     @rule()
     def commit(self) -> None:
         assert self.writer.flush(DEADLINE_S)
@@ -113,10 +118,11 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "writer"):
+            self.lose_power(seed=self.number, keeps_ledger=self.number % 2 == 0)
             crash(self.writer)
             self.disk.lose(0)
         shutil.rmtree(self.root)
 
 
 TestSpool = SpoolMachine.TestCase
-TestSpool.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+TestSpool.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

@@ -392,7 +392,7 @@ def test_a_closed_writer_takes_nothing(tmp_path: Path) -> None:
 
 
 def scenario(writer: SpoolWriter, source: Path) -> list[tuple[int, int]]:
-    """Append small, large and spilled instances with commits between; return (number, seq) of the accepted."""
+    """Append small, large and spilled instances with commits between; return (number, seq) of those kept."""
     accepted: list[tuple[int, int]] = []
 
     def attempt(number: int, length: int) -> None:
