@@ -15,7 +15,7 @@ import heapq
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Protocol
 
@@ -60,6 +60,9 @@ class Listener(Protocol):
     def unreachable(self, destination: Destination, failure: Failure) -> None:
         """No association could be had; no single item is to blame."""
 
+    def association(self, destination: Destination, outcome: str) -> None:
+        """An association was accepted or rejected; an accepted one was released, aborted or lost."""
+
     def hungry(self, destination: Destination) -> None:
         """The queue has room for more from the ledger."""
 
@@ -77,7 +80,7 @@ class Destination:
         self.delivered_count = 0
         self._driver = driver
         self._listener = listener
-        self._pool = AssociationPool(driver, settings, self.pump, self._open_failed)
+        self._pool = AssociationPool(driver, settings, self.pump, self._open_failed, self._associated)
         self._lanes: dict[Key, deque[Item]] = {}
         self._queued = 0
         self._uids: dict[str, deque[Item] | None] = {}
@@ -182,29 +185,40 @@ class Destination:
 
     def withdraw(self, entry_id: int) -> bool:
         """Take an item that is not being sent out of the queue; False if it is not here or is being sent."""
-        for lane in self._lanes.values():
-            for item in lane:
-                if item.entry_id == entry_id:
-                    lane.remove(item)
-                    self._queued -= 1
-                    self._settle_uid(item)
-                    self.pump()
-                    return True
+        return self._take_out(lambda item: item.entry_id == entry_id)
+
+    def recall(self, wanted: Item) -> bool:
+        """Take this very item out of the queue, in the spool or not; False if it is being sent, or is not
+        here.
+
+        For an immediate item whose outcome nobody waits for any more: its bytes may be gone from then on.
+        """
+        return self._take_out(lambda item: item is wanted)
+
+    def _take_out(self, is_wanted: Callable[[Item], bool]) -> bool:
         for parked in filter(None, self._uids.values()):
-            for item in parked:
-                if item.entry_id == entry_id:
-                    parked.remove(item)
-                    self._queued -= 1
-                    return True
+            if (item := next(filter(is_wanted, parked), None)) is not None:
+                parked.remove(item)
+                self._queued -= 1
+                return True
+        for lane in self._lanes.values():
+            if (item := next(filter(is_wanted, lane), None)) is not None:
+                lane.remove(item)
+                self._leave(item)
+                return True
         for waiting in self._retrying:
-            if waiting[2].entry_id == entry_id:
+            if is_wanted(waiting[2]):
                 self._retrying.remove(waiting)
                 heapq.heapify(self._retrying)
-                self._queued -= 1
-                self._settle_uid(waiting[2])
-                self.pump()
+                self._leave(waiting[2])
                 return True
         return False
+
+    def _leave(self, item: Item) -> None:
+        """An item that waited is gone; the next version of its instance may go."""
+        self._queued -= 1
+        self._settle_uid(item)
+        self.pump()
 
     async def close(self, deadline_s: float) -> None:
         """Send what can be sent within deadline_s, then release every association."""
@@ -400,6 +414,9 @@ class Destination:
             for item in list(lane or ()):
                 self._give_up_waiting(item, failure)
         self.pump()
+
+    def _associated(self, outcome: str) -> None:
+        self._listener.association(self, outcome)
 
     def _give_up_waiting(self, item: Item, failure: Failure) -> None:
         self._lanes[item.key].remove(item)

@@ -17,7 +17,7 @@ from typing import Any
 from router.config.schema import Destination as DestinationSettings
 from router.delivery.retry import NoContext
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
-from router.errors import AssociationAborted, RouterError
+from router.errors import AssociationAborted, AssociationRejected, RouterError
 from router.protocol.association import Association, Limits
 from router.protocol.messages import CommandSet, DatasetSink, NullSink
 from router.protocol.negotiation import AcceptedContext, agree_asynchronous_operations
@@ -84,7 +84,8 @@ class AssociationPool:
     """Opens, lends and releases the associations of one destination.
 
     on_room: called when an association is open or free again. on_failure: called with what an attempt to
-    open raised and the context it was wanted for. expected_window: what the peer granted last.
+    open raised and the context it was wanted for. on_outcome: called with "accepted" or "rejected", and at
+    the end of an accepted one with "released", "aborted" or "lost". expected_window: what was granted last.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class AssociationPool:
         settings: DestinationSettings,
         on_room: Callable[[], None],
         on_failure: Callable[[BaseException, Key], None],
+        on_outcome: Callable[[str], None] = lambda outcome: None,
     ) -> None:
         self.settings = settings
         self.associations: list[PooledAssociation] = []
@@ -101,6 +103,7 @@ class AssociationPool:
         self._driver = driver
         self._on_room = on_room
         self._on_failure = on_failure
+        self._on_outcome = on_outcome
         self._remembered: dict[Key, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -202,6 +205,8 @@ class AssociationPool:
             self.opening -= 1
             if not isinstance(error, Exception):
                 raise
+            if isinstance(error, AssociationRejected):
+                self._on_outcome("rejected")
             self._on_failure(error, key)
             return
         self.opening -= 1
@@ -226,6 +231,7 @@ class AssociationPool:
     def _take_in(self, association: PooledAssociation, key: Key) -> None:
         """Lend an association from now on, unless it has ended already or lacks the context it is for."""
         connection = association.connection
+        self._on_outcome("accepted")
         if connection.conversation.ended is None:
             self.expected_window = association.window
             self.associations.append(association)
@@ -321,6 +327,8 @@ class AssociationPool:
         self._on_room()
 
     def _on_connection_closed(self, connection: Connection) -> None:
+        if connection.association.ac is not None:
+            self._on_outcome(connection.outcome)
         gone = [association for association in self.associations if association.connection is connection]
         for association in gone:
             association.is_usable = False

@@ -101,8 +101,10 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
     started = monotonic()
     try:
         dataset = item.payload.buffers()
-    except SpoolError as error:
-        on_sent(item, association, 0, failure_of_error(error), 0.0)
+    except Exception as error:
+        # Whatever it is, this instance cannot be sent now; the destination and its others can.
+        failure = Failure(ErrorClass.SPOOL, None, f"{type(error).__name__}: {error}")
+        on_sent(item, association, 0, failure, 0.0)
         return
     trouble: list[SpoolError] = []
     if not isinstance(dataset, list):

@@ -20,10 +20,12 @@ from typing import Any, cast
 from router.drivers.socket_options import rearm_quick_ack, set_connection_options
 from router.errors import DeadlineExceeded
 from router.protocol.association import Association
+from router.protocol.indications import Aborted
 from router.protocol.states import State
 from router.protocol.upper_layer import Role
 from router.services.conversation import Conversation, Services, Task
 from router.services.steps import Procedure
+from router.standard.reasons import ABORT_SOURCE_SERVICE_PROVIDER
 
 STAGING_BYTES = 262144
 """One recv at most, into the staging buffer."""
@@ -279,6 +281,15 @@ class Connection(asyncio.BufferedProtocol):
             self._artim_deadline = monotonic() + self.deadlines.artim_s
         if association.close_connection and not self._is_closing:
             self._close()
+
+    @property
+    def outcome(self) -> str:
+        """How an association ended: "released", "aborted" (by either side) or "lost"."""
+        end = self.conversation.end
+        if not isinstance(end, Aborted):
+            return "released"
+        is_lost = end.source == ABORT_SOURCE_SERVICE_PROVIDER and end.reason == 0 and not end.by_peer
+        return "lost" if is_lost and self.association.violation is None else "aborted"
 
     # What the event loop calls
 

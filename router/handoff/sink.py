@@ -37,13 +37,16 @@ class ReceivedDataset:
     """One whole dataset, in slots or in a file. It belongs to whoever got it, until lent by a ticket or
     released."""
 
-    __slots__ = ("_arrivals", "dataset_bytes", "file", "slots")
+    __slots__ = ("_arrivals", "dataset_bytes", "file", "seconds", "slots")
 
-    def __init__(self, arrivals: Arrivals, slots: tuple[int, ...], file: str, dataset_bytes: int) -> None:
+    def __init__(
+        self, arrivals: Arrivals, slots: tuple[int, ...], file: str, dataset_bytes: int, seconds: float
+    ) -> None:
         self._arrivals = arrivals
         self.slots = slots
         self.file = file
         self.dataset_bytes = dataset_bytes
+        self.seconds = seconds
 
     def release(self) -> None:
         """Give the memory back, or delete the file, of a dataset that nobody will store."""
@@ -150,6 +153,7 @@ class SlabSink:
 
     __slots__ = (
         "_arrivals",
+        "_began",
         "_fd",
         "_file",
         "_filled",
@@ -162,6 +166,7 @@ class SlabSink:
     )
 
     def __init__(self, arrivals: Arrivals, resume: Callable[[], None]) -> None:
+        self._began = monotonic()
         self._arrivals = arrivals
         self._resume = resume
         self._slots: list[int] = []
@@ -223,7 +228,7 @@ class SlabSink:
         slots = tuple(self._slots)
         if self._total == 0 or self._filled == 0:
             slots = self._without_unused(slots)
-        return ReceivedDataset(self._arrivals, slots, self._file, self._total)
+        return ReceivedDataset(self._arrivals, slots, self._file, self._total, monotonic() - self._began)
 
     def discard(self) -> None:
         self._arrivals.forget(self)

@@ -49,6 +49,7 @@ class AcceptorCounters:
             )
             for label in ("success", "warning", "failure")
         }
+        self._receive_seconds = slot("receive_seconds", listener=LISTENER)
         self._answer_seconds = slot("answer_seconds", listener=LISTENER)
         self._echoes = slot("echoes", listener=LISTENER)
         self._outcomes = {
@@ -77,6 +78,10 @@ class AcceptorCounters:
         self._cells[instances] += 1
         self._cells[size] += dataset_bytes
         self._page.observe(self._answer_seconds, seconds)
+
+    def received(self, seconds: float) -> None:
+        """Count a dataset that has arrived; seconds: from its command set to its last byte."""
+        self._page.observe(self._receive_seconds, seconds)
 
     def echoes(self) -> None:
         """Count one answered C-ECHO-RQ."""
@@ -210,6 +215,10 @@ class WorkerCounters:
         depth_cell, age_cell = self._of(destination).states[state]
         self._cells[depth_cell] = depth
         self._cells[age_cell] = int(oldest_s * 1_000_000)
+
+    def association(self, destination: str, outcome: str) -> None:
+        """Count what became of an association with a destination."""
+        self._cells[self._of(destination).opened[outcome]] += 1
 
     def associations(self, destination: str, open_now: int) -> None:
         """Set how many associations are open with a destination."""

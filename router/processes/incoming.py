@@ -16,7 +16,7 @@ from router.handoff.sink import ReceivedDataset
 from router.handoff.ticket import Receipt, Ticket
 from router.processes.admission import Admitted
 from router.protocol.association import Association, Limits
-from router.protocol.indications import Aborted, MessageReceived
+from router.protocol.indications import MessageReceived
 from router.protocol.messages import CommandSet, DatasetSink, NullSink
 from router.protocol.negotiation import AcceptedContext
 from router.protocol.states import State
@@ -33,7 +33,7 @@ from router.standard.dimse_fields import (
     COMMAND_FIELD,
 )
 from router.standard.printable import printable
-from router.standard.reasons import ABORT_SOURCE_SERVICE_PROVIDER, describe_rejection
+from router.standard.reasons import describe_rejection
 from router.standard.statuses import OUT_OF_RESOURCES, SUCCESS
 from router.wire.pdus import AssociateRJ, AssociateRQ
 
@@ -124,6 +124,7 @@ class Incoming:
             self.association_id,
         )
         self.instances += 1
+        acceptor.counters.received(dataset.seconds)
         answer = Deferred()
         started = monotonic()
 
@@ -146,11 +147,7 @@ class Incoming:
     @property
     def outcome(self) -> str:
         """How an accepted association ended: released, aborted (by either side) or lost."""
-        end = self.connection.conversation.end
-        if not isinstance(end, Aborted):
-            return "released"
-        is_lost = end.source == ABORT_SOURCE_SERVICE_PROVIDER and end.reason == 0 and not end.by_peer
-        return "lost" if is_lost and self.association.violation is None else "aborted"
+        return self.connection.outcome
 
     def log_line(self) -> str:
         """Return what there is to say about the whole association; peer's text made printable."""

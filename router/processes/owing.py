@@ -149,6 +149,9 @@ class Owing:
         self._worker.counters.failed(destination.name, failure)
         self._cool_all(destination.name)
 
+    def association(self, destination: Destination, outcome: str) -> None:
+        self._worker.counters.association(destination.name, outcome)
+
     def hungry(self, destination: Destination) -> None:
         name = destination.name
         held = self._held[name]

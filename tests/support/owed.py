@@ -57,6 +57,7 @@ class Outcomes:
         self.returned_items: list[tuple[Item, Failure]] = []
         self.backlog: list[Item] = []
         self.hungry_calls = 0
+        self.associations: list[str] = []
         self.unreached: list[Failure] = []
 
     def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
@@ -73,6 +74,9 @@ class Outcomes:
 
     def unreachable(self, destination: Destination, failure: Failure) -> None:
         self.unreached.append(failure)
+
+    def association(self, destination: Destination, outcome: str) -> None:
+        self.associations.append(outcome)
 
     def hungry(self, destination: Destination) -> None:
         self.hungry_calls += 1

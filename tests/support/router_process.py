@@ -122,8 +122,8 @@ class RouterProcess:
         for process in self.processes():
             if process["role"] == role and process["index"] == index:
                 pid = process["pid"]
-                assert isinstance(pid, int)
-                return pid
+                if isinstance(pid, int):
+                    return pid
         raise LookupError(f"no {role} {index} in {self.processes()}")
 
     def tree(self) -> list[psutil.Process]:
@@ -164,7 +164,10 @@ class RouterProcess:
         def is_back() -> bool:
             if not self.is_ready():
                 return False
-            return self.pid_of(role, index) != old_pid
+            try:
+                return self.pid_of(role, index) != old_pid
+            except LookupError:  # between two processes
+                return False
 
         wait_until(is_back, READY_DEADLINE_S, lambda: f"{role} {index} did not come back:\n{self.log()}")
 
