@@ -583,6 +583,50 @@ def test_an_instance_that_waits_can_be_withdrawn_wherever_it_waits() -> None:
     run(test())
 
 
+def test_an_immediate_instance_can_be_recalled_until_it_is_sent() -> None:
+    hold = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await hold.wait()
+        await peer.serve()
+
+    async def test() -> None:
+        outcomes = Outcomes()
+        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+            items = [item(seq, is_immediate=True) for seq in (1, 2, 3)]
+            offer_all(one, items)
+            await until(lambda: one.in_flight)
+            assert not one.recall(items[0])
+            assert one.recall(items[1])
+            assert not one.recall(items[1])
+            hold.set()
+            await until(lambda: len(outcomes.delivered_items) == 2)
+            assert outcomes.uids() == ["1.2.1", "1.2.3"]
+            assert one.queued == 0
+
+    run(test())
+
+
+def test_a_payload_that_fails_otherwise_than_foreseen_hurts_its_instance_only() -> None:
+    class Broken(Bytes):
+        def buffers(self) -> Any:
+            raise AssertionError("nothing there any more")
+
+    async def test() -> None:
+        outcomes = Outcomes()
+        async with (
+            scripted_acceptor() as acceptor,
+            destination(acceptor.port, outcomes, attempts_max=1) as one,
+        ):
+            offer_all(one, [item(1, payload=Broken()), item(2)])
+            await until(lambda: outcomes.dead_items and outcomes.delivered_items)
+            assert outcomes.dead_items[0][1].error_class is ErrorClass.SPOOL
+            assert one.in_flight == one.queued == 0
+
+    run(test())
+
+
 def test_closing_does_not_wait_for_instances_that_are_far_from_their_retry() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
