@@ -30,7 +30,7 @@ from router.wire import codec
 from router.wire.pdus import AssociateAC, AssociateRQ, ReleaseRP, decode_pdu, encode_pdu
 from router.wire.user_information import AsynchronousOperationsWindow, UserInformation
 
-WAIT_S = 5.0
+WAIT_S = 15.0
 POLL_S = 0.002
 
 P_DATA_TF, RELEASE_RQ, RELEASE_RP, ABORT = 4, 5, 6, 7
