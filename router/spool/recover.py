@@ -236,6 +236,7 @@ class _Recovery:
         if segment.number in self._uncopied:
             return  # as it is, and not to be deleted while this process runs
         path = self._directory.segment_path(segment.number)
+        torn = [bad for bad in torn if bad.is_begun or bad.offset < segment.end]
         self._report.torn_records += len(torn)
         self._report.torn_bytes += sum(bad.end - bad.offset for bad in torn)
         damaged_end = max(
@@ -252,7 +253,7 @@ class _Recovery:
                     and segment.nonce is not None
                     and bad.end - bad.offset >= RECORD_BYTES_MIN
                 ):
-                    _give_up(file.fileno(), segment.nonce, bad)
+                    _give_up(file.fileno(), segment.number, segment.nonce, bad)
             if segment.size > end:
                 file.truncate(end)
             os.fsync(file.fileno())
@@ -306,8 +307,8 @@ def _runs(stretches: list[BadStretch]) -> Iterator[tuple[int, int, int]]:
         yield run
 
 
-def _give_up(descriptor: int, nonce: int, bad: BadStretch) -> None:
+def _give_up(descriptor: int, number: int, nonce: int, bad: BadStretch) -> None:
     """Turn a torn stretch between sound records into a void record."""
-    head, trailer = encode_void(nonce, bad.end - bad.offset)
+    head, trailer = encode_void(number, nonce, bad.end - bad.offset)
     os.pwrite(descriptor, trailer, bad.end - TRAILER_BYTES)
     os.pwrite(descriptor, head, bad.offset)

@@ -40,17 +40,40 @@ class RecycledSegments:
             return True
 
     def settle(self) -> None:
-        """Make the new names durable; from now on the files may be written again. Raises OSError."""
+        """Make the new names durable; from now on the files may be written again.
+
+        Raises OSError; these files stay unused until the next start then: a second sync would prove nothing.
+        """
         with self._lock:
-            if self._renamed:
+            renamed, self._renamed = self._renamed, []
+            if renamed:
                 self._disk.sync_folder(self._directory.segments)
-                self._ready.extend(self._renamed)
-                self._renamed.clear()
+                self._ready.extend(renamed)
 
     def take(self) -> Path | None:
         """Return a file to write again; it is the caller's now."""
         with self._lock:
             return self._ready.pop() if self._ready else None
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes of the files kept."""
+        with self._lock:
+            return sum(_size_of(path) for path in (*self._renamed, *self._ready))
+
+    def clear(self) -> None:
+        """Delete the kept files: the space is needed for something else."""
+        with self._lock:
+            while self._ready:
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(self._ready.pop())
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def remove_recycled(directory: WorkerDirectory) -> None:

@@ -38,12 +38,16 @@ WINDOW_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class BadStretch:
-    """Octets that should have been a record. entry: what they held, if head and facts are still readable."""
+    """Octets that should have been a record. entry: what they held, if head and facts are still readable.
+
+    is_begun: they start like a record of this segment; others may be what the file held before.
+    """
 
     segment: int
     offset: int
     end: int
     entry: Entry | None = None
+    is_begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,8 @@ class _Window:
 class SegmentScan:
     """One pass over a segment. Iterate; then `end` is where its sound part ends.
 
-    Space that was preallocated and never written is not reported. is_foreign: neither the header nor the
-    first record could be read, so nothing in the file can be trusted to be ours.
+    Space that was preallocated and never written is not reported. A file of which neither the header nor the
+    first record is this segment's is one bad stretch.
     """
 
     def __init__(self, path: Path, number: int, start: int = HEADER_BYTES) -> None:
@@ -121,7 +125,6 @@ class SegmentScan:
         self._number = number
         self._start = max(start, HEADER_BYTES)
         self.end = HEADER_BYTES
-        self.is_foreign = False
         self.nonce: int | None = None
 
     def __iter__(self) -> Iterator[Sound | BadStretch]:
@@ -132,9 +135,8 @@ class SegmentScan:
             nonce = self.nonce = self._read_nonce(window)
             if nonce is None:
                 self.end = 0
-                self.is_foreign = not window.is_zero(0)
-                if self.is_foreign:
-                    yield BadStretch(self._number, 0, window.size)
+                if not window.is_zero(0):
+                    yield BadStretch(self._number, 0, window.size, is_begun=False)
                 return
             yield from self._records(window, nonce)
         finally:
@@ -143,10 +145,13 @@ class SegmentScan:
     def _read_nonce(self, window: _Window) -> int | None:
         """Return the nonce from the header, or from the first record: no dataset can stand at its place."""
         nonce = decode_header(window.read(0, HEADER_BYTES), self._number)
-        return nonce if nonce is not None else nonce_of_head(window.read(HEADER_BYTES, HEAD_BYTES))
+        return (
+            nonce if nonce is not None else nonce_of_head(window.read(HEADER_BYTES, HEAD_BYTES), self._number)
+        )
 
     def _records(self, window: _Window, nonce: int) -> Iterator[Sound | BadStretch]:
         offset = self.end = self._start
+        wanted = signature(nonce)
         while offset < window.size:
             head = decode_head(window.read(offset, HEAD_BYTES), nonce)
             if head is not None and offset + head.record_bytes <= window.size:
@@ -159,7 +164,8 @@ class SegmentScan:
             following = _resynchronise(window, nonce, offset + ALIGNMENT)
             if following is None:
                 if not window.is_zero(offset):
-                    yield BadStretch(self._number, offset, window.size)
+                    is_begun = window.read(offset, len(wanted)) == wanted
+                    yield BadStretch(self._number, offset, window.size, is_begun=is_begun)
                 return
             yield BadStretch(self._number, offset, following)
             offset = following

@@ -11,9 +11,12 @@ Record: head of 48 octets, meta, payload, trailer of 8 octets, zero padding to a
     1-4   magic C5 "DRr"     5-12  nonce of the segment
     13    kind               14    flags                15-16 head length
     17-24 seq                25-32 payload length       33-36 meta length
-    37-40 CRC32C of meta     41-44 reserved, 0          45-48 CRC32C of octets 1-44
+    37-40 CRC32C of meta     41-44 segment number, low  45-48 CRC32C of octets 1-44
     trailer: CRC32C of the payload, then "DRe" C5
 
+A file may be written again after all it held was settled. The nonce is new then, so what stands behind the
+newest record is never taken for records; and a head says which segment it belongs to, so that a file whose
+new header was never synced is not taken for the segment that its new name says.
 The nonce is random and secret: a dataset that contains a forged record can never be taken for one when a
 reader resynchronises after damage. The trailer stands last, so a record cut short never looks whole.
 A marker says that every record up to a sequence number and place had been synced before the marker was
@@ -35,6 +38,7 @@ ALIGNMENT = 8
 
 _FILE_MAGIC = b"DRSPOOL\0"
 _RECORD_MAGIC = b"\xc5DRr"
+_NUMBER_MASK = 0xFFFFFFFF
 _TRAILER_MAGIC = int.from_bytes(b"DRe\xc5", "little")
 
 _HEADER = struct.Struct("<8sHHIQQ28s")
@@ -150,8 +154,8 @@ def signature(nonce: int) -> bytes:
     return _SIGNATURE.pack(_RECORD_MAGIC, nonce)
 
 
-def encode_head(kind: Kind, nonce: int, seq: int, meta: bytes, payload_bytes: int) -> bytes:
-    """Return a record's head."""
+def encode_head(kind: Kind, number: int, nonce: int, seq: int, meta: bytes, payload_bytes: int) -> bytes:
+    """Return a record's head. number, nonce: the segment's."""
     body = _HEAD.pack(
         _RECORD_MAGIC,
         nonce,
@@ -162,7 +166,7 @@ def encode_head(kind: Kind, nonce: int, seq: int, meta: bytes, payload_bytes: in
         payload_bytes,
         len(meta),
         crc32c(meta) if meta else 0,
-        0,
+        number & _NUMBER_MASK,
     )
     return body + _CRC.pack(crc32c(body))
 
@@ -184,9 +188,9 @@ def decode_head(data: bytes | memoryview, nonce: int | None) -> Head | None:
     return Head(kind, seq, payload_bytes, meta_bytes, meta_crc)
 
 
-def nonce_of_head(data: bytes | memoryview) -> int | None:
-    """Return the nonce that a valid head at the start of data carries, for a segment whose header is lost."""
-    if decode_head(data, None) is None:
+def nonce_of_head(data: bytes | memoryview, number: int) -> int | None:
+    """Return the nonce that a valid head of segment `number` carries, for a segment whose header is lost."""
+    if decode_head(data, None) is None or _HEAD.unpack_from(data)[-1] != number & _NUMBER_MASK:
         return None
     return int(_SIGNATURE.unpack_from(data)[1])
 
@@ -199,18 +203,18 @@ def decode_trailer(data: bytes | memoryview) -> int | None:
     return int(crc) if magic == _TRAILER_MAGIC else None
 
 
-def encode_void(nonce: int, length: int) -> tuple[bytes, bytes]:
+def encode_void(number: int, nonce: int, length: int) -> tuple[bytes, bytes]:
     """Return head and trailer of a record that gives up `length` octets, themselves included."""
     payload_bytes = length - RECORD_BYTES_MIN
-    return encode_head(Kind.VOID, nonce, 0, b"", payload_bytes), _TRAILER.pack(0, _TRAILER_MAGIC)
+    return encode_head(Kind.VOID, number, nonce, 0, b"", payload_bytes), _TRAILER.pack(0, _TRAILER_MAGIC)
 
 
-def encode_marker(nonce: int, marker: Marker) -> bytes:
-    """Return a whole marker record."""
+def encode_marker(number: int, nonce: int, marker: Marker) -> bytes:
+    """Return a whole marker record for segment `number`."""
     meta = _MARKER.pack(
         marker.durable.segment, marker.durable.offset, marker.previous.segment, marker.previous.offset
     )
-    head = encode_head(Kind.MARKER, nonce, marker.seq, meta, 0)
+    head = encode_head(Kind.MARKER, number, nonce, marker.seq, meta, 0)
     return head + meta + encode_trailer(0, HEAD_BYTES + len(meta))
 
 

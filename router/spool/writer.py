@@ -138,7 +138,8 @@ class SpoolWriter:
     def used_bytes(self) -> int:
         """Return the bytes held on disk, preallocated space included."""
         held = [segment for segment in (self._segment, self._spare) if segment is not None]
-        return self._store.used_bytes + sum(segment.capacity for segment in held)
+        kept = self._recycled.held_bytes if self._recycled is not None else 0
+        return self._store.used_bytes + kept + sum(segment.capacity for segment in held)
 
     # -- appending (owner's thread)
 
@@ -202,7 +203,7 @@ class SpoolWriter:
         size = record_bytes(len(meta), length)
         segment = self._segment_with_room(size)
         seq = self._next_seq
-        head = encode_head(kind, segment.nonce, seq, meta, length)
+        head = encode_head(kind, segment.number, segment.nonce, seq, meta, length)
         trailer = encode_trailer(crc, HEAD_BYTES + len(meta) + length)
         try:
             self._disk.write(segment.descriptor, [head + meta, *buffers, trailer], size, segment.offset)
@@ -237,14 +238,22 @@ class SpoolWriter:
     def _check_quota(self, more_bytes: int) -> None:
         quota = self._settings.quota_bytes
         if quota and self.used_bytes + more_bytes > quota:
+            self._give_space_back()
+        if quota and self.used_bytes + more_bytes > quota:
             raise SpoolFull(f"spool quota of {quota} bytes reached")
 
     def _broken(self, doing: str, error: OSError) -> SpoolError:
         """Return the error for a failed call; anything but "full" stops the volume."""
         failure = spool_error(doing, error)
-        if not isinstance(failure, SpoolFull):
+        if isinstance(failure, SpoolFull):
+            self._give_space_back()
+        else:
             self._fail(failure)
         return failure
+
+    def _give_space_back(self) -> None:
+        if self._recycled is not None:
+            self._recycled.clear()
 
     def _fail(self, failure: SpoolError) -> None:
         with self._changed:
@@ -279,11 +288,12 @@ class SpoolWriter:
 
         Segments are used in the order of their numbers: recovery and the ledger's checkpoint rely on it.
         """
-        self._check_quota(self._settings.segment_bytes)
+        recycled = self._recycled.take() if self._recycled is not None else None
+        if recycled is None:
+            self._check_quota(self._settings.segment_bytes)
         number = self._next_segment
         self._next_segment += 1
         path = self._directory.segment_path(number)
-        recycled = self._recycled.take() if self._recycled is not None else None
         return create_segment(self._disk, path, number, self._settings.segment_bytes, recycled)
 
     def _make_spare(self) -> None:
@@ -320,7 +330,7 @@ class SpoolWriter:
         segment = self._segment
         if segment is None or segment.offset + MARKER_BYTES > segment.capacity:
             return
-        data = encode_marker(segment.nonce, Marker(seq, position, self._marker_at))
+        data = encode_marker(segment.number, segment.nonce, Marker(seq, position, self._marker_at))
         try:
             self._disk.write(segment.descriptor, [data], len(data), segment.offset)
         except OSError as error:

@@ -16,6 +16,7 @@ from router.spool.ledger import Ledger, LedgerSettings
 from router.spool.payload import PayloadStore
 from router.spool.record import Entry, InstanceRecord
 from router.spool.recover import RecoveryReport, recover
+from router.spool.recycled import RecycledSegments
 from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
 
 DEADLINE_S = 20.0
@@ -69,6 +70,7 @@ def writer_at(
     settings: WriterSettings = UNSYNCED,
     disk: Disk | None = None,
     report: RecoveryReport | None = None,
+    recycled: RecycledSegments | None = None,
 ) -> SpoolWriter:
     """Return a writer in a worker directory."""
     report = report or RecoveryReport()
@@ -80,6 +82,7 @@ def writer_at(
         next_seq=report.next_seq,
         next_segment=report.next_segment,
         disk=disk,
+        recycled=recycled,
     )
 
 
@@ -139,6 +142,10 @@ class FaultyDisk(Disk):
     def open(self, path: Path) -> int:
         self._pass("open")
         return super().open(path)
+
+    def reopen(self, path: Path) -> int:
+        self._pass("reopen")
+        return super().reopen(path)
 
     def allocate(self, descriptor: int, length: int) -> None:
         self._pass("allocate")
@@ -203,6 +210,12 @@ class ForgetfulDisk(Disk):
         self._names.append((None, path))
         return descriptor
 
+    def reopen(self, path: Path) -> int:
+        descriptor = super().reopen(path)
+        self._paths[descriptor] = path
+        self._sectors.setdefault(path, {})
+        return descriptor
+
     def open(self, path: Path) -> int:
         descriptor = super().open(path)
         self._paths[descriptor] = path
@@ -227,7 +240,7 @@ class ForgetfulDisk(Disk):
 
     def rename(self, source: Path, target: Path) -> None:
         super().rename(source, target)
-        self._sectors[target] = self._sectors.pop(source)
+        self._sectors[target] = self._sectors.pop(source, {})
         self._paths = {fd: target if path == source else path for fd, path in self._paths.items()}
         self._names.append((source, target))
 

@@ -1,8 +1,8 @@
+"""Settled segment files that are written again: never too early, and nothing from before comes back."""
+
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from router.spool.segment_file import create_segment
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
 from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
-from tests.spool.spool_fixtures import append, crash, dataset_of, recovered
+from tests.spool.spool_fixtures import append, crash, dataset_of, directory_at, recovered, writer_at
 
 CAPACITY = 1 << 16
 
@@ -55,7 +55,38 @@ def test_a_file_is_not_written_again_before_its_old_name_is_durably_gone(tmp_pat
     assert recycled.keep(segment_of(tmp_path))
     with pytest.raises(OSError, match="Input/output error"):
         recycled.settle()
+    recycled.settle()
     assert recycled.take() is None
+
+
+def test_a_file_whose_new_header_was_never_synced_is_not_taken_for_a_segment(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    writer = writer_at(directory)
+    append(writer, 1)
+    assert writer.flush()
+    writer.take_durable()
+    crash(writer)
+    recovered(directory)
+    for header in (True, False):
+        image = directory.segment_path(1).read_bytes()
+        directory.segment_path(2).write_bytes(image if header else bytes(64) + image[64:])
+        for path in directory.root.glob("ledger*"):
+            path.unlink()
+        found, report, _ = recovered(directory)
+        assert list(found) == ["1.2.3.1"]
+        assert (report.damages, report.torn_records, report.entries_read) == ([], 0, 1)
+        assert directory.segment_numbers() == [1]
+
+
+def test_kept_files_count_and_go_when_the_space_is_needed(tmp_path: Path) -> None:
+    recycled = RecycledSegments(worker_directory(tmp_path, 0), Disk())
+    assert recycled.keep(segment_of(tmp_path))
+    assert recycled.held_bytes == CAPACITY
+    recycled.settle()
+    assert recycled.held_bytes == CAPACITY
+    recycled.clear()
+    assert recycled.held_bytes == 0
+    assert os.listdir(worker_directory(tmp_path, 0).segments) == []
 
 
 def test_only_so_many_files_are_kept(tmp_path: Path) -> None:
@@ -79,7 +110,8 @@ def test_records_of_a_files_former_life_never_come_back(tmp_path: Path) -> None:
     while len(spool.payloads.closed_segments()) < 2:
         number += 1
         deliver(spool, append(spool.writer, number, 3000))
-    wait_until(spool.reclaim)
+    spool.ledger.make_durable()
+    assert spool.reclaim() == 2
     assert list(directory.segments.glob("*.free"))
     inodes = {path.stat().st_ino for path in directory.segments.glob("*.free")}
     while not inodes & {path.stat().st_ino for path in directory.segments.glob("*.seg")}:
@@ -100,10 +132,3 @@ def deliver(spool: Spool, entry: Entry) -> None:
     spool.writer.take_durable()
     spool.ledger.add([entry])
     spool.ledger.mark([Mark(entry.seq, "PACS", DeliveryState.DELIVERED, 1)])
-
-
-def wait_until(condition: Callable[[], int]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

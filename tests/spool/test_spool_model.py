@@ -1,7 +1,8 @@
-"""The spool against a model: whatever is appended, synced, lost in a power cut and recovered, in any order.
+"""The spool against a model: whatever is appended, synced, delivered, lost in a power cut and recovered.
 
-Invariants: what was reported durable is found, byte-identical; what is found was appended; recovering again
-changes nothing; no loss of unsynced octets is ever called damage.
+Invariants: what was reported durable and is not delivered is found, byte-identical; what is found was
+appended; what was delivered does not come back while the ledger is there; recovering again changes nothing; no
+loss of unsynced octets is ever called damage.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from router.spool.ledger import Ledger
+from router.spool.payload import PayloadStore
+from router.spool.record import Entry
+from router.spool.recycled import RecycledSegments, remove_recycled
+from router.spool.states import DeliveryState, Mark
 from router.spool.writer import SpoolWriter
 
 from .spool_fixtures import (
@@ -25,6 +31,7 @@ from .spool_fixtures import (
     dataset_of,
     directory_at,
     recovered,
+    reopened,
     writer_at,
 )
 
@@ -33,30 +40,41 @@ class SpoolMachine(RuleBasedStateMachine):
     """One spool directory and what is known about it."""
 
     writer: SpoolWriter
+    ledger: Ledger
+    store: PayloadStore
+    disk: ForgetfulDisk
+    recycled: RecycledSegments
 
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="spool-model-"))
         self.directory = directory_at(self.root)
-        self.appended: dict[str, tuple[int, bytes]] = {}  # UID -> (seq, dataset), of this run
-        self.durable: dict[str, bytes] = {}
+        self.datasets: dict[str, bytes] = {}  # all ever appended, by UID
+        self.undurable: list[Entry] = []
+        self.owed: set[str] = set()  # reported durable, not delivered
+        self.delivered: set[str] = set()
         self.number = 0
 
     @initialize()
     def start(self) -> None:
         self.disk = ForgetfulDisk()
-        _, report, _ = recovered(self.directory)
-        self.writer = writer_at(self.directory, settings=SMALL, disk=self.disk, report=report)
-        self.appended = {}
+        remove_recycled(self.directory)
+        self.store, self.ledger, report = reopened(self.directory)
+        self.recycled = RecycledSegments(self.directory, self.disk)
+        self.writer = writer_at(
+            self.directory, self.store, settings=SMALL, disk=self.disk, report=report, recycled=self.recycled
+        )
+        self.undurable = []
 
     @rule(length=st.sampled_from([0, 1, 500, 3000, 30_000, 60_000, 90_000]), count=st.integers(1, 4))
     def append_some(self, length: int, count: int) -> None:
         for _ in range(count):
             self.number += 1
             entry = append(self.writer, self.number, length)
-            self.appended[entry.record.sop_instance] = entry.seq, dataset_of(self.number, length)
+            self.datasets[entry.record.sop_instance] = dataset_of(self.number, length)
+            self.undurable.append(entry)
 
-    @rule(length=st.sampled_from([500, 30_000, 90_000]), count=st.integers(1, 4))
+    @rule(length=st.sampled_from([500, 30_000, 60_000, 90_000]), count=st.integers(1, 6))
     def append_and_commit(self, length: int, count: int) -> None:
         self.append_some(length, count)
         self.commit()
@@ -69,48 +87,67 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule()
     def commit_without_a_marker(self) -> None:
         assert self.writer.flush(DEADLINE_S)
-        for uid, (_, data) in self.appended.items():
-            self.durable[uid] = data
+        self.owed.update(entry.record.sop_instance for entry in self.undurable)
 
     @rule()
     def take(self) -> None:
         durable = self.writer.take_durable()
-        for uid, (seq, data) in self.appended.items():
-            if seq <= durable:
-                self.durable[uid] = data
+        ready = [entry for entry in self.undurable if entry.seq <= durable]
+        self.undurable = self.undurable[len(ready) :]
+        self.owed.update(entry.record.sop_instance for entry in ready)
+        self.ledger.add(ready)
+
+    @rule(count=st.integers(1, 40))
+    def deliver_and_reclaim(self, count: int) -> None:
+        owed = self.ledger.due("PACS", 2**62, count)
+        self.ledger.mark([Mark(one.seq, "PACS", DeliveryState.DELIVERED, 1) for one in owed])
+        self.ledger.make_durable()
+        for one in owed:
+            self.owed.discard(one.entry.record.sop_instance)
+            self.delivered.add(one.entry.record.sop_instance)
+        self.store.delete_files(self.ledger.files_done())
+        self.store.delete_segments(self.ledger.segments_done(self.store.closed_segments()), self.recycled)
 
     @rule(seed=st.integers(0, 2**32), keeps_ledger=st.booleans())
     def lose_power(self, seed: int, keeps_ledger: bool) -> None:
         crash(self.writer)
+        self.let_go()
         self.disk.lose(seed)
-        if not keeps_ledger:
-            self.lose_ledger()
-        self.check_and_restart()
+        self.check(keeps_ledger)
+        self.start()
 
     @rule(keeps_ledger=st.booleans())
     def restart(self, keeps_ledger: bool) -> None:
         self.writer.close()
-        self.durable.update({uid: data for uid, (_, data) in self.appended.items()})
+        self.take_all()
+        self.let_go()
+        self.check(keeps_ledger)
+        self.start()
+
+    def take_all(self) -> None:
+        self.owed.update(entry.record.sop_instance for entry in self.undurable)
+
+    def let_go(self) -> None:
+        self.ledger.close()
+        self.store.close()
+
+    def check(self, keeps_ledger: bool) -> None:
+        remove_recycled(self.directory)
         if not keeps_ledger:
-            self.lose_ledger()
-        self.check_and_restart()
-
-    def lose_ledger(self) -> None:
-        for path in self.directory.root.glob("ledger*"):
-            path.unlink()
-
-    def check_and_restart(self) -> None:
+            for path in self.directory.root.glob("ledger*"):
+                path.unlink()
         found, report, _ = recovered(self.directory)
         assert report.damages == []
-        assert report.damages_uncounted == 0
-        assert self.durable.items() <= found.items()
-        known = self.durable | {uid: data for uid, (_, data) in self.appended.items()}
-        assert found.items() <= known.items()
+        assert report.missing_deliveries == report.damages_uncounted == 0
+        assert self.owed <= found.keys()
+        assert all(self.datasets[uid] == data for uid, data in found.items())
+        if keeps_ledger:
+            assert not self.delivered & found.keys()
+        self.owed = set(found)
+        self.delivered -= found.keys()
         again, report, _ = recovered(self.directory)
         assert again == found
         assert (report.entries_restored, report.torn_records) == (0, 0)
-        self.durable = {uid: data for uid, data in found.items() if data is not None}
-        self.start()
 
     @invariant()
     def nothing_failed(self) -> None:
@@ -120,6 +157,7 @@ class SpoolMachine(RuleBasedStateMachine):
         if hasattr(self, "writer"):
             self.lose_power(seed=self.number, keeps_ledger=self.number % 2 == 0)
             crash(self.writer)
+            self.let_go()
             self.disk.lose(0)
         shutil.rmtree(self.root)
 
