@@ -152,9 +152,12 @@ class Acceptor:
             self.arrivals.wake()
 
     def _tend(self) -> None:
-        now = monotonic()
-        for loan in self.dispatcher.expire(now):
-            loan.on_receipt(Receipt(loan.ticket.ticket_id, OUT_OF_RESOURCES, "no worker answered in time"))
+        self._tending = self.loop.call_later(
+            TEND_S, self._tend
+        )  # first, so that no failure below is the last
+        for loan in self.dispatcher.expire(monotonic()):
+            late = Receipt(loan.ticket.ticket_id, OUT_OF_RESOURCES, "no worker answered in time")
+            self.loop.call_soon(loan.on_receipt, late)
         self._look_at_pressure()
         self.arrivals.wake()
         if self.child.is_draining:
@@ -171,7 +174,6 @@ class Acceptor:
             resent=self.dispatcher.counts.resent,
             overdue=self.dispatcher.counts.expired,
         )
-        self._tending = self.loop.call_later(TEND_S, self._tend)
 
     def _look_at_pressure(self) -> None:
         before = self.pressure.stage

@@ -14,7 +14,7 @@ import os
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, time_ns
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from router.delivery.destination import Destination
@@ -265,7 +265,8 @@ class Handling:
         except SpoolError as error:
             logger.error('association=%d spool=refused why="%s"', ticket.association_id, error)
             worker.spool_trouble(error)
-            self._refuse(handled.intake, ticket, OUT_OF_RESOURCES, "out of resources")
+            self._leave(handled)
+            self._answer(handled, OUT_OF_RESOURCES, "out of resources")
             return
         handled.seq = seq
         handled.instance.location = location
@@ -355,12 +356,20 @@ class Handling:
             self._worker.counters.stored(monotonic() - handled.began)
         elif self._worker.config.router.ack_fallback == "failure":
             statuses = [failure.status for failure in handled.refused.values() if failure.status]
-            for name in handled.awaited:
-                handled.items[name].tag = None  # still being sent: nobody listens any more
-            handled.awaited.clear()
+            self._leave(handled)
             self._answer(handled, statuses[0] if statuses else OUT_OF_RESOURCES, "not delivered")
         else:
             self._store(handled)
+
+    def _leave(self, handled: Handled) -> None:
+        """Stop waiting for destinations: what is queued is taken back, what is being sent ends unheard."""
+        for name in handled.awaited:
+            item = handled.items[name]
+            item.tag = None
+            destination = self._worker.owing.destinations.get(name)
+            if destination is not None:
+                destination.recall(item)
+        handled.awaited.clear()
 
     def _answer(self, handled: Handled, status: int, comment: str = "") -> None:
         """Answer for good a ticket that the spool does not have; its bytes go when nobody reads them."""
@@ -369,8 +378,3 @@ class Handling:
         if not release:
             handled.instance.cool()
         self._forget_file(handled.ticket)
-
-
-def received_age_s(received_ns: int) -> float:
-    """Return how long ago an instance's last byte came in, by the wall clock."""
-    return max(0.0, (time_ns() - received_ns) / 1e9)

@@ -34,7 +34,8 @@ from router.standard.dimse_fields import (
 )
 from router.standard.printable import printable
 from router.standard.reasons import describe_rejection
-from router.standard.statuses import OUT_OF_RESOURCES, SUCCESS
+from router.standard.statuses import OUT_OF_RESOURCES, SOP_CLASS_NOT_SUPPORTED, SUCCESS
+from router.standard.uids import VERIFICATION
 from router.wire.pdus import AssociateRJ, AssociateRQ
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ class Incoming:
         assert isinstance(dataset, ReceivedDataset)
         assert self.admitted is not None
         acceptor = self._acceptor
+        if message.command[AFFECTED_SOP_CLASS_UID] == VERIFICATION:
+            dataset.release()
+            return Reply(SOP_CLASS_NOT_SUPPORTED, "nothing of this class can be stored")
         rq = self.association.rq
         assert rq is not None
         ticket = Ticket(

@@ -17,6 +17,7 @@ from router.delivery.destination import QUEUE_MAX, Destination
 from router.delivery.retry import Failure
 from router.delivery.sender import Item
 from router.drivers.event_loop import EventLoopDriver
+from router.errors import SpoolError
 from router.handoff.ticket import Offer
 from router.processes.instances import InstanceBytes
 from router.spool.states import DeliveryState, Mark, Owed
@@ -166,9 +167,7 @@ class Owing:
 
     def mark_delivered(self, seq: int, destination: str, status: int) -> None:
         """Note in the ledger that a destination has an entry."""
-        self._worker.spool.ledger.mark(
-            [Mark(seq, destination, DeliveryState.DELIVERED, time_ns(), status=status)]
-        )
+        self._mark(Mark(seq, destination, DeliveryState.DELIVERED, time_ns(), status=status))
 
     def _mark_failed(
         self, state: DeliveryState, destination: Destination, item: Item, failure: Failure, retry_ns: int
@@ -186,7 +185,14 @@ class Owing:
             error_class=failure.error_class.value,
             status=failure.status,
         )
-        self._worker.spool.ledger.mark([mark])
+        self._mark(mark)
+
+    def _mark(self, mark: Mark) -> None:
+        """Tell the ledger. A mark it cannot take is lost as in a crash, which costs a duplicate."""
+        try:
+            self._worker.spool.ledger.mark([mark])
+        except SpoolError as error:
+            self._worker.spool_trouble(error)
 
     def _item_of(self, owed: Owed) -> Item:
         record, location = owed.entry.record, owed.entry.location

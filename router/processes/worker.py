@@ -218,6 +218,9 @@ class Worker:
     # From time to time
 
     def _tend(self) -> None:
+        self._tending = self.loop.call_later(
+            TEND_S, self._tend
+        )  # first, so that no failure below is the last
         now = monotonic()
         self._take_durable()
         self.handling.expire(now)
@@ -227,7 +230,6 @@ class Worker:
             if intake.outbox_records:
                 self._drain_intake(intake)
         self._set_gauges()
-        self._tending = self.loop.call_later(TEND_S, self._tend)
 
     def _set_gauges(self) -> None:
         ledger, now_ns = self.spool.ledger, time_ns()
