@@ -1,0 +1,14 @@
+"""The asyncio face of the library: the same application entity, associations awaited instead of blocking.
+
+Floor 6, on router/api, whose settings, presentation contexts, events and handling of Datasets it shares;
+exchanges are the same generators of router/services, run by router/drivers/event_loop.py instead of
+router/drivers/blocking.py. Nothing of the protocol is written here a second time.
+Read first: ae.py (associate, start_server), association.py (one association), asking.py (handlers, which may
+be plain functions or asynchronous ones). No thread is made; everything happens in the loop that awaits.
+"""
+
+from router.aio.ae import AE
+from router.aio.association import Association
+from router.aio.server import Server
+
+__all__ = ["AE", "Association", "Server"]
