@@ -96,8 +96,9 @@ def append(writer: SpoolWriter, number: int, length: int = 300, **changes: objec
 def reopened(directory: WorkerDirectory) -> tuple[PayloadStore, Ledger, RecoveryReport]:
     """Recover a directory; the caller closes."""
     store = PayloadStore(directory)
+    is_lost = not directory.ledger.exists() and bool(directory.segment_numbers())
     ledger = Ledger(directory.ledger, LedgerSettings(fsync=False))
-    return store, ledger, recover(directory, ledger, store)
+    return store, ledger, recover(directory, ledger, store, rebuilt=is_lost)
 
 
 def recovered(directory: WorkerDirectory) -> tuple[dict[str, bytes | None], RecoveryReport, list[Entry]]:

@@ -313,6 +313,7 @@ def with_large(tmp_path: Path) -> WorkerDirectory:
     append(writer, 0)
     append(writer, 1, 100_000)
     writer.close()
+    Ledger(directory.ledger).close()
     return directory
 
 
@@ -353,6 +354,10 @@ def test_a_large_object_missing_or_short_is_damage(tmp_path: Path, length: int |
     found, report, _ = recovered(directory)
     assert sorted(found) == [ALL[0]]
     assert [damage.seq for damage in report.damages] == [2]
+    forget_ledger(directory)
+    found, report, _ = recovered(directory)  # now it may as well have been delivered and deleted
+    assert sorted(found) == [ALL[0]]
+    assert (report.missing_files, report.damages) == (1, [])
 
 
 def test_a_settled_large_object_is_removed_at_the_next_start(tmp_path: Path) -> None:
