@@ -6,6 +6,7 @@ No error here carries patient data: entries are named by their number, places by
 from __future__ import annotations
 
 import errno
+import sqlite3
 
 from router.errors import SpoolError
 
@@ -33,3 +34,11 @@ def spool_error(doing: str, error: OSError) -> SpoolError:
     """Return the error to raise for a failed system call: full is transient, everything else is final."""
     text = f"{doing}: {error.strerror or error}"
     return SpoolFull(text) if error.errno in FULL_ERRNOS else SpoolFailed(text)
+
+
+def ledger_error(error: sqlite3.Error) -> SpoolError:
+    """Return the error to raise for a failure of the ledger's database."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return SpoolFull("the disk is full: the ledger waits")
+    return SpoolFailed(f"ledger: {getattr(error, 'sqlite_errorname', type(error).__name__)}")

@@ -20,8 +20,8 @@ from time import monotonic, time_ns
 from typing import TypeVar
 
 from router.errors import SpoolError
-from router.spool.faults import SpoolFailed, SpoolFull
-from router.spool.ledger_batch import Batch
+from router.spool.faults import SpoolFailed, SpoolFull, ledger_error
+from router.spool.ledger_batch import Batch, entry_of, is_due
 from router.spool.ledger_queries import Queries
 from router.spool.ledger_tables import COMMAND_ROWS, Row, Tables
 from router.spool.payload import ClosedSegment
@@ -154,12 +154,12 @@ class Ledger:
         for owed in self._queries.due(destination, now_ns, after_seq, limit + len(unwritten) + len(exclude)):
             found[owed.seq] = owed
         for seq, mark in unwritten.items():
-            if entry := _entry_of(seq, batches, found):
+            if entry := entry_of(seq, batches, found):
                 found[seq] = Owed(entry, mark)
         return [
             found[seq]
             for seq in sorted(found)
-            if seq > after_seq and seq not in exclude and _is_due(found[seq].mark, now_ns)
+            if seq > after_seq and seq not in exclude and is_due(found[seq].mark, now_ns)
         ][:limit]
 
     def next_due_ns(self, destination: str) -> int | None:
@@ -199,7 +199,7 @@ class Ledger:
                     break
         if first is None:
             return None
-        entry = _entry_of(first, batches, {})
+        entry = entry_of(first, batches, {})
         return entry.record.received_ns if entry is not None else self._queries.received_ns(first)
 
     def find(self, selector: Selector, limit: int = 100) -> list[Owed]:
@@ -393,7 +393,7 @@ class Ledger:
         except TimeoutError:
             raise SpoolFull(f"the ledger did not answer within {ANSWER_TIMEOUT_S:g} s") from None
         except sqlite3.Error as error:
-            raise _spool_error(error) from error
+            raise ledger_error(error) from error
 
     def _run(self) -> None:
         try:
@@ -431,7 +431,7 @@ class Ledger:
                 self._sync()
             self._prune()
         except sqlite3.Error as error:
-            self._fail(_spool_error(error))
+            self._fail(ledger_error(error))
 
     def _write(self) -> bool:
         """Write the batch taken; False if the disk is full."""
@@ -441,7 +441,7 @@ class Ledger:
             if batch.rows:
                 self._tables.apply(batch)
         except sqlite3.Error as error:
-            if not isinstance(_spool_error(error), SpoolFull):
+            if not isinstance(ledger_error(error), SpoolFull):
                 raise
             return False
         with self._changed:
@@ -493,24 +493,3 @@ class Ledger:
             self._commands.clear()
         for command in waiting:  # their askers get the connection's own error
             command()
-
-
-def _entry_of(seq: int, batches: Iterable[Batch], found: dict[int, Owed]) -> Entry | None:
-    """Return an entry that is not written yet, or that a query has just found."""
-    for batch in batches:
-        if seq in batch.entries:
-            return batch.entries[seq]
-    return found[seq].entry if seq in found else None
-
-
-def _is_due(mark: Mark, now_ns: int) -> bool:
-    if mark.state is DeliveryState.RETRYING:
-        return mark.next_attempt_ns <= now_ns
-    return mark.state is DeliveryState.PENDING
-
-
-def _spool_error(error: sqlite3.Error) -> SpoolError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return SpoolFull("the disk is full: the ledger waits")
-    return SpoolFailed(f"ledger: {getattr(error, 'sqlite_errorname', type(error).__name__)}")

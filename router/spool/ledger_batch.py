@@ -6,11 +6,12 @@ writes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from router.spool.record import Entry
 from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
-from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
+from router.spool.states import DeliveryState, Mark, Owed, Tallies, Tally, first_marks
 
 
 @dataclass(slots=True)
@@ -69,3 +70,18 @@ def end_of(entry: Entry) -> Position:
 def may_follow(old: DeliveryState, new: DeliveryState) -> bool:
     """Whether a state may change so: what is settled stays so, but a late success is the truth."""
     return not old.is_settled or new is DeliveryState.DELIVERED
+
+
+def entry_of(seq: int, batches: Iterable[Batch], found: dict[int, Owed]) -> Entry | None:
+    """Return an entry that is not written yet, or that a query has just found."""
+    for batch in batches:
+        if seq in batch.entries:
+            return batch.entries[seq]
+    return found[seq].entry if seq in found else None
+
+
+def is_due(mark: Mark, now_ns: int) -> bool:
+    """Whether a delivery in this state may be tried now."""
+    if mark.state is DeliveryState.RETRYING:
+        return mark.next_attempt_ns <= now_ns
+    return mark.state is DeliveryState.PENDING
