@@ -142,7 +142,9 @@ class Sending:
         """Say why a file was not sent at all. pydicom raises whatever its element readers do."""
         from pydicom.errors import InvalidDicomError
 
-        if isinstance(error, InvalidDicomError | EOFError):
+        # An image without UIDs is a mistake; in a directory it is rather the index of a medium.
+        is_no_image = isinstance(error, AttributeError) and not file.is_named
+        if is_no_image or isinstance(error, InvalidDicomError | EOFError):
             level = logging.ERROR if file.is_named else logging.WARNING
             self._log.log(level, f"Bad DICOM file: {file.path}")
             return "failed" if file.is_named else "left_out"
