@@ -167,7 +167,7 @@ class SpoolSection(Section):
         "Size at which a segment file is closed and the next begun.",
         unit="mb",
         ge=1,
-        le=4096,
+        le=1024,
         reload="restart",
     )
     quota_gb: float = setting(
