@@ -25,6 +25,7 @@ RELAYS: dict[str, router.Relay] = {
     "haproxy": haproxy.relay,
     "router-delivered": router.relay("delivered"),
     "router-stored": router.relay("stored"),
+    "router-stored-ram": router.relay("stored", ram_disk=True),
     "router-discard": router.relay("stored", discard=True),
     "pynetdicom": pynetdicom_forward.relay,
     "orthanc": orthanc_route.relay,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +24,8 @@ from benchmarks.peers.process import (
     peer_process,
 )
 
+RAM_DISK = "/dev/shm"
+
 CONFIG = """
 [router]
 ae_title = "ROUTER"
@@ -37,6 +41,7 @@ host = "{host}"
 port = {admin_port}
 [spool]
 path = {spool}
+fsync = {fsync}
 """
 DESTINATION = """
 [destinations.SINK{number}]
@@ -62,12 +67,18 @@ def relay(
     workers: int = 1,
     associations: int = 4,
     environment: dict[str, str] | None = None,
+    ram_disk: bool = False,
 ) -> Relay:
-    """Return a relay by the router; discard: no rule at all, everything is received and dropped."""
+    """Return a relay by the router.
+
+    discard: no rule at all, everything is received and dropped. ram_disk: the spool lies in RAM_DISK, with
+    fsync = false, as one would configure it there.
+    """
 
     @contextmanager
     def run(sink_ports: list[int], directory: Path) -> Iterator[PeerProcess]:
         directory.mkdir(parents=True, exist_ok=True)
+        spool = Path(tempfile.mkdtemp(dir=RAM_DISK)) if ram_disk else directory / "spool"
         port, admin_port, path = free_port(), free_port(), directory / "router.toml"
         text = CONFIG.format(
             ack=ack,
@@ -77,7 +88,8 @@ def relay(
             host=HOST,
             port=port,
             admin_port=admin_port,
-            spool=json.dumps(str(directory / "spool")),
+            spool=json.dumps(str(spool)),
+            fsync="false" if ram_disk else "true",
         )
         sinks = [] if discard else list(enumerate(sink_ports))
         for number, sink_port in sinks:
@@ -92,6 +104,8 @@ def relay(
             _wait_ready(peer, admin_port)
             peer.port = port
             yield peer
+        if ram_disk:
+            shutil.rmtree(spool, ignore_errors=True)
 
     return run
 
