@@ -15,10 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crc32c import crc32c
-from pytest_benchmark.fixture import BenchmarkFixture
 
 from router.spool.disk import Disk
 from router.spool.layout import WorkerDirectory
@@ -79,15 +79,13 @@ def writer_at(directory: WorkerDirectory, wait_s: float = 0.0, *, fsync: bool = 
 
 
 @pytest.mark.parametrize("length", [SMALL_BYTES, CT_BYTES])
-def test_checksum(benchmark: BenchmarkFixture, length: int) -> None:
+def test_checksum(benchmark: Any, length: int) -> None:
     data = memoryview(os.urandom(length))
     benchmark(lambda: crc32c(data))
 
 
 @pytest.mark.parametrize("length", [SMALL_BYTES, CT_BYTES])
-def test_append_one_instance_without_syncs(
-    benchmark: BenchmarkFixture, directory: WorkerDirectory, length: int
-) -> None:
+def test_append_one_instance_without_syncs(benchmark: Any, directory: WorkerDirectory, length: int) -> None:
     writer = writer_at(directory, fsync=False)
     record, buffers = record_of(1), buffers_of(length)
     benchmark.pedantic(writer.append, (record, buffers), rounds=1000, warmup_rounds=50)
@@ -98,7 +96,7 @@ def test_append_one_instance_without_syncs(
 @pytest.mark.parametrize("undurable_max", [1, 16, 200])
 @pytest.mark.parametrize("wait_ms", [0.0, 0.2, 2.0, 10.0, 20.0])
 def test_stream_of_small_instances_until_durable(
-    benchmark: BenchmarkFixture, directory: WorkerDirectory, wait_ms: float, undurable_max: int
+    benchmark: Any, directory: WorkerDirectory, wait_ms: float, undurable_max: int
 ) -> None:
     writer = writer_at(directory, wait_ms / 1000)
     record, buffers = record_of(1), buffers_of(SMALL_BYTES)
@@ -118,7 +116,7 @@ def test_stream_of_small_instances_until_durable(
     writer.close()
 
 
-def test_stream_of_ct_images_until_durable(benchmark: BenchmarkFixture, directory: WorkerDirectory) -> None:
+def test_stream_of_ct_images_until_durable(benchmark: Any, directory: WorkerDirectory) -> None:
     writer = writer_at(directory)
     record, buffers = record_of(1), buffers_of(CT_BYTES)
 
@@ -143,9 +141,7 @@ def entries_from(first: int, count: int, destinations: tuple[str, ...] = ("PACS"
 
 
 @pytest.mark.parametrize("is_quick", [True, False], ids=["delivered-at-once", "delivered-later"])
-def test_ledger_from_add_to_delivered(
-    benchmark: BenchmarkFixture, directory: WorkerDirectory, is_quick: bool
-) -> None:
+def test_ledger_from_add_to_delivered(benchmark: Any, directory: WorkerDirectory, is_quick: bool) -> None:
     ledger = Ledger(directory.ledger)
     count = 2000
 
@@ -196,14 +192,12 @@ def _question(ledger: Ledger, name: str) -> Callable[[], object]:
         "find-a-page-by-state",
     ],
 )  # fmt: skip
-def test_questions_with_a_million_owed(benchmark: BenchmarkFixture, backlog: Ledger, name: str) -> None:
+def test_questions_with_a_million_owed(benchmark: Any, backlog: Ledger, name: str) -> None:
     benchmark(_question(backlog, name))
 
 
 @pytest.mark.parametrize("has_ledger", [True, False], ids=["ledger-behind", "ledger-lost"])
-def test_recovery_of_100000_records(
-    benchmark: BenchmarkFixture, directory: WorkerDirectory, has_ledger: bool
-) -> None:
+def test_recovery_of_100000_records(benchmark: Any, directory: WorkerDirectory, has_ledger: bool) -> None:
     writer = writer_at(directory, fsync=False)
     buffers = buffers_of(SMALL_BYTES)
     for number in range(RECORDS):

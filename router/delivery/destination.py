@@ -37,7 +37,7 @@ ABORTS_MAX = 3
 """Aborts during one instance while others pass: it is poison then."""
 
 
-BUSY_STEPS_MAX = 4
+BUSY_STEPS_MAX = 2
 """Back-off steps for a destination out of resources: single instances may be the reason, and are passed
 by."""
 
@@ -347,7 +347,7 @@ class Destination:
 
     def _fail(self, item: Item, failure: Failure) -> None:
         treatment = failure.treatment
-        if self._is_of_destination(failure):
+        if self._is_of_destination(item, failure):
             self._set_back(failure)
         if item.is_immediate:
             self._settle_uid(item)
@@ -370,9 +370,11 @@ class Destination:
             self._queued += 1
             self._listener.failed(self, item, failure, delay)
 
-    def _is_of_destination(self, failure: Failure) -> bool:
-        """Whether the whole destination has to wait. One instance alone may be out of resources for ever."""
+    def _is_of_destination(self, item: Item, failure: Failure) -> bool:
+        """Whether the whole destination has to wait. Single instances may meet a lack of resources for ever."""
         if failure.error_class is ErrorClass.BUSY:
+            if item.tries:
+                return False
             self._busy_in_a_row += 1
             return self._busy_in_a_row > 1
         return failure.treatment.blame is Blame.DESTINATION or failure.error_class is ErrorClass.ABORTED
