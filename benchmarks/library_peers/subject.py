@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class Subject:
     def serve(self) -> int:
         """Serve storage, query and verification with handlers that do nothing; return the port."""
         evt = self.library.evt
+        matches()
         ae = self.library.AE("BENCHMARK")
         ae.maximum_associations = 2 * ASSOCIATIONS_IDLE
         ae.network_timeout = None
@@ -143,9 +145,15 @@ def make_match(number: int) -> Any:
 
 
 def give_matches(event: Any) -> Any:
-    """Answer a C-FIND with identifiers made anew each, as an archive does."""
-    for number in range(MATCHES):
-        yield 0xFF00, make_match(number)
+    """Answer a C-FIND with identifiers made beforehand: making them costs the same with both."""
+    for match in matches():
+        yield 0xFF00, match
+
+
+@cache
+def matches() -> list[Any]:
+    """Return all matches, made once."""
+    return [make_match(number) for number in range(MATCHES)]
 
 
 def write_instance(directory: Path) -> Path:

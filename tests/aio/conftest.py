@@ -21,7 +21,7 @@ HandlerList = list[tuple[Any, Callable[..., Any]]]
 
 
 class Peer(NamedTuple):
-    """A library with blocking halves; serve: start its server, which ends with the test, and return its port."""
+    """A library with blocking halves; serve: start a server, which ends with the test; return its port."""
 
     library: ModuleType
     serve: Callable[..., int]
@@ -57,7 +57,7 @@ def add_contexts(add: Callable[..., None], contexts: list[Any]) -> None:
 
 @contextlib.asynccontextmanager
 async def associated(port: int, contexts: list[Any], **options: Any) -> AsyncIterator[aio.Association]:
-    """Associate with a peer on the loopback; settings of the AE are given with the arguments of associate()."""
+    """Associate with a peer on the loopback. options: of the AE, and arguments of associate()."""
     ae = aio.AE("SCU")
     for name in [name for name in options if hasattr(ae, name)]:
         setattr(ae, name, options.pop(name))

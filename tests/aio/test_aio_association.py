@@ -103,13 +103,15 @@ def test_the_limit_of_asyncio_timeout_ends_an_operation() -> None:
             await release.wait()
             return 0x0000
 
-        async with serving([VERIFICATION], [(evt.EVT_C_ECHO, handle)]) as server:
-            async with associated(port_of(server), [VERIFICATION]) as assoc:
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        await assoc.send_c_echo()
-                release.set()
-                assert (await assoc.send_c_echo()).Status == 0x0000
+        async with (
+            serving([VERIFICATION], [(evt.EVT_C_ECHO, handle)]) as server,
+            associated(port_of(server), [VERIFICATION]) as assoc,
+        ):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await assoc.send_c_echo()
+            release.set()
+            assert (await assoc.send_c_echo()).Status == 0x0000
 
     run(main())
 
@@ -137,14 +139,16 @@ def test_a_cancelled_store_from_memory_leaves_the_association_usable() -> None:
             await go_on.wait()
             return 0x0000
 
-        async with serving([CT], [(evt.EVT_C_STORE, handle)]) as server:
-            async with associated(port_of(server), [CT]) as assoc:
-                store = asyncio.ensure_future(assoc.send_c_store(instance(1)))
-                await inside.wait()
-                store.cancel()
-                await asyncio.wait([store])
-                go_on.set()
-                assert (await assoc.send_c_store(instance(2))).Status == 0x0000
+        async with (
+            serving([CT], [(evt.EVT_C_STORE, handle)]) as server,
+            associated(port_of(server), [CT]) as assoc,
+        ):
+            store = asyncio.ensure_future(assoc.send_c_store(instance(1)))
+            await inside.wait()
+            store.cancel()
+            await asyncio.wait([store])
+            go_on.set()
+            assert (await assoc.send_c_store(instance(2))).Status == 0x0000
         return stored
 
     assert run(main()) == ["1.2.3.1", "1.2.3.2"]
@@ -154,25 +158,29 @@ def test_a_store_cancelled_while_its_file_is_read_aborts(tmp_path: Path) -> None
     path = write(instance(1, pixel_bytes=32 << 20), tmp_path / "large.dcm")
 
     async def main() -> None:
-        async with serving([(CT, IMPLICIT)], [(evt.EVT_C_STORE, lambda event: 0)]) as server:
-            async with associated(port_of(server), [(CT, IMPLICIT)]) as assoc:
-                store = asyncio.ensure_future(assoc.send_c_store(path))
-                await asyncio.sleep(0)
-                assert assoc._connection.association.has_output
-                store.cancel()
-                await asyncio.wait([store])
-                await assoc.wait_closed()
-                assert assoc.is_aborted
+        async with (
+            serving([(CT, IMPLICIT)], [(evt.EVT_C_STORE, lambda event: 0)]) as server,
+            associated(port_of(server), [(CT, IMPLICIT)]) as assoc,
+        ):
+            store = asyncio.ensure_future(assoc.send_c_store(path))
+            await asyncio.sleep(0)
+            assert assoc._connection.association.has_output
+            store.cancel()
+            await asyncio.wait([store])
+            await assoc.wait_closed()
+            assert assoc.is_aborted
 
     run(main())
 
 
 def test_several_coroutines_share_an_association() -> None:
     async def main() -> list[int]:
-        async with serving([VERIFICATION]) as server:
-            async with associated(port_of(server), [VERIFICATION]) as assoc:
-                statuses = await asyncio.gather(*(assoc.send_c_echo() for _ in range(20)))
-                return [status.Status for status in statuses]
+        async with (
+            serving([VERIFICATION]) as server,
+            associated(port_of(server), [VERIFICATION]) as assoc,
+        ):
+            statuses = await asyncio.gather(*(assoc.send_c_echo() for _ in range(20)))
+            return [status.Status for status in statuses]
 
     assert run(main()) == [0x0000] * 20
 
@@ -186,19 +194,21 @@ def test_a_slow_consumer_holds_the_peer_back_and_loses_nothing() -> None:
 
     async def main() -> list[str]:
         found = []
-        async with serving([STUDY_FIND], [(evt.EVT_C_FIND, handle)]) as server:
-            async with associated(port_of(server), [STUDY_FIND]) as assoc:
-                connection = assoc._connection
-                async for status, identifier in assoc.send_c_find(query(), STUDY_FIND):
-                    if identifier is not None:
-                        found.append(str(identifier.PatientID))
-                    if len(found) == 1:
-                        while not connection._is_reading_paused:
-                            await asyncio.sleep(0)
-                        (task,) = (t for t in connection.conversation.tasks if t.inbox)
-                        assert task.inbox is not None
-                        assert RESPONSES_WAITING_MAX <= len(task.inbox) < 4 * RESPONSES_WAITING_MAX
-                    assert status.Status in (0xFF00, 0x0000)
+        async with (
+            serving([STUDY_FIND], [(evt.EVT_C_FIND, handle)]) as server,
+            associated(port_of(server), [STUDY_FIND]) as assoc,
+        ):
+            connection = assoc._connection
+            async for status, identifier in assoc.send_c_find(query(), STUDY_FIND):
+                if identifier is not None:
+                    found.append(str(identifier.PatientID))
+                if len(found) == 1:
+                    while not connection._is_reading_paused:
+                        await asyncio.sleep(0)
+                    (task,) = (t for t in connection.conversation.tasks if t.inbox)
+                    assert task.inbox is not None
+                    assert RESPONSES_WAITING_MAX <= len(task.inbox) < 4 * RESPONSES_WAITING_MAX
+                assert status.Status in (0xFF00, 0x0000)
         return found
 
     assert run(main()) == [str(number) for number in range(matches)]
@@ -207,13 +217,15 @@ def test_a_slow_consumer_holds_the_peer_back_and_loses_nothing() -> None:
 @pytest.mark.parametrize("response", ["A-ABORT", "A-RELEASE"])
 def test_an_idle_association_is_ended_as_the_program_chose(response: str) -> None:
     async def main() -> None:
-        async with serving([VERIFICATION]) as server:
-            async with associated(port_of(server), [VERIFICATION]) as assoc:
-                assoc.network_timeout_response = response
-                assoc.network_timeout = 0.1
-                await assoc.wait_closed()
-                assert assoc.is_released == (response == "A-RELEASE")
-                assert assoc.is_aborted == (response == "A-ABORT")
+        async with (
+            serving([VERIFICATION]) as server,
+            associated(port_of(server), [VERIFICATION]) as assoc,
+        ):
+            assoc.network_timeout_response = response
+            assoc.network_timeout = 0.1
+            await assoc.wait_closed()
+            assert assoc.is_released == (response == "A-RELEASE")
+            assert assoc.is_aborted == (response == "A-ABORT")
 
     run(main())
 
@@ -347,9 +359,11 @@ def test_it_runs_on_uvloop_too(tmp_path: Path) -> None:
             stored.append(len(event.dataset.PixelData))
             return 0x0000
 
-        async with serving([(CT, IMPLICIT)], [(evt.EVT_C_STORE, handle)]) as server:
-            async with associated(port_of(server), [(CT, IMPLICIT)]) as assoc:
-                assert (await assoc.send_c_store(path)).Status == 0x0000
+        async with (
+            serving([(CT, IMPLICIT)], [(evt.EVT_C_STORE, handle)]) as server,
+            associated(port_of(server), [(CT, IMPLICIT)]) as assoc,
+        ):
+            assert (await assoc.send_c_store(path)).Status == 0x0000
         return stored
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
