@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     log = set_up_log(args, APP)
     ae = make_scp(args)
     ae.add_supported_context(VERIFICATION, arguments.preferred_syntaxes(args))
-    return serve(ae, args, log, [])
+    return serve(ae, args, log, list)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from router.api.events import Event
 
+LOGGER = logging.getLogger("qrscp")
+
 SUCCESS = 0x0000
 CANNOT_UNDERSTAND = 0xC210
 CANNOT_STORE = 0xA700
@@ -26,11 +28,10 @@ CANNOT_STORE = 0xA700
 class Archive:
     """A folder of instances and its database."""
 
-    def __init__(self, directory: Path, database_path: Path, log: logging.Logger) -> None:
+    def __init__(self, directory: Path, database_path: Path) -> None:
         """Open the archive, or make it. Raises OSError, DatabaseError."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self._log = log
         self.database = Database(database_path)
 
     def store(self, event: Event) -> int:
@@ -38,11 +39,11 @@ class Archive:
         try:
             values = facts_of(event)
         except ValueError as error:
-            self._log.error(f"Unable to decode the dataset: {error.args[0]}")
+            LOGGER.error(f"Unable to decode the dataset: {error.args[0]}")
             return CANNOT_UNDERSTAND
         uid = values["SOPInstanceUID"]
         if not uid or not is_valid_uid(uid) or not values["SOPClassUID"]:
-            self._log.error("Unable to store: the dataset has no SOP Class UID or no SOP Instance UID")
+            LOGGER.error("Unable to store: the dataset has no SOP Class UID or no SOP Instance UID")
             return CANNOT_UNDERSTAND
         path = self._directory / uid
         is_new = not path.exists()
@@ -50,7 +51,7 @@ class Archive:
             write_instance(event, path)
             self.database.add(values | {"file": path.name, "transfer_syntax": event.context.transfer_syntax})
         except (OSError, DatabaseError) as error:
-            self._log.error(f"Unable to store {uid}: {type(error).__name__}")
+            LOGGER.error(f"Unable to store {uid}: {type(error).__name__}")
             if is_new:
                 path.unlink(missing_ok=True)
             return CANNOT_STORE
@@ -64,7 +65,7 @@ class Archive:
             return dcmread(self._directory / row["file"])
         except Exception as error:
             # pydicom raises whatever its element readers do.
-            self._log.error(f"Cannot read instance {row['SOPInstanceUID']}: {type(error).__name__}")
+            LOGGER.error(f"Cannot read instance {row['SOPInstanceUID']}: {type(error).__name__}")
             return None
 
     def clean(self) -> int:

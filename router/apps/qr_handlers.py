@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from router import build_context, evt
@@ -43,9 +42,9 @@ class Refused(Exception):
 
 
 class Handlers:
-    """The handlers of one qrscp. archive: there once the database is open; handlers wait for it."""
+    """The handlers of one qrscp. archive: what it answers from."""
 
-    def __init__(self, settings: Settings, archive: Future[Archive], log: logging.Logger) -> None:
+    def __init__(self, settings: Settings, archive: Archive, log: logging.Logger) -> None:
         self._settings = settings
         self._archive = archive
         self._log = log
@@ -69,7 +68,7 @@ class Handlers:
     def store(self, event: Event) -> int:
         """Answer C-STORE."""
         self._note(event, "C-STORE")
-        return self._archive.result().store(event)
+        return self._archive.store(event)
 
     def find(self, event: Event) -> Iterator[tuple[Any, Any]]:
         """Answer C-FIND; worklists and procedure steps are always empty."""
@@ -172,7 +171,7 @@ class Handlers:
         from router.apps.qr_matching import BadIdentifier
 
         try:
-            return self._archive.result().database.rows(query(identifier))
+            return self._archive.database.rows(query(identifier))
         except BadIdentifier as error:
             self._log.error(f"Bad identifier: {error}")
             raise Refused(BAD_IDENTIFIER, str(error)) from error
@@ -193,12 +192,11 @@ class Handlers:
         return self._rows(identifier, retrieve_query, failed)
 
     def _sub_operations(self, event: Event, rows: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        archive = self._archive.result()
         for row in rows:
             if event.is_cancelled:
                 yield CANCEL, None
                 return
-            yield PENDING, archive.read(row)
+            yield PENDING, self._archive.read(row)
 
 
 def _status(refused: Refused) -> Any:

@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from router.apps import arguments
 
@@ -27,6 +27,10 @@ QUERY_SOP_CLASSES = (
     "1.2.840.10008.5.1.4.1.2.2.3",
 )
 """Patient root and study root, each with FIND, MOVE and GET."""
+
+
+class ArchiveError(Exception):
+    """The archive cannot be opened; the text says why."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,23 +81,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(settings: Settings, log: logging.Logger) -> int:
-    from concurrent.futures import Future
-
     from router import _config
-    from router.apps.qr_handlers import Handlers
     from router.apps.serving import serve
 
     _config.LOG_REQUEST_IDENTIFIERS = settings.log_identifier
-    archive: Future[Archive] = Future()
 
-    def open_archive() -> bool:
-        opened = _open(settings, log)
-        if opened is not None:
-            archive.set_result(opened)
-        return opened is not None
+    def handlers() -> list[Any]:
+        from router.apps.qr_handlers import Handlers
 
-    # The port listens first: SQLAlchemy takes its time to load.
-    return serve(_ae(settings), settings, log, Handlers(settings, archive, log).bound(), open_archive)
+        return Handlers(settings, _open(settings), log).bound()
+
+    try:
+        return serve(_ae(settings), settings, log, handlers)
+    except ArchiveError as error:
+        log.error(str(error))
+        return 1
 
 
 def _ae(settings: Settings) -> AE:
@@ -119,17 +121,19 @@ def _ae(settings: Settings) -> AE:
     return ae
 
 
-def _open(settings: Settings, log: logging.Logger) -> Archive | None:
+def _open(settings: Settings) -> Archive:
+    """Open the archive. Raises ArchiveError."""
     from router.apps.qr_archive import Archive
     from router.apps.qr_database import DatabaseError
 
     try:
-        return Archive(settings.instance_location, settings.database_location, log)
+        return Archive(settings.instance_location, settings.database_location)
     except OSError as error:
-        log.error(f"Cannot open the archive: {error.filename}: {error.strerror}")
+        raise ArchiveError(f"Cannot open the archive: {error.filename}: {error.strerror}") from None
     except DatabaseError as error:
-        log.error(f"Cannot open the database {settings.database_location}: {type(error).__name__}")
-    return None
+        raise ArchiveError(
+            f"Cannot open the database {settings.database_location}: {type(error).__name__}"
+        ) from None
 
 
 def _clean(settings: Settings, log: logging.Logger) -> int:
@@ -139,11 +143,11 @@ def _clean(settings: Settings, log: logging.Logger) -> int:
     if sys.stdin.readline().strip().lower() != "yes":
         print("nothing removed")
         return 1
-    archive = _open(settings, log)
-    if archive is None:
-        return 1
     try:
-        print(f"{archive.clean()} removed")
+        print(f"{_open(settings).clean()} removed")
+    except ArchiveError as error:
+        log.error(str(error))
+        return 1
     except (OSError, DatabaseError) as error:
         log.error(f"Cannot remove the instances: {type(error).__name__}")
         return 1

@@ -1,4 +1,4 @@
-"""Run an SCP application: listen at once, load the rest in the background, and end on Ctrl-C or SIGTERM."""
+"""Run an SCP application: listen at once, load the rest, and end on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 from router import AE
 from router.apps.peer import set_timeouts
-from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 
 ASSOCIATIONS_MAX = 100
 """At once; idle ones cost no thread."""
@@ -39,46 +38,36 @@ def serve(
     ae: AE,
     args: argparse.Namespace | Any,
     log: logging.Logger,
-    handlers: list[Any],
-    prepare: Callable[[], bool] | None = None,
+    handlers: Callable[[], list[Any]],
 ) -> int:
     """Serve until a signal ends it; return the exit status.
 
-    prepare: called once the port listens, for what takes time to load; handlers must wait for it. It returns
-    False if there is no going on.
+    handlers: called once the port is open, for what takes time to load; who connects meanwhile waits. Raises
+    what it raises.
     """
-    # Before listening: whoever saw the port open may end this process at once.
+    # Before the port opens: whoever sees it open may end this process at once.
     ended = threading.Event()
     for number in ENDING_SIGNALS:
         signal.signal(number, _setter(ended, number))
     try:
-        server = ae.start_server((args.bind_address, args.port), block=False, evt_handlers=handlers)
+        server = ae.make_server((args.bind_address, args.port))
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
         log.error(f"Cannot listen on port {args.port}: {why}")
         return 1
-    assert server is not None
     address, port = server.server_address[:2]
     log.info(f"Listening on {address}, port {port}")
     try:
-        if prepare is not None and not prepare():
-            return 1
-        threading.Thread(target=warm_up, daemon=True).start()
+        # In this thread, before there are others: two that begin to load pydicom at once get half of it.
+        import pydicom  # noqa: F401
+
+        for event, handler, *more in handlers():
+            server.bind(event, handler, *more)
+        server.start()
         ended.wait()
     finally:
         ae.shutdown()
     return 0
-
-
-def warm_up() -> None:
-    """Load what the first dataset would have to wait for."""
-    from router.api.dsutils import create_file_meta, encode_file_meta
-
-    encode_file_meta(
-        create_file_meta(
-            sop_class_uid="1.2", sop_instance_uid="1.2.3", transfer_syntax=IMPLICIT_VR_LITTLE_ENDIAN
-        )
-    )
 
 
 def _setter(ended: threading.Event, number: int) -> Callable[[int, FrameType | None], None]:

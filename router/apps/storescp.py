@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     support(ae, (context.abstract_uid for context in AllStoragePresentationContexts), syntaxes)
     if not args.no_echo:
         ae.add_supported_context(VERIFICATION, syntaxes)
-    return serve(ae, args, log, [(evt.EVT_C_STORE, handle_store, [args, log])])
+    return serve(ae, args, log, lambda: [(evt.EVT_C_STORE, handle_store, [args, log])])
 
 
 if __name__ == "__main__":
