@@ -95,6 +95,7 @@ class Handling:
         self._unsynced: deque[Handled | Adopted] = deque()
         self._undelivered: dict[int, Handled] = {}
         self._hot_tickets = 0
+        self._wants_sync = False
         self._last_seq = 0
 
     @property
@@ -137,6 +138,12 @@ class Handling:
             monotonic(),
         )
         self._act(handled)
+
+    def sync(self) -> None:
+        """Have what was appended made durable: once for all the tickets taken in one go."""
+        if self._wants_sync:
+            self._wants_sync = False
+            self._worker.spool.writer.sync_soon()
 
     def became_durable(self, up_to_seq: int) -> None:
         """Answer every ticket whose entry is durable now, and begin to deliver. Raises SpoolError."""
@@ -186,6 +193,7 @@ class Handling:
             handled.refused[destination] = failure
         if not handled.awaited:
             self._settle_delivered(handled)
+            self.sync()
         return True
 
     def expire(self, now: float) -> None:
@@ -272,7 +280,7 @@ class Handling:
         handled.instance.location = location
         handled.entry = Entry(seq, record, location)
         self._unsynced.append(handled)
-        worker.spool.writer.sync_soon()
+        self._wants_sync = True
 
     def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """Hand a durable instance to its destinations; return whether some of them send it from the slab."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from time import monotonic, time_ns
@@ -146,6 +147,7 @@ class Worker:
         for _ in range(BATCHES_MAX):
             for ticket in intake.receive():
                 handling.take(intake, ticket)
+            handling.sync()
             if intake.sleep():
                 return
         self.loop.call_soon(self._drain_intake, intake)
@@ -224,6 +226,7 @@ class Worker:
         now = monotonic()
         self._take_durable()
         self.handling.expire(now)
+        self.handling.sync()
         for destination in self.owing.destinations.values():
             destination.tend(now)
         for intake in self._intakes:
@@ -281,8 +284,13 @@ async def _serve(child: Child) -> None:
     directory = worker_directory(Path(child.config.spool.path), child.index)
     settings = spool_settings(child.config)
 
+    loop_thread = threading.get_ident()
+
     def notify() -> None:
-        loop.call_soon_threadsafe(changed.set)
+        if threading.get_ident() == loop_thread:
+            changed.set()  # without syncs the commit runs on the loop: nobody needs to be woken
+        else:
+            loop.call_soon_threadsafe(changed.set)
 
     spool = await asyncio.to_thread(open_spool, directory, notify, settings)
     try:
