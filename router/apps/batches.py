@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,9 @@ CONTEXTS_MAX = 128
 """Of one association: presentation context IDs are odd, 1 to 255 (PS3.8 section 9.3.2.2)."""
 
 HEAD_BYTES = 65536
+HEADS_READ_MAX = 1000
+"""So many files are looked at before any is sent."""
+
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 """The index of a medium: it never travels by C-STORE."""
 
@@ -39,13 +44,22 @@ class BadFile:
     why: str
 
 
-def storage_batch(files: list[FoundFile], transfer_syntaxes: list[str]) -> Batch:
-    """Return all files as one batch, with a context for each common storage SOP class."""
+def storage_batch(files: list[FoundFile], transfer_syntaxes: list[str], with_own: bool) -> Batch:
+    """Return all files as one batch, with a context for each common storage SOP class.
+
+    with_own: what room there is goes to the kinds of instances that the first files are, each in its own
+    transfer syntax: compressed ones can then be sent at all, others unchanged whatever the peer prefers.
+    """
     from router import StoragePresentationContexts, build_context
 
-    contexts = [
-        build_context(context.abstract_uid, transfer_syntaxes) for context in StoragePresentationContexts
-    ]
+    sop_classes = [context.abstract_uid for context in StoragePresentationContexts]
+    contexts = [build_context(uid, transfer_syntaxes) for uid in sop_classes]
+    if with_own:
+        room = CONTEXTS_MAX - len(contexts)
+        common = {(uid, syntax) for uid in sop_classes for syntax in transfer_syntaxes}
+        kinds = _kinds_of(files[:HEADS_READ_MAX])
+        chosen = sorted(kinds, key=lambda kind: (kind in common, -kinds[kind], kind))[:room]
+        contexts += [build_context(sop_class, syntax) for sop_class, syntax in chosen]
     return Batch(contexts, files)
 
 
@@ -75,6 +89,15 @@ def required_batches(files: Iterable[FoundFile]) -> tuple[list[Batch], list[BadF
             )
         )
     return batches, bad
+
+
+def _kinds_of(files: list[FoundFile]) -> Counter[tuple[str, str]]:
+    """Count the kinds of instances; files that are none are passed over, sending them will tell."""
+    kinds: Counter[tuple[str, str]] = Counter()
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):
+            kinds[_kind_of(file.path)] += 1
+    return kinds
 
 
 def _kind_of(path: Path) -> tuple[str, str]:

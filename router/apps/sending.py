@@ -148,8 +148,5 @@ class Sending:
             level = logging.ERROR if file.is_named else logging.WARNING
             self._log.log(level, f"Bad DICOM file: {file.path}")
             return "failed" if file.is_named else "left_out"
-        hint = ""
-        if isinstance(error, ValueError) and not self._args.required_contexts:
-            hint = " (with -cx, what the files need is proposed)"
-        self._log.error(f"Store failed: {file.path}: {error}{hint}")
+        self._log.error(f"Store failed: {file.path}: {error}")
         return "failed"

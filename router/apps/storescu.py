@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-cx",
         "--required-contexts",
         action="store_true",
-        help="propose what the files need, compressed transfer syntaxes too, and nothing else; several "
-        "associations follow each other where one has not room for that",
+        help="propose what the files need and nothing else, over several associations where one has not room "
+        "for that (default: 120 common storage SOP classes, and up to 8 kinds of compressed or other files)",
     )
 
 
@@ -89,7 +89,8 @@ def _batches_of(
     if not files:
         return []
     if not args.required_contexts:
-        return [storage_batch(files, arguments.requested_syntaxes(args))]
+        is_free = not (args.request_little or args.request_big or args.request_implicit)
+        return [storage_batch(files, arguments.requested_syntaxes(args), with_own=is_free)]
     batches, bad = required_batches(files)
     for one in bad:
         level = logging.ERROR if one.file.is_named else logging.WARNING
