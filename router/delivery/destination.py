@@ -371,7 +371,8 @@ class Destination:
             self._listener.failed(self, item, failure, delay)
 
     def _is_of_destination(self, item: Item, failure: Failure) -> bool:
-        """Whether the whole destination has to wait. Single instances may meet a lack of resources for ever."""
+        """Whether the whole destination has to wait. Single instances may meet a lack of resources for
+        ever."""
         if failure.error_class is ErrorClass.BUSY:
             if item.tries:
                 return False
