@@ -79,11 +79,11 @@ class Identifier:
         return self._levels.index(level) <= self._levels.index(self.level)
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return what the keys of this level and those above demand."""
+        """Return what the keys of this level and those above demand; empty ones and * match all."""
         found = []
         for attribute in ATTRIBUTES:
             values = self.values(attribute.keyword) if self.is_in_model(attribute) else []
-            if values:
+            if values and all(value.strip("*") for value in values):
                 found.append(_condition(attribute, values))
         modalities = self.values(MODALITIES_IN_STUDY)
         if modalities and self.level is Level.STUDY:
@@ -179,15 +179,11 @@ def _text(column: Any, value: str) -> ColumnElement[bool]:
     if not set(value) & set("*?"):
         found: ColumnElement[bool] = column == value
         return found
-    if not value.strip("*"):
-        return column.is_(None) | column.is_not(None)  # type: ignore[no-any-return]
     # GLOB has the same * and ?, and a [ that DICOM has not.
     return column.op("GLOB", is_comparison=True)(value.replace("[", "[[]"))  # type: ignore[no-any-return]
 
 
 def _name(column: Any, value: str) -> ColumnElement[bool]:
-    if not value.strip("*"):
-        return column.is_(None) | column.is_not(None)  # type: ignore[no-any-return]
     for character in "\\%_":
         value = value.replace(character, f"\\{character}")
     pattern = value.replace("*", "%").replace("?", "_")

@@ -51,11 +51,13 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
     def setting(name: str, convert: Callable[[str], T]) -> T:
         given: T | None = getattr(args, name)
-        return _converted(section.name, section, name, convert) if given is None else given
+        configured = _converted(section.name, section, name, convert)
+        return configured if given is None else given
 
     def location(name: str) -> Path:
         given: str | None = getattr(args, name)
-        return base / _converted(section.name, section, name, _path) if given is None else Path(given)
+        configured = base / _converted(section.name, section, name, _path)
+        return configured if given is None else Path(given)
 
     return Settings(
         setting("ae_title", arguments.ae_title),

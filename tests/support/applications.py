@@ -92,13 +92,13 @@ def dcmqrscp(directory: Path, files: Sequence[Path], move_port: int = 1) -> Iter
     storage = directory / "dcmqrscp"
     storage.mkdir(parents=True)
     titles = ("STORESCU", "FINDSCU", "GETSCU", "MOVESCU")
-    hosts = ", ".join(f"({title}, {HOST}, 1)" for title in titles)
+    hosts = ", ".join(f"({title}, localhost, 1)" for title in titles)
     configuration = f"""
         NetworkTCPPort = {port}
         MaxPDUSize = 16384
         MaxAssociations = 16
         HostTable BEGIN
-        peers = {hosts}, (STORESCP, {HOST}, {move_port})
+        peers = {hosts}, (STORESCP, localhost, {move_port})
         HostTable END
         VendorTable BEGIN
         VendorTable END
