@@ -103,8 +103,8 @@ class Sending:
         if assoc is None:
             return
         with assoc:
-            # Asked first: a file that is handed out is sent, or counted.
             message_id = 0
+            # In this order: a file that was handed out is lost to the other associations.
             while assoc.is_established and (file := next(files, None)) is not None:
                 message_id = message_id % MESSAGE_ID_MAX + 1
                 self._progress.count(self._send_file(assoc, file, message_id))
