@@ -52,6 +52,7 @@ class Association(NormalisedServices):
         super().__init__(ae, mode)
         self._handlers = LoopHandlers()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._was_open = False
 
     @property
     def ae(self) -> AE:
@@ -128,6 +129,7 @@ class Association(NormalisedServices):
         return connection
 
     def _opened(self) -> None:
+        self._was_open = True
         local_address, self._peer_address = self._connection.addresses
         ours, theirs = self.requestor, self.acceptor
         if self.is_acceptor:
@@ -138,7 +140,7 @@ class Association(NormalisedServices):
         self._notify(evt.EVT_CONN_OPEN, {"address": self._peer_address})
 
     def _closed(self) -> None:
-        if self._peer_address[0]:
+        if self._was_open:
             super()._closed()
 
     def _invoke(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from router.api.observation import ObservedAssociation
@@ -124,9 +123,12 @@ class LoopConnection(Connection):
 
     @property
     def addresses(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """The local and the peer's address."""
-        assert isinstance(self._socket, socket.socket) or self._socket is not None
-        return self._socket.getsockname(), self._socket.getpeername()
+        """The local and the peer's address; ("", 0) for one that is not known, as of a peer that has gone."""
+        transport = self._transport
+        assert transport is not None
+        unknown = ("", 0)
+        local, peer = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        return local or unknown, peer or unknown
 
     def submit(self, action: Callable[[], None]) -> None:
         """Run an action, and send what it has to say."""
@@ -144,7 +146,7 @@ class LoopConnection(Connection):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._socket = transport.get_extra_info("socket")
+        self._transport = cast("asyncio.Transport", transport)
         self._driver.start()
         self._on_open()
         super().connection_made(transport)
