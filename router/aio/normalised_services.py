@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.uid import UID
 
-Answer = tuple["Dataset", "Dataset | None"]
-
 
 class NormalisedServices(CompositeServices):
     """N-services as SCU (the invoker); under Association.

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from router.aio.composite_services import CompositeServices
 
-Instances = "Iterable[Dataset | str | Path] | AsyncIterable[Dataset | str | Path]"
-
 
 async def store_many(
     assoc: CompositeServices,
