@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from router import crash_points
 from router.delivery.destination import Destination
 from router.delivery.retry import ErrorClass, Failure
 from router.delivery.sender import Item
@@ -103,6 +104,7 @@ class Handling:
         """Tickets that have no answer yet."""
         return len(self._unsynced) + len(self._undelivered)
 
+    @crash_points.before("ticket.taken")
     def take(self, intake: Intake, ticket: Ticket) -> None:
         """Handle one ticket; it is answered now or later."""
         worker = self._worker
@@ -145,6 +147,7 @@ class Handling:
             self._wants_sync = False
             self._worker.spool.writer.sync_soon()
 
+    @crash_points.before("sync.after")
     def became_durable(self, up_to_seq: int) -> None:
         """Answer every ticket whose entry is durable now, and begin to deliver. Raises SpoolError."""
         unsynced = self._unsynced

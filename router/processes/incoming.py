@@ -11,6 +11,7 @@ from functools import partial
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
+from router import crash_points
 from router.drivers.event_loop import Connection, Deadlines
 from router.handoff.sink import ReceivedDataset
 from router.handoff.ticket import Receipt, Ticket
@@ -101,6 +102,7 @@ class Incoming:
         self._acceptor.counters.echoes()
         return SUCCEEDED
 
+    @crash_points.before("fragment.last")
     def _on_store(self, message: MessageReceived) -> Any:
         dataset = message.dataset
         assert isinstance(dataset, ReceivedDataset)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from router import crash_points
 from router.errors import SpoolError
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket
@@ -90,6 +91,7 @@ class InstanceBytes:
         assert self._ticket is not None
         return self._intake.views(self._ticket)
 
+    @crash_points.within("send.middle")
     def buffers(self) -> Iterable[Buffer]:
         """Return the dataset's bytes (see delivery.sender.Payload); pair with close()."""
         self._readers += 1

@@ -12,6 +12,7 @@ import logging
 from time import time_ns
 from typing import TYPE_CHECKING
 
+from router import crash_points
 from router.config.schema import Config
 from router.delivery.destination import QUEUE_MAX, Destination
 from router.delivery.retry import Failure
@@ -107,6 +108,7 @@ class Owing:
 
     # What destinations tell
 
+    @crash_points.before("mark.before")
     def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
         age_s = max(0.0, (time_ns() - item.received_ns) / NS)
         self._worker.counters.delivered(destination.name, status, item.dataset_bytes, seconds, age_s)

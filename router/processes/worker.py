@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any
 
+from router import crash_points
 from router.config.schema import Config
 from router.drivers.event_loop import EventLoopDriver
 from router.errors import SpoolError
@@ -250,6 +251,7 @@ class Worker:
     def _reload(self, config: Config) -> None:
         self.rules = compile_rules(config.rules, config.router.unmatched)
         self.config = config
+        crash_points.reached("config.swap")
         for destination in self.owing.apply(config):
             logger.warning(
                 "reload: destination=%s is gone; what it is owed stays in the spool", destination.name

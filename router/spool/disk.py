@@ -12,11 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from router import crash_points
 from router.spool.layout import FILE_MODE, sync_folder
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 IOV_MAX = 1024  # Linux UIO_MAXIOV
+
+
+def _write_half(_: object, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
+    """Write about the first half of the buffers, for a crash in the middle."""
+    whole = b"".join(buffers)
+    os.pwrite(descriptor, whole[: length // 2], offset)
 
 
 class Disk:
@@ -41,6 +48,7 @@ class Disk:
         """Reserve space, so that a later write within it needs no room and a sync no size update."""
         os.posix_fallocate(descriptor, 0, length)
 
+    @crash_points.before("append.middle", _write_half)
     def write(self, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
         """Write all of the buffers (length bytes together) at offset without joining them."""
         written = os.pwritev(descriptor, buffers[:IOV_MAX], offset)
@@ -60,6 +68,7 @@ class Disk:
     def truncate(self, descriptor: int, length: int) -> None:
         os.ftruncate(descriptor, length)
 
+    @crash_points.before("sync.before")
     def sync(self, descriptor: int) -> None:
         """fdatasync. A failure is final: the kernel forgets it, a second try would lie."""
         self._sync(descriptor)

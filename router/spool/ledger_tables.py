@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from router import crash_points
 from router.spool.ledger_batch import Batch, may_follow
 from router.spool.ledger_schema import open_database
 from router.spool.record import Entry
@@ -317,6 +318,7 @@ class Tables:
             self.names[cursor.lastrowid] = name
             self.ids[name] = cursor.lastrowid
 
+    @crash_points.after("checkpoint.middle")
     def _checkpoint(self, position: Position, last_seq: int) -> None:
         self._connection.execute(
             "UPDATE checkpoint SET segment = ?, offset = ?, last_seq = max(last_seq, ?)",

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
+from router import crash_points
 from router.spool.disk import Disk
 from router.spool.layout import RECYCLED_SUFFIX, WorkerDirectory
 
@@ -39,6 +40,7 @@ class RecycledSegments:
             self._renamed.append(kept)
             return True
 
+    @crash_points.before("reclaim.middle")
     def settle(self) -> None:
         """Make the new names durable; from now on the files may be written again.
 

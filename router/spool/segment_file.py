@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from router import crash_points
 from router.spool.disk import Disk
 from router.spool.segment import HEADER_BYTES, encode_header
 
@@ -39,6 +40,7 @@ class SegmentFile:
                 disk.close(descriptor)
 
 
+@crash_points.after("segment.rotate")
 def create_segment(
     disk: Disk, path: Path, number: int, capacity: int, recycled: Path | None = None
 ) -> SegmentFile:
