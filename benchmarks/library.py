@@ -33,9 +33,9 @@ from rich.table import Table
 
 from benchmarks.library_peers.find_peers import MATCHES, open_idle, run_query
 from benchmarks.library_peers.subject import ASSOCIATIONS_IDLE, SETTLE_S
-from benchmarks.measure import ENVIRONMENT, SinkControl, run_sender
 from benchmarks.peers.process import PeerProcess, peer_process
 from benchmarks.relay import machine
+from router.bench.measure import ENVIRONMENT, SinkControl, run_sender
 
 LIBRARIES = ("router", "pynetdicom")
 SENDER_ASSOCIATIONS = 4

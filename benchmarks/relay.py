@@ -27,10 +27,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load.instances import template
-from benchmarks.measure import Measurement, SinkControl, measure
 from benchmarks.peers.process import PeerProcess
 from benchmarks.peers.relays import RECEIVE_ONLY, REFERENCE, RELAYS
+from router.bench.instances import template
+from router.bench.measure import Measurement, SinkControl, measure
 
 DEFAULT_RELAYS = ("haproxy", "router-delivered", "router-stored", "pynetdicom", "orthanc")
 NUMBERS = ("rate", "cpu_us", "latency_p50_us", "latency_p99_us", "memory_mb")

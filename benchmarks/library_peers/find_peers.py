@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 
-from benchmarks.load import wire
-from benchmarks.load.instances import EXPLICIT_VR_LITTLE_ENDIAN, element
+from router.bench import wire
+from router.bench.instances import EXPLICIT_VR_LITTLE_ENDIAN, element
 
 HOST = "127.0.0.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.library_peers.find_peers import MATCHES, STUDY_ROOT_FIND
-from benchmarks.load.instances import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, instance_uid, template
-from benchmarks.load.wire import VERIFICATION
+from router.bench.instances import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, instance_uid, template
+from router.bench.wire import VERIFICATION
 
 HOST = "127.0.0.1"
 ASSOCIATIONS_IDLE = 100

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load.instances import EXPLICIT_VR_LITTLE_ENDIAN
 from benchmarks.peers.process import HOST, REPOSITORY, PeerProcess, free_port, peer_process
+from router.bench.instances import EXPLICIT_VR_LITTLE_ENDIAN
 
 REACTOR_PAUSE_S = 0.05
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load import wire
-from benchmarks.load.image import StreamImage
-from benchmarks.load.instances import UID_BYTES, instance_uid, number_of, template
-from benchmarks.measure import SinkControl, missing_of
+from router.bench import wire
+from router.bench.image import StreamImage
+from router.bench.instances import UID_BYTES, instance_uid, number_of, template
+from router.bench.measure import SinkControl, missing_of
 from tests.support.corpus import Multiframe, corpus, dataset_of_file, write_synthetic
 from tests.support.ledger import Received, Sent, compare
 

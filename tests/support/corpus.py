@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from benchmarks.load.instances import (
+from router.bench.instances import (
     MULTI_FRAME_WORD_STORAGE,
     element,
     image_head,

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.load import wire
-from benchmarks.load.instances import instance_uid, template
+from router.bench import wire
+from router.bench.instances import instance_uid, template
 from tests.support.corpus import Multiframe
 from tests.support.streams import PduStream, PeerGone, RecordFile
 

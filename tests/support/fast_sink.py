@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.load import wire
+from router.bench import wire
 from tests.support.streams import PduStream, PeerGone, RecordFile
 
 GATE_POLL_S = 0.01

@@ -8,7 +8,7 @@ import socket
 import threading
 from pathlib import Path
 
-from benchmarks.load import wire
+from router.bench import wire
 
 RECEIVE_BYTES = 1 << 20
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load import wire
 from benchmarks.peers.process import accepts_connections
+from router.bench import wire
 from tests.support.fast_peers import fast_sender, fast_sink, send_all, wait_until
 from tests.support.ledger import compare
 from tests.support.router_process import destination, router_process

@@ -17,9 +17,9 @@ import struct
 import sys
 from collections.abc import Callable
 
-from benchmarks.load import wire
-from benchmarks.load.instances import template
-from benchmarks.load.tally import Layout, Tally
+from router.bench import wire
+from router.bench.instances import template
+from router.bench.tally import Layout, Tally
 
 RECEIVE_BYTES = 1 << 18  # one buffer for all associations: it stays in the processor's cache
 LISTEN_BACKLOG = 1024

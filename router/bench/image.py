@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.load import wire
-from benchmarks.load.instances import NUMBER_BYTES, UID_BYTES, Template, instance_uid
+from router.bench import wire
+from router.bench.instances import NUMBER_BYTES, UID_BYTES, Template, instance_uid
 
 PDATA_HEAD_BYTES = 12
 SMALL_BYTES = 65536  # up to here one send call is cheaper than a gather list

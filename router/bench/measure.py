@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load.instances import number_of
-from benchmarks.peers.process import REPOSITORY, PeerProcess, peer_process
+from router.bench.instances import number_of
+from router.bench.process import PeerProcess, peer_process
 
 SETTLE_DEADLINE_S = 60.0  # without any progress at the sink
 SETTLE_POLL_S = 0.05
-ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY)}
+ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[2])}
+"""So that the programs run from this copy of the package, whatever the working directory is."""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class SinkControl:
     @contextmanager
     def start(cls, kind: str, directory: Path) -> Iterator[SinkControl]:
         """Run a sink for one kind of instance."""
-        command = [sys.executable, "-m", "benchmarks.load.sink", "0", "--kind", kind]
+        command = [sys.executable, "-m", "router.bench.sink", "0", "--kind", kind]
         with peer_process(
             "sink",
             command,
@@ -122,11 +124,16 @@ def measure(
 
 def run_sender(port: int, kind: str, run: int, options: argparse.Namespace) -> dict[str, Any]:
     """Run the sender to its end; return its report."""
-    command = [sys.executable, "-m", "benchmarks.load.sender", str(port), "--kind", kind, "--run", str(run)]
+    command = [sys.executable, "-m", "router.bench.sender", str(port), "--kind", kind, "--run", str(run)]
     command += ["--associations", str(options.associations), "--window", str(options.window)]
     command += ["--duration", str(options.duration), "--called", "ROUTER"]
     done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=options.duration + 120
+        command,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=options.duration + 120,
     )
     if done.returncode != 0:
         raise RuntimeError(f"the sender ended with {done.returncode}: {done.stderr}")

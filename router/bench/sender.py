@@ -16,9 +16,9 @@ import time
 from array import array
 from collections import Counter
 
-from benchmarks.load import wire
-from benchmarks.load.image import StreamImage
-from benchmarks.load.instances import Template, template
+from router.bench import wire
+from router.bench.image import StreamImage
+from router.bench.instances import Template, template
 
 CONTEXT_ID = 1
 RECEIVE_BYTES = 8192

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from benchmarks.load import wire
+from router.bench import wire
 
 PDATA_HEAD_BYTES = 12
 
