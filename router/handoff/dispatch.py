@@ -220,6 +220,11 @@ class Dispatcher:
         return sum(link.end.send_used_bytes for link in self._links)
 
     @property
+    def ring_capacity_bytes(self) -> int:
+        """Bytes of tickets the rings have room for, together."""
+        return sum(link.end.send_capacity_bytes for link in self._links)
+
+    @property
     def ring_used_fraction(self) -> float:
         """How full the fullest ring is; 1 while a ticket waits for room."""
         return max(_used_fraction(link) for link in self._links)

@@ -68,6 +68,15 @@ class Intake:
         return len(self._held)
 
     @property
+    def ring_used_bytes(self) -> int:
+        """Bytes of receipts the acceptor has not taken yet."""
+        return self._end.send_used_bytes
+
+    @property
+    def ring_capacity_bytes(self) -> int:
+        return self._end.send_capacity_bytes
+
+    @property
     def outbox_records(self) -> int:
         return len(self._outbox)
 

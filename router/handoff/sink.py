@@ -18,6 +18,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
 
+from crc32c import crc32c
+
 from router.handoff.slab import Slab
 from router.services.c_store import Refusal
 from router.standard.statuses import OUT_OF_RESOURCES
@@ -37,14 +39,21 @@ class ReceivedDataset:
     """One whole dataset, in slots or in a file. It belongs to whoever got it, until lent by a ticket or
     released."""
 
-    __slots__ = ("_arrivals", "dataset_bytes", "file", "seconds", "slots")
+    __slots__ = ("_arrivals", "crc", "dataset_bytes", "file", "seconds", "slots")
 
     def __init__(
-        self, arrivals: Arrivals, slots: tuple[int, ...], file: str, dataset_bytes: int, seconds: float
+        self,
+        arrivals: Arrivals,
+        slots: tuple[int, ...],
+        file: str,
+        dataset_bytes: int,
+        seconds: float,
+        crc: int = 0,
     ) -> None:
         self._arrivals = arrivals
         self.slots = slots
         self.file = file
+        self.crc = crc
         self.dataset_bytes = dataset_bytes
         self.seconds = seconds
 
@@ -83,6 +92,9 @@ class Arrivals:
         self.pauses = False
         self.refuses = False
         self.spilled_count = 0
+        self.spilled_bytes = 0  # of datasets that arrived whole
+        self.paused_count = 0  # datasets that had to wait since whoever reads this last cleared it
+        self.refused_count = 0  # as above: datasets refused for lack of room
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._name_prefix = name_prefix
         self._file_count = 0
@@ -103,6 +115,7 @@ class Arrivals:
     def wait(self, sink: SlabSink, is_growing: bool) -> None:
         """Queue a sink for a slot; those that hold slots already go first, so that they get done and free
         them."""
+        self.paused_count += 1
         (self._growing if is_growing else self._starting).append(sink)
 
     def forget(self, sink: SlabSink) -> None:
@@ -154,6 +167,7 @@ class SlabSink:
     __slots__ = (
         "_arrivals",
         "_began",
+        "_crc",
         "_fd",
         "_file",
         "_filled",
@@ -174,6 +188,7 @@ class SlabSink:
         self._filled = 0
         self._fd = -1
         self._file = ""
+        self._crc = 0  # CRC32C of what the file holds
         self._is_writing = False
         self._is_waiting = False
         self._refusal: Refusal | None = None
@@ -192,7 +207,7 @@ class SlabSink:
     def next_buffer(self) -> memoryview | None:
         arrivals = self._arrivals
         if arrivals.refuses and self._refusal is None and not self._slots:
-            self._refuse("out of resources")
+            self._refuse_for_room()
         if self._refusal is None and self._total >= arrivals.instance_max_bytes:
             self._refuse("instance too large")
         if self._refusal is not None:
@@ -206,7 +221,7 @@ class SlabSink:
             self._slots.append(slot)
             return arrivals.slab.view(slot)
         if arrivals.refuses:
-            self._refuse("out of resources")
+            self._refuse_for_room()
             return arrivals.scratch
         if not self._is_waiting:
             self._is_waiting = True
@@ -228,7 +243,8 @@ class SlabSink:
         slots = tuple(self._slots)
         if self._total == 0 or self._filled == 0:
             slots = self._without_unused(slots)
-        return ReceivedDataset(self._arrivals, slots, self._file, self._total, monotonic() - self._began)
+        seconds = monotonic() - self._began
+        return ReceivedDataset(self._arrivals, slots, self._file, self._total, seconds, self._crc)
 
     def discard(self) -> None:
         self._arrivals.forget(self)
@@ -242,6 +258,10 @@ class SlabSink:
         needed = -(-self._total // self._arrivals.slab.slot_bytes)
         self._arrivals.free(slots[needed:])
         return slots[:needed]
+
+    def _refuse_for_room(self) -> None:
+        self._arrivals.refused_count += 1
+        self._refuse("out of resources")
 
     def _refuse(self, why: str) -> None:
         self._refusal = Refusal(OUT_OF_RESOURCES, why)
@@ -285,8 +305,12 @@ class SlabSink:
     def _write_filled(self) -> None:
         slab = self._arrivals.slab
         for slot in self._slots[:-1]:
-            write_whole(self._fd, slab.view(slot))
-        write_whole(self._fd, slab.view(self._slots[-1])[: self._filled])
+            self._write(slab.view(slot))
+        self._write(slab.view(self._slots[-1])[: self._filled])
+
+    def _write(self, data: memoryview) -> None:
+        write_whole(self._fd, data)
+        self._crc = crc32c(data, self._crc)
 
     def _written(self, outcome: Future[None]) -> None:
         self._is_writing = False
@@ -316,6 +340,7 @@ class SlabSink:
             return
         self._arrivals.free(self._slots)
         self._slots.clear()
+        self._arrivals.spilled_bytes += self._total
 
     def _close_file(self) -> None:
         """Close the file. Raises OSError; also then the number is free and may be somebody else's."""

@@ -39,7 +39,7 @@ class Ticket(NamedTuple):
     file: path of the spilled object, or "". The worker moves or deletes it.
     source: name of the matching [sources.X], or "". ack: "stored" or "delivered".
     received_ns: wall clock at the dataset's last fragment. association_id: the acceptor's, for log lines.
-    ticket_id: unique per acceptor over its restarts.
+    ticket_id: unique per acceptor over its restarts. file_crc: CRC32C of the spilled object, 0 for none.
     """
 
     ticket_id: int
@@ -56,6 +56,7 @@ class Ticket(NamedTuple):
     ack: str
     received_ns: int
     association_id: int
+    file_crc: int = 0
 
 
 class Receipt(NamedTuple):
@@ -123,7 +124,7 @@ _CLASSES: tuple[Any, ...] = (Ticket, Receipt, Release, Hello, Recount, Holding, 
 _KINDS: dict[type, int] = {cls: kind for kind, cls in enumerate(_CLASSES)}
 _HEADS: dict[type, tuple[int]] = {cls: (kind,) for cls, kind in _KINDS.items()}
 _TYPES: tuple[tuple[type, ...], ...] = (
-    (int, int, tuple, str, int, str, str, str, str, str, str, str, str, int, int),
+    (int, int, tuple, str, int, str, str, str, str, str, str, str, str, int, int, int),
     (int, int, int, str, tuple, bool),
     (int, int, tuple),
     (int, int, int),

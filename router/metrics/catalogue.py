@@ -84,6 +84,7 @@ FIXED_LABELS: dict[str, tuple[str, ...]] = {
     "state": ("pending", "retrying", "held", "dead"),
     "error": ("connect", "rejected", "aborted", "timeout", "context", "status", "spool"),
     "action": ("hold", "reject", "discard"),
+    "handling": ("forwarded", "skipped"),
     "direction": ("tickets", "receipts"),
     "codec": ("compiled", "reference"),
     "role": ROLES,
@@ -244,7 +245,15 @@ GROUP_SIZE = _histogram(
 )
 RECOVERED_ENTRIES = _counter("recovered_entries", "Instances found in the spool at a start.", _W)
 QUARANTINED_ENTRIES = _counter("quarantined_entries", "Damaged spool records set aside.", _W)
-UID_CONFLICTS = _counter("uid_conflicts", "Instances whose UID came before with other bytes.", _W)
+MISSING_DELIVERIES = _counter(
+    "missing_deliveries", "Deliveries whose spool file was gone at a start; they are dead.", _W
+)
+UID_CONFLICTS = _counter(
+    "uid_conflicts", "Instances stored whose UID came before with other bytes; all are forwarded.", _W
+)
+DUPLICATES = _counter(
+    "duplicates", "Instances that came again byte for byte, by what was done.", _W, ("handling",)
+)
 
 PROCESS_RESTARTS = _counter("process_restarts", "Processes started again after they died.", _S, ("role",))
 READY = _gauge("ready", "1 if every process is ready and none is draining.", _S)

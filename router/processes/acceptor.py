@@ -30,6 +30,10 @@ from router.processes.child import Child
 from router.processes.counters import AcceptorCounters
 from router.processes.incoming import Incoming
 from router.processes.logs import PeerLogLimit
+from router.standard.reasons import (
+    REJECT_SOURCE_SERVICE_PROVIDER_PRESENTATION,
+    REJECT_TEMPORARY_CONGESTION,
+)
 from router.standard.statuses import OUT_OF_RESOURCES
 from router.wire.pdus import AssociateRJ, AssociateRQ
 
@@ -38,6 +42,8 @@ TEND_S = 0.25
 """How often pressure, overdue receipts and gauges are looked at."""
 
 SPILL_THREADS = 2
+
+CONGESTION = (REJECT_SOURCE_SERVICE_PROVIDER_PRESENTATION, REJECT_TEMPORARY_CONGESTION)
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +105,8 @@ class Acceptor:
         )
         if isinstance(answer, AssociateRJ):
             self.counters.ended("rejected")
+            if (answer.source, answer.reason) == CONGESTION:
+                self.counters.relieved("rejected")
         else:
             self._accepted += 1
             self._open_by_source[answer.source] += 1
@@ -168,12 +176,25 @@ class Acceptor:
             slots_used=self.slab.slots_used,
             slots_total=self.slab.slots_total,
             ring_bytes=self.dispatcher.ring_used_bytes,
+            ring_capacity_bytes=self.dispatcher.ring_capacity_bytes,
             stage=int(self.pressure.stage),
             loans=self.dispatcher.loans_outstanding,
-            spilled=self.arrivals.spilled_count,
-            resent=self.dispatcher.counts.resent,
-            overdue=self.dispatcher.counts.expired,
         )
+        self._count_totals()
+
+    def _count_totals(self) -> None:
+        arrivals, counts = self.arrivals, self.dispatcher.counts
+        self.counters.totals(
+            spills=arrivals.spilled_count,
+            spilled_bytes=arrivals.spilled_bytes,
+            tickets_sent=counts.sent,
+            tickets_resent=counts.resent,
+            receipts_overdue=counts.expired,
+            malformed_records=counts.malformed_records,
+        )
+        self.counters.relieved("paused", arrivals.paused_count)
+        self.counters.relieved("refused", arrivals.refused_count)
+        arrivals.paused_count = arrivals.refused_count = 0
 
     def _look_at_pressure(self) -> None:
         before = self.pressure.stage

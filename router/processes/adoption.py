@@ -16,6 +16,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from router.errors import SpoolError
+from router.processes.damage import tell_recovery
 from router.spool.layout import worker_directories
 from router.spool.record import Entry
 from router.spool.spool import Spool, open_spool
@@ -39,6 +40,7 @@ async def adopt_absent(worker: Worker) -> None:
             continue
         try:
             theirs = await asyncio.to_thread(open_spool, directory, lambda: None)
+            tell_recovery(theirs.report, worker.counters, directory.root.name)
             adopted = await _empty(worker, theirs)
             await asyncio.to_thread(theirs.close)
             if not theirs.report.damages:

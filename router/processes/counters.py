@@ -65,11 +65,23 @@ class AcceptorCounters:
         self._slots_used = slot("slab_slots_used")
         self._slots_total = slot("slab_slots_total")
         self._ring_used = slot("ring_used_bytes", direction="tickets")
+        self._ring_capacity = slot("ring_capacity_bytes", direction="tickets")
+        self._reliefs = {
+            relief: slot("pressure_reliefs", relief=relief) for relief in ("paused", "rejected", "refused")
+        }
         self._stage = slot("pressure_stage")
         self._loans = slot("loans_outstanding")
-        self._spills = slot("spills")
-        self._resent = slot("tickets_resent")
-        self._overdue = slot("receipts_overdue")
+        self._totals = {
+            name: slot(name)
+            for name in (
+                "spills",
+                "spilled_bytes",
+                "tickets_sent",
+                "tickets_resent",
+                "receipts_overdue",
+                "malformed_records",
+            )
+        }
 
     def stored(self, status: int, dataset_bytes: int, seconds: float) -> None:
         """Count one answered C-STORE-RQ; seconds: from the last dataset byte to the response."""
@@ -103,6 +115,10 @@ class AcceptorCounters:
         """Count a log line that was left out."""
         self._cells[self._suppressed] += 1
 
+    def relieved(self, relief: str, count: int = 1) -> None:
+        """Count what was done against pressure: datasets paused or refused, associations rejected."""
+        self._cells[self._reliefs[relief]] += count
+
     def gauges(
         self,
         *,
@@ -110,22 +126,24 @@ class AcceptorCounters:
         slots_used: int,
         slots_total: int,
         ring_bytes: int,
+        ring_capacity_bytes: int,
         stage: int,
         loans: int,
-        spilled: int,
-        resent: int,
-        overdue: int,
     ) -> None:
-        """Set what is looked at from time to time. The last three are totals since this process's start."""
+        """Set what is looked at from time to time."""
         cells = self._cells
         cells[self._open] = associations
         cells[self._slots_used] = slots_used
         cells[self._slots_total] = slots_total
         cells[self._ring_used] = ring_bytes
+        cells[self._ring_capacity] = ring_capacity_bytes
         cells[self._stage] = stage
         cells[self._loans] = loans
-        for slot, total in ((self._spills, spilled), (self._resent, resent), (self._overdue, overdue)):
-            self._add_since(slot, total)
+
+    def totals(self, **totals: int) -> None:
+        """Bring counters, by their names, up to what this process counted since its start."""
+        for name, total in totals.items():
+            self._add_since(self._totals[name], total)
 
     def _add_since(self, slot: int, total: int) -> None:
         base = self._bases.setdefault(slot, self._cells[slot])
@@ -183,8 +201,15 @@ class WorkerCounters:
         self._sync_seconds = slot("spool_sync_seconds")
         self._sync_failures = slot("spool_sync_failures")
         self._group_size = slot("group_size")
+        self._malformed = slot("malformed_records")
+        self._duplicates_forwarded = slot("duplicates", handling="forwarded")
+        self._duplicates_skipped = slot("duplicates", handling="skipped")
+        self._conflicts = slot("uid_conflicts")
+        self._ring_used = slot("ring_used_bytes", direction="receipts")
+        self._ring_capacity = slot("ring_capacity_bytes", direction="receipts")
         self._recovered = slot("recovered_entries")
         self._quarantined = slot("quarantined_entries")
+        self._missing = slot("missing_deliveries")
 
     def stored(self, seconds: float) -> None:
         """Count an instance that was answered with success; seconds: since its ticket was taken."""
@@ -233,10 +258,29 @@ class WorkerCounters:
         """Count a sync that failed."""
         self._cells[self._sync_failures] += 1
 
-    def recovered(self, entries: int, quarantined: int) -> None:
-        """Count what a start found in the spool."""
+    def recovered(self, entries: int, quarantined: int, missing: int) -> None:
+        """Count what a start found in the spool, or a delivery that could not be read."""
         self._cells[self._recovered] += entries
         self._cells[self._quarantined] += quarantined
+        self._cells[self._missing] += missing
+
+    def spool_failed(self, is_failed: bool) -> None:
+        """Set the alarm of the spool."""
+        self._cells[self._spool_failed] = int(is_failed)
+
+    def repeated(self, duplicates: int, conflicts: int) -> None:
+        """Count stored instances whose UID came before: with the same bytes, with others."""
+        self._cells[self._duplicates_forwarded] += duplicates
+        self._cells[self._conflicts] += conflicts
+
+    def malformed(self, count: int) -> None:
+        """Count records from acceptors that did not decode."""
+        self._cells[self._malformed] += count
+
+    def rings(self, used_bytes: int, capacity_bytes: int) -> None:
+        """Set how full the rings to the acceptors are."""
+        self._cells[self._ring_used] = used_bytes
+        self._cells[self._ring_capacity] = capacity_bytes
 
     def held(self, count: int) -> None:
         """Set how many instances are held that no rule matched."""

@@ -270,7 +270,8 @@ class Handling:
         try:
             if ticket.file:
                 path = Path(ticket.file)
-                seq, location = worker.spool.writer.adopt_file(record, path, ticket.dataset_bytes)
+                size, crc = ticket.dataset_bytes, ticket.file_crc
+                seq, location = worker.spool.writer.adopt_file(record, path, size, crc)
             else:
                 seq, location = worker.spool.writer.append(record, handled.instance.views())
         except SpoolError as error:

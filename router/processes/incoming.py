@@ -128,6 +128,7 @@ class Incoming:
             self.admitted.ack,
             time_ns(),
             self.association_id,
+            dataset.crc,
         )
         self.instances += 1
         acceptor.counters.received(dataset.seconds)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from router import crash_points
 from router.config.schema import Config
 from router.delivery.destination import QUEUE_MAX, Destination
-from router.delivery.retry import Failure
+from router.delivery.retry import ErrorClass, Failure
 from router.delivery.sender import Item
 from router.drivers.event_loop import EventLoopDriver
 from router.errors import SpoolError
@@ -137,6 +137,10 @@ class Owing:
         self._cool(destination.name, item)
         if item.entry_id is not None:
             self._held[destination.name].discard(item.entry_id)
+            if failure.error_class is ErrorClass.SPOOL and isinstance(item.payload, InstanceBytes):
+                location = item.payload.location
+                if location is not None:
+                    self._worker.set_aside(location, item.entry_id)
         self._mark_failed(DeliveryState.DEAD, destination, item, failure, 0)
         logger.error(
             'delivery=dead destination=%s entry=%s class=%s attempts=%d why="%s"',
@@ -158,7 +162,11 @@ class Owing:
     def hungry(self, destination: Destination) -> None:
         name = destination.name
         held = self._held[name]
-        owed = self._worker.spool.ledger.due(name, LATER_NS, REFILL_MAX, self._cursor[name])
+        try:
+            owed = self._worker.spool.ledger.due(name, LATER_NS, REFILL_MAX, self._cursor[name])
+        except SpoolError as error:
+            self._worker.spool_trouble(error)  # it stays hungry, and asks again
+            return
         items = []
         for one in owed:
             self._cursor[name] = one.seq

@@ -29,6 +29,7 @@ from router.processes import child as child_process
 from router.processes.adoption import adopt_absent
 from router.processes.child import Child
 from router.processes.counters import WorkerCounters
+from router.processes.damage import set_aside, tell_recovery
 from router.processes.handling import Handling
 from router.processes.instances import read_head_of
 from router.processes.owing import Owing
@@ -37,10 +38,10 @@ from router.processes.queue_verbs import QueueVerbs
 from router.routing.attributes import read_attributes
 from router.routing.facts import Facts
 from router.routing.rules import compile_rules
-from router.spool.faults import SpoolFull
+from router.spool.faults import LedgerDamaged, SpoolFull
 from router.spool.layout import worker_directory
 from router.spool.ledger import LedgerSettings
-from router.spool.record import Entry
+from router.spool.record import Entry, Location
 from router.spool.spool import Spool, SpoolSettings, Usage, open_spool
 from router.spool.states import UNDECIDED, DeliveryState
 from router.spool.writer import WriterSettings
@@ -83,6 +84,11 @@ class Worker:
         self._answered_seq = spool.writer.appended_seq
         self._groups_seen = 0
         self._seconds_seen = 0.0
+        self._malformed_seen = 0
+        self._repeats_seen = (0, 0)
+        self._has_stopped = False
+        self._given_up: asyncio.Future[float] = self.loop.create_future()
+        self._damaged: set[int] = set()
         self._tending: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._spool_changed = spool_changed
@@ -90,8 +96,7 @@ class Worker:
     async def run(self) -> None:
         """Work until the drain is over."""
         self.driver.start()
-        report = self.spool.report
-        self.counters.recovered(report.entries_restored, len(report.damages))
+        tell_recovery(self.spool.report, self.counters, self.spool.directory.root.name)
         queries = QueryServer(self.child.fds("query")[0], QueueVerbs(self).handlers())
         self._spawn(self._watch_spool())
         self._spawn(self._reclaim())
@@ -105,10 +110,19 @@ class Worker:
         self.child.ready()
         if self.child.index == 0:
             self._spawn(adopt_absent(self))
-        deadline_s = await self.child.drain_requested()
+        deadline_s = await self._until_drain()
         await self._drain(monotonic() + deadline_s)
         queries.close()
         self.child.drained()
+
+    async def _until_drain(self) -> float:
+        """Wait until this process shall end; return the seconds it has. Raises LedgerDamaged."""
+        drain = asyncio.ensure_future(self.child.drain_requested())
+        await asyncio.wait((drain, self._given_up), return_when=asyncio.FIRST_COMPLETED)
+        if self._given_up.done():
+            drain.cancel()
+            return await self._given_up
+        return await drain
 
     def entry_name(self, seq: int | None) -> str:
         """Return the id of an entry that people see, "-" for one that is only in memory."""
@@ -128,10 +142,18 @@ class Worker:
         )
         return self.rules.evaluate(facts).destinations
 
+    def set_aside(self, location: Location, seq: int) -> None:
+        """Keep the bytes of an entry that turned out damaged for people to look at, and say so."""
+        if seq not in self._damaged:  # told once, however many destinations are owed it
+            self._damaged.add(seq)
+            self._spawn(set_aside(self.spool.payloads, location, self.counters, self.entry_name(seq)))
+
     def spool_trouble(self, error: SpoolError) -> None:
-        """Tell the acceptors that nothing can be stored, and why."""
+        """Tell the acceptors that nothing can be stored, and why; a damaged ledger needs a new start."""
         stage = WorkerStage.SPOOL_FULL if isinstance(error, SpoolFull) else WorkerStage.SPOOL_FAILED
         self._set_stage(stage, str(error))
+        if isinstance(error, LedgerDamaged) and not self._given_up.done():
+            self._given_up.set_exception(error)
 
     # Doorbells
 
@@ -172,10 +194,14 @@ class Worker:
             else:
                 self._count_groups(durable - self._answered_seq)
                 self._answered_seq = durable
-        if writer.failure is not None and self._stage is not WorkerStage.SPOOL_FAILED:
+        failure = writer.failure or self.spool.ledger.failure
+        if failure is not None and not self._has_stopped:
+            self._has_stopped = True
             self.counters.sync_failed()
-            self.handling.storing_failed(writer.failure)
-            self.spool_trouble(writer.failure)
+            self.handling.storing_failed(failure)
+            self.spool_trouble(failure)
+        elif self.spool.ledger.trouble is not None:
+            self.spool_trouble(self.spool.ledger.trouble)
 
     def _count_groups(self, instances: int) -> None:
         writer = self.spool.writer
@@ -193,6 +219,7 @@ class Worker:
                 usage = await asyncio.to_thread(self.spool.usage)
             except (SpoolError, OSError) as error:
                 logger.error('spool=reclaim-failed why="%s"', error)
+                self.counters.spool_failed(True)
                 continue
             self.counters.spool(
                 used_bytes=usage.used_bytes,
@@ -206,11 +233,13 @@ class Worker:
     def _has_room(self, usage: Usage) -> bool:
         segment_bytes = self.config.spool.segment_mb * MB
         quota = int(self.config.spool.quota_gb * GB)
+        ledger = self.spool.ledger
         within_quota = not quota or usage.used_bytes + segment_bytes <= quota
-        return within_quota and usage.free_bytes > 2 * segment_bytes and not self.spool.ledger.congested
+        is_roomy = within_quota and usage.free_bytes > 2 * segment_bytes and not usage.is_read_only
+        return is_roomy and not ledger.congested and ledger.trouble is None
 
     def _set_stage(self, stage: WorkerStage, reason: str) -> None:
-        if stage is self._stage:
+        if stage is self._stage or self._stage is WorkerStage.SPOOL_FAILED:
             return
         self._stage = stage
         level = logging.INFO if stage is WorkerStage.ACCEPTING else logging.ERROR
@@ -233,9 +262,21 @@ class Worker:
         for intake in self._intakes:
             if intake.outbox_records:
                 self._drain_intake(intake)
-        self._set_gauges()
+        try:
+            self._set_gauges()
+        except SpoolError as error:
+            self.spool_trouble(error)
 
     def _set_gauges(self) -> None:
+        intakes = self._intakes
+        self.counters.rings(
+            sum(intake.ring_used_bytes for intake in intakes),
+            sum(intake.ring_capacity_bytes for intake in intakes),
+        )
+        self._count_repeats()
+        malformed = sum(intake.malformed_records for intake in intakes)
+        self.counters.malformed(malformed - self._malformed_seen)
+        self._malformed_seen = malformed
         ledger, now_ns = self.spool.ledger, time_ns()
         counts = ledger.counts()
         for name, destination in self.owing.destinations.items():
@@ -247,6 +288,11 @@ class Worker:
                 self.counters.queue(name, state.text, tally.count if tally else 0, age_s)
         held = counts.get((UNDECIDED, DeliveryState.HELD))
         self.counters.held(held.count if held else 0)
+
+    def _count_repeats(self) -> None:
+        ledger, (duplicates, conflicts) = self.spool.ledger, self._repeats_seen
+        self._repeats_seen = (ledger.duplicates, ledger.uid_conflicts)
+        self.counters.repeated(ledger.duplicates - duplicates, ledger.uid_conflicts - conflicts)
 
     def _reload(self, config: Config) -> None:
         self.rules = compile_rules(config.rules, config.router.unmatched)

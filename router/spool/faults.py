@@ -10,8 +10,11 @@ import sqlite3
 
 from router.errors import SpoolError
 
-# Errors after which nothing was kept but the volume is sound: refuse this instance, try the next one.
-FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Errors after which nothing was kept but the volume is sound: refuse this instance, try the next one. A file
+# system that became read-only takes nothing in; it may be made writable again.
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_WAITING_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY})
+_DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class SpoolFull(SpoolError):
@@ -26,6 +29,10 @@ class RecordDamaged(SpoolError):
     """Acknowledged bytes no longer match their checksum, or are gone. Never send them; quarantine."""
 
 
+class LedgerDamaged(SpoolFailed):
+    """The ledger's database is damaged: the next start makes it anew from the segments."""
+
+
 class UnknownFormat(SpoolError):
     """Written by a newer version of this program: refuse to start rather than call it damage."""
 
@@ -37,8 +44,16 @@ def spool_error(doing: str, error: OSError) -> SpoolError:
 
 
 def ledger_error(error: sqlite3.Error) -> SpoolError:
-    """Return the error to raise for a failure of the ledger's database."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    """Return the error to raise for a failure of the ledger's database.
+
+    What could not be written was rolled back and may be tried again; a sync that failed never is.
+    """
+    code = getattr(error, "sqlite_errorcode", 0)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if code & 0xFF == sqlite3.SQLITE_FULL:
         return SpoolFull("the disk is full: the ledger waits")
-    return SpoolFailed(f"ledger: {getattr(error, 'sqlite_errorname', type(error).__name__)}")
+    if code & 0xFF in _WAITING_CODES or code == sqlite3.SQLITE_IOERR_WRITE:
+        return SpoolFull(f"the ledger cannot be written and waits: {name}")
+    if code & 0xFF in _DAMAGE_CODES:
+        return LedgerDamaged(f"ledger: {name}")
+    return SpoolFailed(f"ledger: {name}")

@@ -13,17 +13,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import TypeVar
 
 from router.errors import SpoolError
-from router.spool.faults import SpoolFailed, SpoolFull, ledger_error
-from router.spool.ledger_batch import Batch, entry_of, is_due
+from router.spool.faults import LedgerDamaged, SpoolFailed, SpoolFull, ledger_error
+from router.spool.ledger_batch import Batch, entry_of, is_due, overlaid
+from router.spool.ledger_commands import Commands
 from router.spool.ledger_queries import Queries
-from router.spool.ledger_tables import COMMAND_ROWS, Row, Tables
+from router.spool.ledger_schema import suspect
+from router.spool.ledger_tables import Tables
 from router.spool.payload import ClosedSegment
 from router.spool.record import Entry
 from router.spool.segment import Position
@@ -43,9 +45,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """retention_s: how long after its last change a settled segment is kept.
+    """retention_s: how long after its last change settled data is kept.
 
-    rows_max, rows_age_s: how many settled instances are remembered after their data is gone, how long.
+    rows_max, rows_age_s: how many instances are remembered after they are settled, and how long after they
+    were received: the proof of what was delivered where.
     """
 
     fsync: bool = True
@@ -65,10 +68,12 @@ class Ledger:
         now_ns: Callable[[], int] = time_ns,
     ) -> None:
         self._settings = settings or LedgerSettings()
+        self._path = path
         self._now_ns = now_ns
         self._tables = Tables(path, fsync=self._settings.fsync)
         self._queries = Queries(path, self._tables.ids)
         self._slow_queries = Queries(path, self._tables.ids)  # whose answers no delivery has to wait for
+        self._people = Commands(self, self._tables, self._slow_queries, now_ns)
         self._changed = threading.Condition()
         self._batch = Batch(1)
         self._writing: Batch | None = None
@@ -80,10 +85,11 @@ class Ledger:
         self._wants_flush = self._stopping = False
         self._last_seq = self._tables.last_seq
         self._touched: dict[int, int] = {}  # segment -> newest write that changed it
-        self._settled_files: deque[tuple[int, str]] = deque()
+        self._settled_files: deque[tuple[int, int, str]] = deque()  # (write, when, name)
         self._writes = self._durable_writes = 0
         self._wants_durable = False
         self.failure: SpoolError | None = None
+        self.trouble: SpoolError | None = None  # why writing waits, while it does
         self._publish()
         self._thread = threading.Thread(target=self._run, name="spool-ledger", daemon=True)
         self._thread.start()
@@ -136,6 +142,14 @@ class Ledger:
         if self._batch.rows and (was == 0 or was < FLUSH_ROWS <= self._batch.rows):
             self._changed.notify_all()
 
+    def _unwritten_batches(self) -> list[Batch]:
+        """Return what is not in the tables yet, older first.
+
+        To be asked for before the tables: what is written meanwhile is then seen twice, never missed.
+        """
+        with self._changed:
+            return [batch for batch in (self._writing, self._batch) if batch is not None]
+
     # -- questions
 
     def due(
@@ -145,8 +159,7 @@ class Ledger:
 
         after_seq: only entries with a greater number. exclude: numbers of entries that are being sent.
         """
-        with self._changed:  # before the tables: what is written meanwhile is then seen twice, never missed
-            batches = [batch for batch in (self._writing, self._batch) if batch is not None]
+        batches = self._unwritten_batches()
         unwritten: dict[int, Mark] = {}
         for batch in batches:
             unwritten.update(batch.marks.get(destination, {}))
@@ -164,8 +177,7 @@ class Ledger:
 
     def next_due_ns(self, destination: str) -> int | None:
         """Return when the next retry of a destination is due; None if none is waiting for its time."""
-        with self._changed:
-            batches = [batch for batch in (self._writing, self._batch) if batch is not None]
+        batches = self._unwritten_batches()
         times = [
             mark.next_attempt_ns
             for batch in batches
@@ -186,8 +198,7 @@ class Ledger:
 
     def oldest(self, destination: str, states: Sequence[DeliveryState] = _OWED_STATES) -> int | None:
         """Return when the oldest instance still owed was received (wall clock, ns); None if none is."""
-        with self._changed:
-            batches = [batch for batch in (self._writing, self._batch) if batch is not None]
+        batches = self._unwritten_batches()
         unwritten: dict[int, Mark] = {}
         for batch in batches:
             unwritten.update(batch.marks.get(destination, {}))
@@ -207,66 +218,38 @@ class Ledger:
         self.flush()
         return self._slow_queries.find(selector, limit)
 
+    def study(self, study_uid: str, after: int = 0, limit: int = 100) -> list[Owed]:
+        """Return what became of a study: every delivery remembered, settled ones too, by entry number."""
+        return self.find(Selector(study_uid=study_uid, after=after), limit)
+
+    def newest(self, sop_instance: str, least_seq: int = 0) -> list[Owed]:
+        """Return the newest entry of a SOP Instance UID, a row a destination; empty if none is known.
+
+        least_seq: an entry that the caller knows of; if the ledger has nothing as new, nothing is returned.
+        """
+        batches = self._unwritten_batches()
+        seq = least_seq
+        if least_seq <= self._tables.last_seq:
+            seq = self._queries.newest(sop_instance) or 0
+            if seq < least_seq:
+                return []
+        found = next((owed for batch in batches if (owed := batch.owed(seq))), None)
+        rows = self._queries.entry(seq) if found is None else found
+        return [overlaid(row, batches) for row in rows]
+
     # -- what people do
 
     def retry(self, selector: Selector) -> int:
         """Make dead and waiting deliveries due at once, attempts counted from zero; return how many."""
-        states = (DeliveryState.DEAD, DeliveryState.RETRYING)
-        return self._change(selector, states, DeliveryState.PENDING)
+        return self._people.retry(selector)
 
     def drop(self, selector: Selector) -> int:
         """Discard open deliveries; their data goes when nobody else is owed it. Return how many."""
-        states = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.HELD, DeliveryState.DEAD)
-        return self._change(selector, states, DeliveryState.DISCARDED)
+        return self._people.drop(selector)
 
     def release(self, selector: Selector, destinations: Sequence[str] = ()) -> int:
-        """Let held instances go to `destinations`, or to those they were held with; return how many entries.
-
-        Without destinations, instances that no rule chose any for stay held.
-        """
-        if destinations:
-            return self._each(
-                selector,
-                (DeliveryState.HELD,),
-                lambda rows: self._tables.redirect(rows, destinations, self._now_ns()),
-            )
-        return self._change(selector, (DeliveryState.HELD,), DeliveryState.PENDING)
-
-    def _change(self, selector: Selector, states: Sequence[DeliveryState], state: DeliveryState) -> int:
-        def change(rows: list[Row]) -> int:
-            names = self._tables.names
-            sendable = [row for row in rows if state is not DeliveryState.PENDING or names[row.destination]]
-            return self._tables.change(sendable, state, self._now_ns())
-
-        return self._each(selector, states, change)
-
-    def _each(
-        self, selector: Selector, states: Sequence[DeliveryState], change: Callable[[list[Row]], int]
-    ) -> int:
-        """Run a change over everything selected, some thousand rows a transaction; then make it durable."""
-        self.flush()  # or destinations told a moment ago would have no number yet
-        wanted = [state for state in states if selector.state in (None, state)]
-        destinations = [selector.destination] if selector.destination is not None else list(self._tables.ids)
-        changed = 0
-        for state in wanted:
-            for destination in destinations:
-                changed += self._each_of(replace(selector, destination=destination, state=state), change)
-        self.make_durable()
-        return changed
-
-    def _each_of(self, selector: Selector, change: Callable[[list[Row]], int]) -> int:
-        changed = 0
-        last: int | None = selector.after
-        while last is not None:
-            some = partial(self._change_some, replace(selector, after=last), change)
-            count, last = self._ask(some)
-            changed += count
-        return changed
-
-    def _change_some(self, selector: Selector, change: Callable[[list[Row]], int]) -> tuple[int, int | None]:
-        rows = self._slow_queries.rows(selector, COMMAND_ROWS)
-        changed = change(rows) if rows else 0
-        return changed, rows[-1].seq if len(rows) == COMMAND_ROWS else None
+        """Let held instances go to `destinations`, or to those they were held with; return how many."""
+        return self._people.release(selector, destinations)
 
     # -- data that may go
 
@@ -293,13 +276,24 @@ class Ledger:
         return done
 
     def files_done(self) -> list[str]:
-        """Return the large objects whose data may be deleted, once each. Retention does not apply to them."""
-        done = []
+        """Return the large objects whose data may be deleted, once each: as segments_done."""
+        before_ns = self._now_ns() - int(self._settings.retention_s * 1e9)
+        done: list[str] = []
         with self._changed:
-            while self._settled_files and self._settled_files[0][0] <= self._durable_writes:
-                done.append(self._settled_files.popleft()[1])
-            self._want_durable(bool(self._settled_files))
+            files = self._settled_files
+            while files and files[0][1] <= before_ns and files[0][0] <= self._durable_writes:
+                done.append(files.popleft()[2])
+            self._want_durable(bool(files) and files[0][1] <= before_ns)
         return done
+
+    def is_retained(self, name: str) -> bool:
+        """Whether a large object that is settled is still to be kept; it is seen to from then on."""
+        settled_ns = self._slow_queries.file_settled_ns(name)
+        if settled_ns is None or settled_ns <= self._now_ns() - int(self._settings.retention_s * 1e9):
+            return False
+        with self._changed:
+            self._settled_files.append((self._writes, settled_ns, name))
+        return True
 
     def _want_durable(self, is_wanted: bool) -> None:
         if is_wanted and not self._wants_durable:
@@ -380,7 +374,14 @@ class Ledger:
 
         def run() -> None:
             try:
+                if self.failure is not None:
+                    raise self.failure
                 future.set_result(command())
+            except sqlite3.Error as error:
+                failure = ledger_error(error)
+                future.set_exception(failure)
+                if not isinstance(failure, SpoolFull):
+                    self._fail(failure)
             except BaseException as error:
                 future.set_exception(error)
 
@@ -392,13 +393,18 @@ class Ledger:
             return future.result(ANSWER_TIMEOUT_S)
         except TimeoutError:
             raise SpoolFull(f"the ledger did not answer within {ANSWER_TIMEOUT_S:g} s") from None
-        except sqlite3.Error as error:
-            raise ledger_error(error) from error
+
+    def ask_number(self, command: Callable[[], tuple[int, int | None]]) -> tuple[int, int | None]:
+        """Run a command on the ledger's thread, for `Commands`."""
+        return self._ask(command)
 
     def _run(self) -> None:
         try:
             while self._wait_for_work():
                 self._work()
+        except Exception as error:  # nobody else would hear of it, and everybody would wait
+            self._fail(SpoolFailed(f"ledger: {type(error).__name__}"))
+            raise
         finally:
             self._tables.close()
 
@@ -422,16 +428,26 @@ class Ledger:
         """Write one batch, then run the commands given before it was taken; an error but "full" ends all."""
         try:
             while not self._write():
-                with self._changed:
-                    if self._changed.wait_for(lambda: self._stopping, FULL_RETRY_S):
-                        return
+                if self._wait_for_room():
+                    return
             while self._running:
                 self._running.popleft()()
             if self._wants_durable:
                 self._sync()
+            self._tables.write_back()
             self._prune()
+            self.trouble = None
         except sqlite3.Error as error:
-            self._fail(ledger_error(error))
+            self.trouble = ledger_error(error)
+            if isinstance(self.trouble, SpoolFull):
+                self._wait_for_room()
+            else:
+                self._fail(self.trouble)
+
+    def _wait_for_room(self) -> bool:
+        """Let a moment pass; True if the ledger is closed meanwhile."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopping, FULL_RETRY_S)
 
     def _write(self) -> bool:
         """Write the batch taken; False if the disk is full."""
@@ -441,8 +457,10 @@ class Ledger:
             if batch.rows:
                 self._tables.apply(batch)
         except sqlite3.Error as error:
-            if not isinstance(ledger_error(error), SpoolFull):
+            trouble = ledger_error(error)
+            if not isinstance(trouble, SpoolFull):
                 raise
+            self.trouble = trouble
             return False
         with self._changed:
             self._writing = None
@@ -475,21 +493,25 @@ class Ledger:
         for segment in tables.changed_segments:
             self._touched[segment] = self._writes
         tables.changed_segments.clear()
-        self._settled_files.extend((self._writes, name) for name in tables.settled_files)
+        now_ns = self._now_ns()
+        self._settled_files.extend((self._writes, now_ns, name) for name in tables.settled_files)
         tables.settled_files.clear()
         for number in self._forgotten:
             tables.changed_ns.pop(number, None)
         self._forgotten.clear()
+        self.duplicates, self.uid_conflicts = tables.duplicates, tables.uid_conflicts
         self._tallies = dict(tables.tallies)
         self._open_by_segment = dict(tables.open_by_segment)
         self._changed_ns = dict(tables.changed_ns)
 
     def _fail(self, failure: SpoolError) -> None:
+        if isinstance(failure, LedgerDamaged):
+            suspect(self._path)
         with self._changed:
             self.failure = failure
             self._changed.notify_all()
             waiting = [*self._running, *self._commands]
             self._running.clear()
             self._commands.clear()
-        for command in waiting:  # their askers get the connection's own error
+        for command in waiting:  # their askers hear of it
             command()

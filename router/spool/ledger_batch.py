@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from router.spool.record import Entry
 from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
-from router.spool.states import DeliveryState, Mark, Owed, Tallies, Tally, first_marks
+from router.spool.states import UNDECIDED, DeliveryState, Mark, Owed, Tallies, Tally, first_marks
 
 
 @dataclass(slots=True)
@@ -55,6 +55,14 @@ class Batch:
             self._count(mark.destination, mark.state, 1, entry)
         of_destination[mark.seq] = mark
 
+    def owed(self, seq: int) -> list[Owed]:
+        """Return an entry added here, a row a destination; empty if it was not."""
+        entry = self.entries.get(seq)
+        if entry is None:
+            return []
+        destinations = entry.record.destinations or (UNDECIDED,)
+        return [Owed(entry, self.marks[destination][seq]) for destination in destinations]
+
     def _count(self, destination: str, state: DeliveryState, count: int, entry: Entry) -> None:
         key = (destination, state)
         self.tallies[key] = self.tallies.get(key, Tally()).plus(count, count * entry.location.length)
@@ -78,6 +86,15 @@ def entry_of(seq: int, batches: Iterable[Batch], found: dict[int, Owed]) -> Entr
         if seq in batch.entries:
             return batch.entries[seq]
     return found[seq].entry if seq in found else None
+
+
+def overlaid(row: Owed, batches: Iterable[Batch]) -> Owed:
+    """Return a row with the newest state that was told and is not written. batches: older first."""
+    for batch in batches:
+        mark = batch.marks.get(row.mark.destination, {}).get(row.seq)
+        if mark is not None:
+            row = Owed(row.entry, mark)
+    return row
 
 
 def is_due(mark: Mark, now_ns: int) -> bool:

@@ -7,6 +7,7 @@ a worker.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 
 import msgpack
 
-from router.spool.ledger_schema import open_reader
+from router.spool.faults import LedgerDamaged, ledger_error
+from router.spool.ledger_schema import open_reader, suspect
 from router.spool.ledger_tables import Row
 from router.spool.record import Entry, Location, record_of_fields
 from router.spool.states import DeliveryState, Mark, Owed, Selector
@@ -26,6 +28,7 @@ _PENDING = f"""SELECT {_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN
 _RETRY_KEYS = """SELECT seq FROM delivery INDEXED BY delivery_retry
     WHERE destination = ? AND state = 1 AND next_attempt_ns <= ? LIMIT ?"""
 _RETRY_ONE = f"SELECT {_COLUMNS} FROM delivery d {_JOIN} WHERE d.seq = ? AND d.destination = ?"
+_ENTRY = f"SELECT {_COLUMNS} FROM delivery d {_JOIN} WHERE d.seq = ?"
 _RETRY_MANY = f"""SELECT {_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN}
     WHERE d.destination = ? AND d.state = 1 AND d.is_open = 1 AND d.next_attempt_ns <= ? AND d.seq > ?
     ORDER BY d.seq LIMIT ?"""
@@ -36,10 +39,11 @@ _FIRST = """SELECT seq FROM delivery INDEXED BY delivery_open
 
 
 class Queries:
-    """Reads what is committed; usable from any thread."""
+    """Reads what is committed; usable from any thread. Every question raises SpoolError if it cannot."""
 
     def __init__(self, path: Path, ids: dict[str, int]) -> None:
         """ids: the numbers of destination names, shared with and kept up by the writing half."""
+        self._path = path
         self._connection = open_reader(path)
         self._lock = threading.Lock()
         self._ids = ids
@@ -100,6 +104,24 @@ class Queries:
         query = f"SELECT d.seq, d.destination, d.state, d.segment, d.length {source} {where} LIMIT ?"
         return [Row(*row) for row in self._rows(query, *values, limit)]
 
+    def newest(self, sop_instance: str) -> int | None:
+        """Return the number of the newest entry of a SOP Instance UID."""
+        rows = self._rows(
+            "SELECT max(seq) FROM instance INDEXED BY instance_uid WHERE sop_instance = ?", sop_instance
+        )
+        value: int | None = rows[0][0]
+        return value
+
+    def entry(self, seq: int) -> list[Owed]:
+        """Return one entry, a row a destination."""
+        return [_owed(row) for row in self._rows(_ENTRY, seq)]
+
+    def file_settled_ns(self, name: str) -> int | None:
+        """Return when the entry of a large object changed last; None if no entry has it."""
+        query = "SELECT max(d.at_ns) FROM instance i CROSS JOIN delivery d ON d.seq = i.seq WHERE i.file = ?"
+        value: int | None = self._rows(query, name)[0][0]
+        return value
+
     def file_state(self, name: str) -> bool | None:
         """Return whether the entry of a large object still has open deliveries; None: no entry has it."""
         rows = self._rows("SELECT seq FROM instance WHERE file = ?", name)
@@ -138,7 +160,13 @@ class Queries:
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._lock:
-            return self._connection.execute(query, values).fetchall()
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                failure = ledger_error(error)
+                if isinstance(failure, LedgerDamaged):
+                    suspect(self._path)
+                raise failure from error
 
 
 def _is_state_alone(selector: Selector) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
-from router.spool.faults import UnknownFormat
+from router.spool.faults import LedgerDamaged, UnknownFormat, ledger_error
+from router.spool.layout import FILE_MODE
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 10.0
@@ -51,11 +53,41 @@ def open_database(path: Path, *, fsync: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if fsync else 'OFF'}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # sqlite would not tell when that fails
         _upgrade(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def is_sound(path: Path) -> bool:
+    """Whether the ledger's pages are in order, as far as sqlite can tell; one that is not there is."""
+    if suspicion(path).exists():
+        return False
+    if not path.exists():
+        return True
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        if isinstance(ledger_error(error), LedgerDamaged):
+            return False
+        raise
+    finally:
+        connection.close()
+    return bool(found == ("ok",))
+
+
+def suspicion(path: Path) -> Path:
+    """Return the file whose presence says that the ledger was found damaged while it was in use."""
+    return path.with_suffix(".damaged")
+
+
+def suspect(path: Path) -> None:
+    """Let the next start make the ledger anew. If that cannot be noted, it may fail once more."""
+    with contextlib.suppress(OSError):
+        suspicion(path).touch(mode=FILE_MODE)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

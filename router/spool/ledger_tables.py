@@ -23,12 +23,24 @@ from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
 
 COMMAND_ROWS = 5000  # changed in one transaction, so that no command keeps the flushes waiting for long
 PRUNE_ROWS = 2000  # looked at in one pass
+WRITE_BACK_ROWS = 4000  # in the write-ahead log, some MB of pages, before it is merged
 
 _INSERT_INSTANCE = "INSERT INTO instance VALUES (" + ",".join("?" * 17) + ")"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (" + ",".join("?" * 10) + ")"
 _UPDATE_DELIVERY = """UPDATE delivery SET state = ?, attempts = ?, next_attempt_ns = ?, at_ns = ?,
     error_class = ?, status = ? WHERE seq = ? AND destination = ?"""
 _OLD_DELIVERY = "SELECT state, segment, length FROM delivery WHERE seq = ? AND destination = ?"
+# New entries whose UID came before, compared with the newest earlier one: (whether both are the same bytes,
+# as far as length and CRC32C tell, in the same transfer syntax; how many).
+_COUNT_REPEATS = """SELECT o.crc IS n.crc AND o.length = n.length AND o.transfer_syntax = n.transfer_syntax,
+        count(*)
+    FROM instance n CROSS JOIN instance o ON o.seq = (
+        SELECT p.seq FROM instance p INDEXED BY instance_uid
+        WHERE p.sop_instance = n.sop_instance AND p.seq < n.seq ORDER BY p.seq DESC LIMIT 1)
+    WHERE n.seq BETWEEN ? AND ? GROUP BY 1"""
+_NEWER_DELIVERED = """SELECT 1 FROM instance o CROSS JOIN delivery d ON d.seq = o.seq
+    WHERE o.sop_instance = (SELECT sop_instance FROM instance WHERE seq = ?) AND o.seq > ?
+        AND d.destination = ? AND d.state = 4 LIMIT 1"""
 _HAS_OPEN = "SELECT 1 FROM delivery WHERE seq = ? AND state < 4 LIMIT 1"
 
 
@@ -66,7 +78,10 @@ class Tables:
         self.changed_ns: dict[int, int] = {}  # per segment: latest change of any of its deliveries
         self.changed_segments: set[int] = set()  # since whoever reads it last cleared it
         self.settled_files: list[str] = []  # as above
+        self.duplicates = 0  # entries added whose UID came before with the same bytes; only grows
+        self.uid_conflicts = 0  # with other bytes, or in another transfer syntax
         self._prune_cursor = 0
+        self._logged_rows = 0  # changed since the write-ahead log was last merged
         try:
             self._load()
         except BaseException:
@@ -100,10 +115,18 @@ class Tables:
             changes += self._update(marked)
             if batch.covered is not None:
                 self._checkpoint(batch.covered, max(batch.entries))
+                repeats = self._repeats(batch.entries)
+        if batch.covered is not None:
+            self.duplicates += repeats.get(1, 0)
+            self.uid_conflicts += repeats.get(0, 0)
         if batch.covered is not None:
             self.covered, self.last_seq = batch.covered, max(self.last_seq, *batch.entries)
         self._remember(batch.entries.values())
         self._account(changes)
+
+    def _repeats(self, seqs: Collection[int]) -> dict[int, int]:
+        """Return how many new entries repeat a UID: under 1 with the same bytes, under 0 with others."""
+        return dict(self._connection.execute(_COUNT_REPEATS, (min(seqs), max(seqs))))
 
     def restore(self, entries: Sequence[Entry], state: DeliveryState | None = None, why: str = "") -> int:
         """Add entries found in the segments that the ledger does not know; return how many those were.
@@ -145,6 +168,19 @@ class Tables:
         finally:
             if self._fsync:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def write_back(self) -> None:
+        """Merge the write-ahead log into the tables once it is long. Raises sqlite3.Error."""
+        if self._logged_rows >= WRITE_BACK_ROWS:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._logged_rows = 0
+
+    def is_superseded(self, row: Row) -> bool:
+        """Whether the destination has a newer version of this instance."""
+        return (
+            self._connection.execute(_NEWER_DELIVERED, (row.seq, row.seq, row.destination)).fetchone()
+            is not None
+        )
 
     def close(self) -> None:
         """Close; the write-ahead log is merged."""
@@ -278,6 +314,7 @@ class Tables:
         counts: Counter[tuple[int, int]] = Counter()
         sizes: Counter[tuple[int, int]] = Counter()
         for seq, number, old, new, segment, length, at_ns in changes:
+            self._logged_rows += 1
             if old is not None:
                 counts[number, old] -= 1
                 sizes[number, old] -= length

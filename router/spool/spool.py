@@ -13,9 +13,10 @@ from pathlib import Path
 
 from router.errors import SpoolError
 from router.spool.disk import Disk
-from router.spool.faults import spool_error
-from router.spool.layout import SpoolLock, WorkerDirectory
+from router.spool.faults import LedgerDamaged, SpoolFailed, ledger_error, spool_error
+from router.spool.layout import SpoolLock, WorkerDirectory, sync_folder
 from router.spool.ledger import Ledger, LedgerSettings
+from router.spool.ledger_schema import is_sound, suspicion
 from router.spool.payload import PayloadStore
 from router.spool.recover import RecoveryReport, recover
 from router.spool.recycled import RecycledSegments, remove_recycled
@@ -32,11 +33,12 @@ class SpoolSettings:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes on disk, segment files closed, and what the file system has left."""
+    """Bytes on disk, segment files closed, what the file system has left, whether it takes nothing in."""
 
     used_bytes: int
     segments: int
     free_bytes: int
+    is_read_only: bool = False
 
 
 class Spool:
@@ -72,14 +74,18 @@ class Spool:
             self.payloads.delete_files(files)
             self.payloads.delete_segments(segments, self._recycled)
         except OSError as error:
-            raise spool_error("deleting settled data", error) from error
+            failure = spool_error("deleting settled data", error)
+            if isinstance(failure, SpoolFailed):
+                self.writer.give_up(failure)
+            raise failure from error
         return len(segments) + len(files)
 
     def usage(self) -> Usage:
         """Return how full the spool is. Raises OSError."""
         room = os.statvfs(self.directory.root)
         segments = len(self.payloads.closed_segments())
-        return Usage(self.writer.used_bytes, segments, room.f_bavail * room.f_frsize)
+        is_read_only = bool(room.f_flag & os.ST_RDONLY)
+        return Usage(self.writer.used_bytes, segments, room.f_bavail * room.f_frsize, is_read_only)
 
     def close(self) -> None:
         """Make everything durable and let go; harmless twice. Raises SpoolError if that was not possible."""
@@ -110,12 +116,10 @@ def open_spool(
         lock.acquire()
         directory.create()
         with contextlib.ExitStack() as stack:
-            ledger, rebuilt = _open_ledger(directory, settings.ledger)
-            stack.callback(ledger.close)
             remove_recycled(directory)
-            payloads = PayloadStore(directory)
+            ledger, payloads, report = _recovered(directory, settings.ledger)
+            stack.callback(ledger.close)
             recycled = RecycledSegments(directory, disk or Disk())
-            report = recover(directory, ledger, payloads, rebuilt=rebuilt)
             writer = SpoolWriter(
                 directory,
                 payloads,
@@ -136,17 +140,40 @@ def open_spool(
     return Spool(directory, lock, ledger, payloads, writer, report, recycled)
 
 
+def _recovered(
+    directory: WorkerDirectory, settings: LedgerSettings
+) -> tuple[Ledger, PayloadStore, RecoveryReport]:
+    """Open the ledger and let it catch up with the segments; make it anew if it turns out to be damaged."""
+    try:
+        return _recover(directory, *_open_ledger(directory, settings))
+    except LedgerDamaged:
+        _set_ledger_aside(directory)
+        return _recover(directory, Ledger(directory.ledger, settings), is_rebuilt=True)
+
+
+def _recover(
+    directory: WorkerDirectory, ledger: Ledger, is_rebuilt: bool
+) -> tuple[Ledger, PayloadStore, RecoveryReport]:
+    payloads = PayloadStore(directory)
+    try:
+        return ledger, payloads, recover(directory, ledger, payloads, rebuilt=is_rebuilt)
+    except BaseException:
+        with contextlib.suppress(SpoolError):
+            ledger.close()
+        raise
+
+
 def _open_ledger(directory: WorkerDirectory, settings: LedgerSettings) -> tuple[Ledger, bool]:
     """Return the ledger, and whether it had to be made although there are segments."""
     is_new = not directory.ledger.exists()
     try:
+        if not is_sound(directory.ledger):
+            # The segments know everything but what was delivered: duplicates, no loss.
+            _set_ledger_aside(directory)
+            return Ledger(directory.ledger, settings), True
         return Ledger(directory.ledger, settings), is_new and bool(directory.segment_numbers())
-    except sqlite3.OperationalError as error:
-        raise SpoolError(f"the ledger cannot be opened: {error.sqlite_errorname}") from error
-    except sqlite3.DatabaseError:
-        # Its pages are damaged. The segments know everything but what was delivered: duplicates, no loss.
-        _set_ledger_aside(directory)
-        return Ledger(directory.ledger, settings), True
+    except sqlite3.Error as error:
+        raise ledger_error(error) from error
 
 
 def _set_ledger_aside(directory: WorkerDirectory) -> None:
@@ -155,3 +182,6 @@ def _set_ledger_aside(directory: WorkerDirectory) -> None:
         path = directory.ledger.with_name(directory.ledger.name + suffix)
         if path.exists():
             shutil.move(path, directory.quarantine / f"ledger-{number}.sqlite{suffix}")
+    suspicion(directory.ledger).unlink(missing_ok=True)
+    for folder in (directory.quarantine, directory.root):
+        sync_folder(folder)

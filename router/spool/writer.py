@@ -248,14 +248,15 @@ class SpoolWriter:
         if isinstance(failure, SpoolFull):
             self._give_space_back()
         else:
-            self._fail(failure)
+            self.give_up(failure)
         return failure
 
     def _give_space_back(self) -> None:
         if self._recycled is not None:
             self._recycled.clear()
 
-    def _fail(self, failure: SpoolError) -> None:
+    def give_up(self, failure: SpoolError) -> None:
+        """Accept nothing any more: the volume failed. Usable from any thread."""
         with self._changed:
             self.failure = self.failure or failure
             self._changed.notify_all()
@@ -354,7 +355,7 @@ class SpoolWriter:
         try:
             self._sync_group(group)
         except OSError as error:
-            self._fail(SpoolFailed(f"making a group durable: {error.strerror or error}"))
+            self.give_up(SpoolFailed(f"making a group durable: {error.strerror or error}"))
             self._notify()
             return False
         self.commit_seconds += time.perf_counter() - started

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from crc32c import crc32c
 
 from router.handoff import sink as sink_module
 from router.handoff.sink import STALL_S, Arrivals, ReceivedDataset, SlabSink, write_whole
@@ -147,7 +148,8 @@ def test_a_large_dataset_goes_on_in_a_file_through_one_slot(setting: Setting, si
     assert setting.slab.slots_used == 0
     assert most == 3
     assert bytes_of(setting, dataset) == data
-    assert setting.arrivals.spilled_count == 1
+    assert dataset.crc == crc32c(data)
+    assert (setting.arrivals.spilled_count, setting.arrivals.spilled_bytes) == (1, len(data))
     dataset.release()
 
 
@@ -330,6 +332,7 @@ def test_under_pressure_no_dataset_begins_but_those_begun_go_on(setting: Setting
     setting.arrivals.pauses = True
     later = setting.open("later")
     assert later.next_buffer() is None
+    assert setting.arrivals.paused_count == 1
     assert begun.next_buffer() is not None
     begun.filled(1)
     setting.arrivals.wake()
@@ -353,6 +356,7 @@ def test_when_refusing_those_who_wait_are_let_go_and_answered_a700(setting: Sett
     for sink in (growing, starting):
         assert setting.pour(sink, bytes(30 * SLOT)) == b""
         assert sink.finish() == Refusal(OUT_OF_RESOURCES, "out of resources")
+    assert setting.arrivals.refused_count == 2
     setting.arrivals.free(taken)
 
 

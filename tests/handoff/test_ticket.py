@@ -60,6 +60,7 @@ records = st.one_of(
         words,
         numbers,
         numbers,
+        numbers,
     ),
     st.builds(Receipt, numbers, st.integers(0, 0xFFFF), words, slots, st.booleans()),
     st.builds(Release, numbers, slots),

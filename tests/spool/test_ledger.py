@@ -7,12 +7,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from router.spool import ledger as module
-from router.spool.faults import SpoolFailed, SpoolFull, UnknownFormat
+from router.spool import ledger_commands, ledger_schema, ledger_tables
+from router.spool.faults import LedgerDamaged, SpoolFailed, SpoolFull, UnknownFormat
 from router.spool.ledger import Ledger, LedgerSettings
 from router.spool.payload import ClosedSegment
 from router.spool.record import Entry, Location
@@ -262,7 +264,7 @@ def test_commands_see_what_was_told_before_them(slow: Ledger) -> None:
 
 
 def test_commands_over_more_than_one_transaction(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMMAND_ROWS", 3)
+    monkeypatch.setattr(ledger_commands, "COMMAND_ROWS", 3)
     ledger.add([entry_of(seq, ("A", "B")) for seq in range(1, 12)])
     assert ledger.drop(Selector()) == 22
     assert ledger.drop(Selector()) == 0
@@ -411,6 +413,171 @@ def test_any_other_error_stops_the_ledger(path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(SpoolFailed, match="SQLITE_X"):
             action()
     ledger.close()
+
+
+def test_a_disk_that_is_full_when_marks_are_synced_is_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FULL_RETRY_S", 0.001)
+    ledger = Ledger(path)
+    whole, failed, calls = ledger._tables.make_durable, threading.Event(), iter(range(100))
+
+    def make_durable() -> None:
+        if (call := next(calls)) < 2:
+            error = sqlite3.OperationalError("full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+        if call == 2:
+            assert isinstance(ledger.trouble, SpoolFull)
+        whole()
+        failed.set()
+
+    monkeypatch.setattr(ledger._tables, "make_durable", make_durable)
+    ledger.add([entry_of(1)])
+    ledger.mark([mark_of(1, DELIVERED)])
+    ledger.flush()
+    assert ledger.segments_done([ClosedSegment(1, 1, 100)]) == []
+    assert failed.wait(DEADLINE_S)
+    ledger.flush()
+    assert ledger.segments_done([ClosedSegment(1, 1, 100)]) == [1]
+    assert (ledger.failure, ledger.trouble) == (None, None)
+    ledger.close()
+
+
+def test_the_log_is_merged_by_us_and_a_failure_of_that_stops_the_ledger(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_tables, "WRITE_BACK_ROWS", 1)
+    ledger = Ledger(path)
+    assert ledger._tables._connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+    size = path.stat().st_size
+    ledger.add([entry_of(seq) for seq in range(1, 500)])
+    ledger.flush()
+    ledger.make_durable()
+    assert path.stat().st_size > size
+
+    def write_back() -> None:
+        error = sqlite3.OperationalError("sync")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        raise error
+
+    monkeypatch.setattr(ledger._tables, "write_back", write_back)
+    ledger.add([entry_of(500)])
+    with suppress(SpoolFailed):  # whichever comes first: these, or the failure
+        ledger.flush()
+        ledger.make_durable()
+    with pytest.raises(SpoolFailed, match="FSYNC"):
+        ledger.make_durable()
+    ledger.close()
+
+
+def test_a_sync_that_failed_is_never_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(path)
+    calls = []
+
+    def make_durable() -> None:
+        calls.append(1)
+        error = sqlite3.OperationalError("sync")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        raise error
+
+    monkeypatch.setattr(ledger._tables, "make_durable", make_durable)
+    ledger.add([entry_of(1)])
+    ledger.mark([mark_of(1, DELIVERED)])
+    for _ in range(2):
+        with pytest.raises(SpoolFailed, match="FSYNC"):
+            ledger.make_durable()
+    assert ledger.segments_done([ClosedSegment(1, 1, 100)]) == []
+    ledger.close()
+    assert len(calls) == 1
+
+
+def test_an_error_nobody_foresaw_stops_the_ledger_instead_of_its_thread_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    ledger = Ledger(path)
+    monkeypatch.setattr(ledger._tables, "apply", lambda batch: 1 / 0)
+    ledger.add([entry_of(1)])
+    with pytest.raises(SpoolFailed, match="ZeroDivisionError"):
+        ledger.flush()
+
+
+def test_repeats_are_counted_as_duplicates_or_conflicts_when_they_are_written(slow: Ledger) -> None:
+    def add(seq: int, crc: int, uid: str = "1.2.3.77", length: int = 100, syntax: str = "1.2") -> None:
+        record = record_of(seq, ("A",), sop_instance=uid, transfer_syntax=syntax)
+        slow.add([Entry(seq, record, Location(1, seq * 1000, length, crc))])
+
+    add(1, 7)
+    add(2, 7)  # the same, in one batch
+    slow.flush()
+    assert (slow.duplicates, slow.uid_conflicts) == (1, 0)
+    add(3, 8)  # other bytes
+    add(4, 8, uid="1.2.3.78")
+    slow.flush()
+    assert (slow.duplicates, slow.uid_conflicts) == (1, 1)
+    add(5, 7)  # the first ones again: other bytes than the last
+    add(6, 7, syntax="1.3")
+    add(7, 7, syntax="1.3", length=101)
+    slow.flush()
+    assert (slow.duplicates, slow.uid_conflicts) == (1, 4)
+    assert seqs(slow) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_the_newest_entry_of_a_uid_is_found_with_its_newest_states(slow: Ledger, is_written: bool) -> None:
+    slow.add([entry_of(1, ("A", "B"), sop_instance="1.9"), entry_of(2, ("A", "B"), sop_instance="1.9")])
+    if is_written:
+        slow.flush()
+    slow.mark([mark_of(2, DEAD, "B")])
+    found = slow.newest("1.9")
+    if not is_written:
+        assert found == []  # the tables do not know it yet, and nobody said which to look for
+        found = slow.newest("1.9", 2)
+    assert [(one.seq, one.mark.destination, one.mark.state) for one in found] == [
+        (2, "A", PENDING), (2, "B", DEAD),
+    ]  # fmt: skip
+    assert slow.newest("1.9", 3) == slow.newest("1.8") == []
+
+
+def test_an_older_version_is_not_sent_again_over_a_newer_one(ledger: Ledger) -> None:
+    ledger.add([entry_of(seq, ("A", "B"), sop_instance="1.9") for seq in (1, 2)])
+    ledger.mark([mark_of(1, DEAD), mark_of(1, DEAD, "B"), mark_of(2, DELIVERED), mark_of(2, DEAD, "B")])
+    assert ledger.retry(Selector()) == 2
+    assert states(ledger) == {(1, "A"): DEAD, (1, "B"): PENDING, (2, "A"): DELIVERED, (2, "B"): PENDING}
+    assert ledger.drop(Selector(destination="A")) == 1
+
+
+def test_retention_keeps_settled_large_objects(path: Path) -> None:
+    clock = [NOW]
+    ledger = Ledger(path, LedgerSettings(retention_s=10.0), now_ns=lambda: clock[0])
+    ledger.add([entry_of(1, file="x.dcmds"), entry_of(2, file="y.dcmds")])
+    ledger.mark([mark_of(1, DELIVERED)])
+    ledger.make_durable()
+    assert ledger.files_done() == []
+    ledger.close()
+    ledger = Ledger(path, LedgerSettings(retention_s=10.0), now_ns=lambda: clock[0])
+    assert ledger.is_retained("x.dcmds")
+    assert ledger.files_done() == []
+    clock[0] += 11 * 10**9
+    ledger.make_durable()
+    assert ledger.files_done() == ["x.dcmds"]
+    assert not ledger.is_retained("x.dcmds")
+    ledger.close()
+
+
+def test_a_damaged_ledger_is_noted_for_the_next_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(path)
+    assert ledger_schema.is_sound(path)
+    failing(ledger, monkeypatch, sqlite3.SQLITE_CORRUPT, 1)
+    ledger.add([entry_of(1)])
+    with pytest.raises(LedgerDamaged):
+        ledger.flush()
+    ledger.close()
+    assert not ledger_schema.is_sound(path)
 
 
 def test_a_closed_ledger_takes_nothing(path: Path) -> None:

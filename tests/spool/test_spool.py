@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from router.errors import SpoolError
-from router.spool.faults import SpoolFull
+from router.spool.faults import SpoolFailed, SpoolFull
 from router.spool.layout import WorkerDirectory, worker_directory
 from router.spool.ledger import LedgerSettings
+from router.spool.ledger_schema import suspect
 from router.spool.record import Entry
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
 from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
 
-from .spool_fixtures import DEADLINE_S, append, dataset_of
+from .spool_fixtures import DEADLINE_S, FaultyDisk, append, dataset_of
 
 SETTINGS = SpoolSettings(WriterSettings(segment_bytes=SEGMENT_BYTES_MIN), LedgerSettings())
 
@@ -99,6 +100,40 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_the_segments(directory: 
     assert [one.entry for one in again.ledger.due("PACS", 2**62, 10)] == entries
     assert any(name.startswith("ledger") for name in os.listdir(directory.quarantine))
     again.close()
+
+
+@pytest.mark.parametrize("way", ["structure", "suspicion"])
+def test_a_ledger_damaged_inside_is_made_anew_once(directory: WorkerDirectory, way: str) -> None:
+    spool = opened(directory)
+    entries = store(spool, range(300), 300)
+    spool.close()
+    if way == "structure":
+        with open(directory.ledger, "r+b") as file:
+            for page in range(2, directory.ledger.stat().st_size // 4096):
+                file.seek(page * 4096)
+                file.write(b"\xff" * 16)
+    else:
+        suspect(directory.ledger)
+    again = opened(directory)
+    assert again.report.ledger_rebuilt
+    assert [one.entry for one in again.ledger.due("PACS", 2**62, 1000)] == entries
+    again.close()
+    again = opened(directory)
+    assert not again.report.ledger_rebuilt
+    again.close()
+
+
+def test_a_name_that_cannot_be_made_durable_stops_the_volume(directory: WorkerDirectory) -> None:
+    disk = FaultyDisk()
+    spool = open_spool(directory, lambda: None, SETTINGS, disk)
+    deliver(spool, store(spool, range(40)))
+    disk.kind = "sync_folder"
+    with pytest.raises(SpoolFailed):
+        spool.reclaim()
+    with pytest.raises(SpoolFailed):
+        append(spool.writer, 41)
+    with pytest.raises(SpoolFailed):
+        spool.close()
 
 
 def test_one_directory_has_one_owner(directory: WorkerDirectory) -> None:
