@@ -50,11 +50,16 @@ class Work:
 
     items: Iterator[Item]
     contexts: list[tuple[int, str, list[str]]]
+    stop_file: Path | None = None
+    pause_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
     handed_out: int = 0
 
     def next(self) -> Item | None:
-        """Take the next instance; None when all are taken."""
+        """Take the next instance; None when all are taken, or nothing more is wanted."""
+        if self.stop_file is not None and self.stop_file.exists():
+            return None
+        time.sleep(self.pause_s)
         with self.lock:
             item = next(self.items, None)
             self.handed_out += item is not None
@@ -221,6 +226,10 @@ def main() -> None:
     parser.add_argument("--maximum-length", type=int, default=1 << 17)
     parser.add_argument("--timeout", type=float, default=60.0)
     parser.add_argument("--reconnect-s", type=float, default=0.0)
+    parser.add_argument("--stop-file", type=Path, help="once this exists nothing new is sent")
+    parser.add_argument(
+        "--pause-s", type=float, default=0.0, help="before each instance, in each association"
+    )
     parser.add_argument("--files", type=Path)
     parser.add_argument("--multiframe-bytes", type=int, default=0)
     parser.add_argument("--kind", default="small")
@@ -229,6 +238,7 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0)
     options = parser.parse_args()
     work, records, failures = work_of(options), RecordFile(options.records), list[str]()
+    work.stop_file, work.pause_s = options.stop_file, options.pause_s
     threads = [
         threading.Thread(target=keep_sending, args=(options, work, records, failures))
         for _ in range(options.associations)
