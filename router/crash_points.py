@@ -28,7 +28,7 @@ POINTS = {
     "append.middle": "worker: the first half of what is being written is in the page cache",
     "sync.before": "worker: everything is in the page cache, nothing of it is synced",
     "sync.after": "worker: synced, but no answer has left and the ledger knows nothing",
-    "send.middle": "worker: the first half of a dataset is given to the connection of a destination",
+    "send.middle": "worker: half of a buffer of a dataset is given to the connection of a destination",
     "mark.before": "worker: the destination has answered, the ledger does not know it",
     "segment.rotate": "worker: the next segment is made and headed, but not yet written to",
     "checkpoint.middle": "worker: the ledger has moved its checkpoint, in a transaction not yet committed",
@@ -132,7 +132,7 @@ def after(name: str, order: Order | None = None) -> Callable[[_F], _F]:
 
 
 def within(name: str, order: Order | None = None) -> Callable[[_F], _F]:
-    """Decorate a function that returns a dataset's buffers: the point is after half of the first of them."""
+    """Decorate a function that returns a dataset's buffers: the point is after half of each."""
 
     def wrap(function: _F, armed: Order) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Iterator[Buffer]:
@@ -165,5 +165,3 @@ def _reach_within(buffers: Iterator[Buffer], armed: Order) -> Iterator[Buffer]:
         yield view[:half]
         armed.reach()
         yield view[half:]
-        break
-    yield from buffers

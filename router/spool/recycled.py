@@ -40,7 +40,6 @@ class RecycledSegments:
             self._renamed.append(kept)
             return True
 
-    @crash_points.before("reclaim.middle")
     def settle(self) -> None:
         """Make the new names durable; from now on the files may be written again.
 
@@ -49,6 +48,7 @@ class RecycledSegments:
         with self._lock:
             renamed, self._renamed = self._renamed, []
             if renamed:
+                crash_points.reached("reclaim.middle")
                 self._disk.sync_folder(self._directory.segments)
                 self._ready.extend(renamed)
 
