@@ -1,7 +1,8 @@
-"""`dicom-router queue ls|show|retry|release|drop`: see and work the queue of a running router.
+"""`dicom-router queue ls|show|study|retry|release|drop`: see and work the queue of a running router.
 
-ls without arguments counts by destination and state; with a filter it lists entries. It asks the router's
-admin, found by --admin, by --config FILE, or at the default admin address.
+ls without arguments counts by destination and state; with a filter it lists entries. study proves what was
+received of a study, and what was delivered where, when and with which status. All ask the router's admin,
+found by --admin, by --config FILE, or at the default admin address.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ ENTRY_COLUMNS = (
     "error",
 )
 
+STUDY_COLUMNS = ("sop_instance", "received", "destination", "state", "status", "at", "error")
+
 Json = dict[str, Any]
 
 
@@ -50,7 +53,7 @@ class AdminError(RouterError):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    verbs = parser.add_subparsers(dest="verb", metavar="ls|show|retry|release|drop", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="ls|show|study|retry|release|drop", required=True)
     listing = verbs.add_parser("ls", help="count by destination and state, or list entries")
     _add_filters(listing)
     listing.add_argument(
@@ -61,6 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = verbs.add_parser("show", help="show one entry")
     show.add_argument("entry", metavar="ID", help="entry id, as ls prints it")
     _add_common(show, _show)
+    study = verbs.add_parser("study", help="show what became of a study: received, delivered, where, when")
+    study.add_argument("study", metavar="UID", help="Study Instance UID")
+    _add_common(study, _study)
     for verb, text in (
         ("retry", "try dead or waiting entries again now"),
         ("release", "send held entries on their way"),
@@ -180,6 +186,27 @@ def _show(arguments: argparse.Namespace, admin: str) -> int:
     return 0
 
 
+def _study(arguments: argparse.Namespace, admin: str) -> int:
+    url = f"{admin}/studies/{urllib.parse.quote(arguments.study, safe='')}"
+    answer = ask(url)
+    instances = {row["id"]: row for row in answer["instances"]}
+    while answer.get("next"):
+        answer = ask(f"{url}?after={answer['next']}")
+        for row in answer["instances"]:
+            instances.setdefault(row["id"], row)["deliveries"] = row["deliveries"]
+    whole = {"study": arguments.study, "instances": list(instances.values()), "errors": answer["errors"]}
+    rows = [
+        _delivery_row(instance, delivery)
+        for instance in instances.values()
+        for delivery in instance["deliveries"]
+    ]
+    _print(arguments, whole, STUDY_COLUMNS, rows, "nothing is known of this study")
+    if not arguments.json and sys.stdout.isatty():
+        delivered = sum(row[3] == "delivered" for row in rows)
+        print(f"{len(instances)} received, {delivered} of {len(rows)} deliveries done")
+    return 0
+
+
 def _change(arguments: argparse.Namespace, admin: str) -> int:
     selector = _filters(arguments)
     if arguments.entry:
@@ -228,6 +255,18 @@ def _entry_row(row: Json) -> list[str]:
         size(row["bytes"]),
         row["sop_instance"],
         row["last_error"] or "",
+    ]
+
+
+def _delivery_row(instance: Json, delivery: Json) -> list[str]:
+    return [
+        instance["sop_instance"],
+        instance["received"],
+        delivery["destination"] or "-",
+        delivery["state"],
+        delivery["status"] or "-",
+        delivery["at"],
+        delivery["error"] or "",
     ]
 
 

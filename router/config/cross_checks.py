@@ -26,6 +26,7 @@ def cross_checks(table: dict[str, Any], config: Config | None, mistakes: Mistake
         _sizes(config, mistakes)
         _destinations(config, mistakes)
         _sources(config, mistakes)
+        _duplicates(config, mistakes)
 
 
 def _counts(table: dict[str, Any], mistakes: Mistakes) -> None:
@@ -90,6 +91,18 @@ def _sources(config: Config, mistakes: Mistakes) -> None:
         if not source.calling_ae_titles and not source.addresses:
             hint = "give calling_ae_titles, addresses or both"
             mistakes.add(f"sources.{name}", "matches every sender", hint)
+
+
+def _duplicates(config: Config, mistakes: Mistakes) -> None:
+    """Skipping needs every version of an instance in the ledger, or the last one might be the one skipped."""
+    if config.router.duplicates != "skip":
+        return
+    acks = {"router.ack": config.router.ack}
+    acks |= {f"sources.{name}.ack": source.ack or "stored" for name, source in config.sources.items()}
+    for key, ack in acks.items():
+        if ack == "delivered":
+            hint = 'use ack = "stored", or duplicates = "forward"'
+            mistakes.add("router.duplicates", f'"skip" cannot go with {key} = "delivered"', hint)
 
 
 def _tables(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:

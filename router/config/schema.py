@@ -74,6 +74,12 @@ class RouterSection(Section):
         le=3600,
         reload="live",
     )
+    duplicates: Literal["forward", "skip"] = setting(
+        "forward",
+        "What follows when an instance comes again byte for byte while the spool has its bytes: it is "
+        "forwarded again, or only answered with success. Other bytes under one UID are always forwarded.",
+        reload="restart",
+    )
     unmatched: Literal["hold", "reject", "discard"] = setting(
         "hold",
         "What happens to an instance that no rule matches: stored and releasable, refused, or dropped.",
@@ -180,10 +186,26 @@ class SpoolSection(Section):
     )
     retention_s: float = setting(
         0.0,
-        "How long settled instances are kept before their segment may go.",
+        "How long the bytes of settled instances are kept.",
         unit="s",
         ge=0,
         le=31_536_000,
+        reload="restart",
+    )
+    history_s: float = setting(
+        2_592_000.0,
+        "How long it is remembered what was received and delivered where (`queue study`), bytes or no bytes.",
+        unit="s",
+        ge=0,
+        le=315_360_000,
+        reload="restart",
+    )
+    history_max: int = setting(
+        1_000_000,
+        "Most settled instances that each worker remembers; the oldest are forgotten first.",
+        unit="instances",
+        ge=0,
+        le=100_000_000,
         reload="restart",
     )
     fsync: bool = setting(

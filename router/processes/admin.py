@@ -20,6 +20,7 @@ from router.metrics.exposition import PagesCollector
 from router.metrics.page import MetricsPage
 from router.processes import child as child_process
 from router.processes.admin_queue import QueueViews
+from router.processes.admin_studies import StudyViews
 from router.processes.admin_views import HealthViews, MetricsView, index
 from router.processes.child import Child
 from router.processes.queries import QueryClient
@@ -45,7 +46,7 @@ async def role_main(child: Child) -> None:
     clients = [
         QueryClient(child.fds(f"query.{j}")[0], f"worker-{j}") for j in range(child.config.router.workers)
     ]
-    app = make_app(health, MetricsView(open_pages(child)), QueueViews(clients))
+    app = make_app(health, MetricsView(open_pages(child)), QueueViews(clients), StudyViews(clients))
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -63,7 +64,9 @@ async def role_main(child: Child) -> None:
     child.drained()
 
 
-def make_app(health: HealthViews, metrics: MetricsView, queue: QueueViews) -> web.Application:
+def make_app(
+    health: HealthViews, metrics: MetricsView, queue: QueueViews, studies: StudyViews
+) -> web.Application:
     """Return the application with every route."""
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[one_request_a_connection])
     app.router.add_get("/", index)
@@ -71,6 +74,7 @@ def make_app(health: HealthViews, metrics: MetricsView, queue: QueueViews) -> we
     app.router.add_get("/ready", health.ready)
     app.router.add_get("/metrics", metrics.metrics)
     queue.add_routes(app)
+    studies.add_routes(app)
     return app
 
 

@@ -57,10 +57,10 @@ class QueueViews:
 
     def add_routes(self, app: web.Application) -> None:
         """Add the pages to an application."""
-        app.router.add_get("/queue", _guarded(self._list))
-        app.router.add_get("/queue/counts", _guarded(self._counts))
-        app.router.add_get(r"/queue/{entry:\d+-\d+}", _guarded(self._show))
-        app.router.add_post("/queue/{verb:retry|release|drop}", _guarded(self._change))
+        app.router.add_get("/queue", guarded(self._list))
+        app.router.add_get("/queue/counts", guarded(self._counts))
+        app.router.add_get(r"/queue/{entry:\d+-\d+}", guarded(self._show))
+        app.router.add_post("/queue/{verb:retry|release|drop}", guarded(self._change))
 
     async def _counts(self, _: web.Request) -> web.Response:
         answers, errors = await self._ask_all("queue_counts", {})
@@ -188,7 +188,7 @@ def is_local_host_name(host: str) -> bool:
     return True
 
 
-def _guarded(view: Any) -> Any:
+def guarded(view: Any) -> Any:
     """Answer a view's expected errors as JSON: 400 for the asker's, 503 for a worker's."""
 
     async def guarded(request: web.Request) -> web.Response:

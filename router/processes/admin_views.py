@@ -20,6 +20,7 @@ INDEX = """dicom-router {version}
 /queue/counts             entries by destination and state
 /queue?destination=&state=&study=&sop_instance=&limit=&after=
 /queue/<entry>            one entry
+/studies/<uid>            what was received of a study; what was delivered where and when, with which status
 POST /queue/retry         with a JSON selector: id, destination, state, study, sop_instance, or all = true
 POST /queue/release       as retry, for held entries
 POST /queue/drop          as retry, for good

@@ -2,13 +2,15 @@
 ours.
 
 Each entry that is still owed is stored here with the destinations it is still owed to, and settled there
-only once it is durable here. A crash in between costs a duplicate.
+only once it is durable here. A crash in between costs a duplicate. What they had settled stays in their
+ledgers, as proof, until it is too old; then the directory goes. What is damaged stays where it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +19,14 @@ from typing import TYPE_CHECKING
 
 from router.errors import SpoolError
 from router.processes.damage import tell_recovery
-from router.spool.layout import worker_directories
-from router.spool.record import Entry
-from router.spool.spool import Spool, open_spool
-from router.spool.states import UNDECIDED, DeliveryState, Mark, Owed, Selector
+from router.processes.spool_settings import ledger_settings
+from router.processes.study_verbs import ENTRY_ROWS_MAX, MOVED
+from router.spool.faults import RecordDamaged
+from router.spool.layout import WorkerDirectory, incoming_directory, worker_directories
+from router.spool.record import Action, Entry, InstanceRecord, Location
+from router.spool.recycled import remove_recycled
+from router.spool.spool import Spool, SpoolSettings, open_spool
+from router.spool.states import UNDECIDED, DeliveryState, Mark, Selector
 
 if TYPE_CHECKING:
     from router.processes.worker import Worker
@@ -39,12 +45,7 @@ async def adopt_absent(worker: Worker) -> None:
         if index < workers:
             continue
         try:
-            theirs = await asyncio.to_thread(open_spool, directory, lambda: None)
-            tell_recovery(theirs.report, worker.counters, directory.root.name)
-            adopted = await _empty(worker, theirs)
-            await asyncio.to_thread(theirs.close)
-            if not theirs.report.damages:
-                await asyncio.to_thread(shutil.rmtree, directory.root)
+            adopted = await _adopt_directory(worker, directory)
         except (SpoolError, OSError, TimeoutError) as error:
             logger.error('adopt=worker-%d failed why="%s"', index, error)
             continue
@@ -52,30 +53,82 @@ async def adopt_absent(worker: Worker) -> None:
         worker.owing.look_again()
 
 
-async def _empty(worker: Worker, theirs: Spool) -> int:
-    adopted = 0
-    for state in OPEN_STATES:
-        while rows := await asyncio.to_thread(theirs.ledger.find, Selector(state=state), ROWS):
-            for row in rows:
-                await _adopt(worker, theirs, row)
-            adopted += len(rows)
-            await asyncio.to_thread(theirs.ledger.flush)
-    await asyncio.to_thread(theirs.ledger.make_durable)
+async def _adopt_directory(worker: Worker, directory: WorkerDirectory) -> int:
+    """Empty one directory; return how many entries were taken over."""
+    settings = SpoolSettings(ledger=ledger_settings(worker.config))
+    theirs = await asyncio.to_thread(open_spool, directory, lambda: None, settings)
+    try:
+        tell_recovery(theirs.report, worker.counters, directory.root.name)
+        adopted = await _empty(worker, theirs)
+        await asyncio.to_thread(theirs.ledger.make_durable)
+        await asyncio.to_thread(theirs.reclaim)
+        await asyncio.to_thread(theirs.ledger.forget_old)
+        is_remembered = bool(theirs.ledger.counts())
+    finally:
+        await asyncio.to_thread(theirs.close)
+    await asyncio.to_thread(remove_recycled, directory)
+    if not is_remembered and not any(directory.quarantine.iterdir()):
+        await asyncio.to_thread(shutil.rmtree, directory.root)
     return adopted
 
 
-async def _adopt(worker: Worker, theirs: Spool, row: Owed) -> None:
-    """Store one delivery here; held and dead ones stay what they are."""
-    mark = row.mark
-    destinations = () if mark.destination == UNDECIDED else (mark.destination,)
-    is_held = mark.state is DeliveryState.HELD
-    record = replace(row.entry.record, destinations=destinations, action="hold" if is_held else "forward")
-    chunks = await asyncio.to_thread(list, theirs.payloads.open_payload(row.entry.location))
-    seq, location = worker.spool.writer.append(record, chunks)
-    settled = worker.handling.adopt(Entry(seq, record, location))
-    worker.spool.writer.sync_soon()
+async def _empty(worker: Worker, theirs: Spool) -> int:
+    adopted, after = 0, 0
+    for state in OPEN_STATES:
+        while rows := await asyncio.to_thread(theirs.ledger.find, Selector(state=state, after=after), ROWS):
+            for seq in dict.fromkeys(row.seq for row in rows):
+                adopted += await _adopt(worker, theirs, seq)
+            after = rows[-1].seq
+        after = 0
+    return adopted
+
+
+async def _adopt(worker: Worker, theirs: Spool, seq: int) -> bool:
+    """Store here what is open of one entry; False if its bytes are bad. Held and dead ones stay so."""
+    rows = await asyncio.to_thread(theirs.ledger.find, Selector(seq=seq), ENTRY_ROWS_MAX)
+    rows = [row for row in rows if row.mark.state in OPEN_STATES]
+    for is_held in (False, True):
+        some = [row for row in rows if (row.mark.state is DeliveryState.HELD) == is_held]
+        if not some:
+            continue
+        destinations = tuple(row.mark.destination for row in some if row.mark.destination != UNDECIDED)
+        action: Action = "hold" if is_held else "forward"
+        record = replace(some[0].entry.record, destinations=destinations, action=action)
+        try:
+            entry = await _store(worker, theirs, record, some[0].entry.location)
+        except RecordDamaged as error:
+            logger.error('adopt=%s entry=%d why="%s"', theirs.directory.root.name, seq, error)
+            return False
+        dead = [row.mark for row in some if row.mark.state is DeliveryState.DEAD]
+        worker.spool.ledger.mark([replace(mark, seq=entry.seq) for mark in dead])
+        now_ns = time_ns()
+        theirs.ledger.mark(
+            [
+                Mark(seq, row.mark.destination, DeliveryState.DISCARDED, now_ns, error_class=MOVED)
+                for row in some
+            ]
+        )
+    return True
+
+
+async def _store(worker: Worker, theirs: Spool, record: InstanceRecord, location: Location) -> Entry:
+    """Append one instance to our spool and wait until it is durable and in our ledger."""
+    writer = worker.spool.writer
+    if location.file is not None:
+        # A name of its own, for the writer removes it: theirs goes only when their ledger says so.
+        source = incoming_directory(Path(worker.config.spool.path)) / f"adopted-{location.file}"
+        source.unlink(missing_ok=True)
+        try:
+            os.link(theirs.directory.large_path(location.file), source)
+        except FileNotFoundError as error:
+            raise RecordDamaged("its large object is gone") from error
+        seq, place = writer.adopt_file(record, source, location.length, location.crc)
+    else:
+        chunks = await asyncio.to_thread(list, theirs.payloads.open_payload(location))
+        seq, place = writer.append(record, chunks)
+    entry = Entry(seq, record, place)
+    settled = worker.handling.adopt(entry)
+    writer.sync_soon()
     async with asyncio.timeout(DURABLE_S):
         await settled
-    if mark.state is DeliveryState.DEAD:
-        worker.spool.ledger.mark([replace(mark, seq=seq)])
-    theirs.ledger.mark([Mark(row.seq, mark.destination, DeliveryState.DISCARDED, time_ns())])
+    return entry

@@ -273,6 +273,10 @@ class WorkerCounters:
         self._cells[self._duplicates_forwarded] += duplicates
         self._cells[self._conflicts] += conflicts
 
+    def skipped(self) -> None:
+        """Count an instance that was answered with success and not stored: the spool has it already."""
+        self._cells[self._duplicates_skipped] += 1
+
     def malformed(self, count: int) -> None:
         """Count records from acceptors that did not decode."""
         self._cells[self._malformed] += count

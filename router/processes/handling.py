@@ -223,11 +223,11 @@ class Handling:
             self._refuse(intake, ticket, NOT_AUTHORISED, "no rule matches")
         elif action == "hold":
             self._worker.counters.unmatched("hold")
-            self._store(handled)
+            self._store_unless_there(handled)
         elif ticket.ack == "delivered":
             self._deliver_first(handled)
         else:
-            self._store(handled)
+            self._store_unless_there(handled)
 
     def _answer_adopted(self, intake: Intake, ticket: Ticket) -> None:
         """Answer a spilled instance whose file is gone: a predecessor that died may have made it durable."""
@@ -247,6 +247,19 @@ class Handling:
             remove_file(ticket.file)
 
     # ack = "stored"
+
+    def _store_unless_there(self, handled: Handled) -> None:
+        """Store; or, where the policy says so, answer success for what the spool has byte for byte."""
+        duplicates, ticket = self._worker.duplicates, handled.ticket
+        if duplicates is None:
+            self._store(handled)
+        elif not ticket.file and duplicates.holds(ticket, handled.decision, handled.instance.views()):
+            self._worker.counters.skipped()
+            self._answer(handled, SUCCESS)
+        else:
+            self._store(handled)
+            if handled.seq:
+                duplicates.appended(ticket.sop_instance, handled.seq)
 
     def _store(self, handled: Handled) -> None:
         """Append to the spool; the answer follows when it is durable."""

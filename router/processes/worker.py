@@ -30,21 +30,22 @@ from router.processes.adoption import adopt_absent
 from router.processes.child import Child
 from router.processes.counters import WorkerCounters
 from router.processes.damage import set_aside, tell_recovery
+from router.processes.duplicates import Duplicates
 from router.processes.handling import Handling
 from router.processes.instances import read_head_of
 from router.processes.owing import Owing
 from router.processes.queries import QueryServer
 from router.processes.queue_verbs import QueueVerbs
+from router.processes.spool_settings import spool_settings
+from router.processes.study_verbs import StudyVerbs
 from router.routing.attributes import read_attributes
 from router.routing.facts import Facts
 from router.routing.rules import compile_rules
 from router.spool.faults import LedgerDamaged, SpoolFull
 from router.spool.layout import worker_directory
-from router.spool.ledger import LedgerSettings
 from router.spool.record import Entry, Location
-from router.spool.spool import Spool, SpoolSettings, Usage, open_spool
+from router.spool.spool import Spool, Usage, open_spool
 from router.spool.states import UNDECIDED, DeliveryState
-from router.spool.writer import WriterSettings
 
 TEND_S = 0.25
 """How often late deliveries, idle associations and gauges are looked at."""
@@ -77,6 +78,8 @@ class Worker:
         self.driver = EventLoopDriver(self.loop)
         self.counters = WorkerCounters(child.page)
         self.rules = compile_rules(child.config.rules, child.config.router.unmatched)
+        skips = child.config.router.duplicates == "skip"
+        self.duplicates = Duplicates(spool.ledger, spool.payloads) if skips else None
         self.handling = Handling(self)
         self.owing = Owing(self, self.driver, child.config)
         self._intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
@@ -97,7 +100,8 @@ class Worker:
         """Work until the drain is over."""
         self.driver.start()
         tell_recovery(self.spool.report, self.counters, self.spool.directory.root.name)
-        queries = QueryServer(self.child.fds("query")[0], QueueVerbs(self).handlers())
+        verbs = {**QueueVerbs(self).handlers(), **StudyVerbs(self).handlers()}
+        queries = QueryServer(self.child.fds("query")[0], verbs)
         self._spawn(self._watch_spool())
         self._spawn(self._reclaim())
         self.owing.look_again()
@@ -345,19 +349,6 @@ async def _serve(child: Child) -> None:
         await Worker(child, spool, changed).run()
     finally:
         await asyncio.to_thread(spool.close)
-
-
-def spool_settings(config: Config) -> SpoolSettings:
-    """Return the part of the configuration that the spool needs; the quota is shared among the workers."""
-    spool = config.spool
-    return SpoolSettings(
-        WriterSettings(
-            segment_bytes=spool.segment_mb * MB,
-            quota_bytes=int(spool.quota_gb * GB) // config.router.workers,
-            fsync=spool.fsync,
-        ),
-        LedgerSettings(fsync=spool.fsync, retention_s=spool.retention_s),
-    )
 
 
 def main() -> int:

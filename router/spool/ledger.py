@@ -20,8 +20,9 @@ from time import monotonic, time_ns
 from typing import TypeVar
 
 from router.errors import SpoolError
+from router.spool import ledger_view as view
 from router.spool.faults import LedgerDamaged, SpoolFailed, SpoolFull, ledger_error
-from router.spool.ledger_batch import Batch, entry_of, is_due, overlaid
+from router.spool.ledger_batch import Batch
 from router.spool.ledger_commands import Commands
 from router.spool.ledger_queries import Queries
 from router.spool.ledger_schema import suspect
@@ -160,32 +161,11 @@ class Ledger:
         after_seq: only entries with a greater number. exclude: numbers of entries that are being sent.
         """
         batches = self._unwritten_batches()
-        unwritten: dict[int, Mark] = {}
-        for batch in batches:
-            unwritten.update(batch.marks.get(destination, {}))
-        found: dict[int, Owed] = {}
-        for owed in self._queries.due(destination, now_ns, after_seq, limit + len(unwritten) + len(exclude)):
-            found[owed.seq] = owed
-        for seq, mark in unwritten.items():
-            if entry := entry_of(seq, batches, found):
-                found[seq] = Owed(entry, mark)
-        return [
-            found[seq]
-            for seq in sorted(found)
-            if seq > after_seq and seq not in exclude and is_due(found[seq].mark, now_ns)
-        ][:limit]
+        return view.due(self._queries, batches, destination, now_ns, limit, after_seq, exclude)
 
     def next_due_ns(self, destination: str) -> int | None:
         """Return when the next retry of a destination is due; None if none is waiting for its time."""
-        batches = self._unwritten_batches()
-        times = [
-            mark.next_attempt_ns
-            for batch in batches
-            for mark in batch.marks.get(destination, {}).values()
-            if mark.state is DeliveryState.RETRYING
-        ]
-        written = self._queries.next_retry_ns(destination)
-        return min([*times, *([] if written is None else [written])], default=None)
+        return view.next_due_ns(self._queries, self._unwritten_batches(), destination)
 
     def counts(self) -> Tallies:
         """Return the deliveries and their bytes by (destination, state). Held for nobody: destination ""."""
@@ -198,20 +178,7 @@ class Ledger:
 
     def oldest(self, destination: str, states: Sequence[DeliveryState] = _OWED_STATES) -> int | None:
         """Return when the oldest instance still owed was received (wall clock, ns); None if none is."""
-        batches = self._unwritten_batches()
-        unwritten: dict[int, Mark] = {}
-        for batch in batches:
-            unwritten.update(batch.marks.get(destination, {}))
-        first = min((seq for seq, mark in unwritten.items() if mark.state in states), default=None)
-        for state in states:
-            for seq in self._queries.first(destination, state, len(unwritten) + 1):
-                if seq not in unwritten:
-                    first = seq if first is None else min(first, seq)
-                    break
-        if first is None:
-            return None
-        entry = entry_of(first, batches, {})
-        return entry.record.received_ns if entry is not None else self._queries.received_ns(first)
+        return view.oldest(self._queries, self._unwritten_batches(), destination, states)
 
     def find(self, selector: Selector, limit: int = 100) -> list[Owed]:
         """Return up to `limit` deliveries a selector means, by entry number (page on with `after`)."""
@@ -228,14 +195,7 @@ class Ledger:
         least_seq: an entry that the caller knows of; if the ledger has nothing as new, nothing is returned.
         """
         batches = self._unwritten_batches()
-        seq = least_seq
-        if least_seq <= self._tables.last_seq:
-            seq = self._queries.newest(sop_instance) or 0
-            if seq < least_seq:
-                return []
-        found = next((owed for batch in batches if (owed := batch.owed(seq))), None)
-        rows = self._queries.entry(seq) if found is None else found
-        return [overlaid(row, batches) for row in rows]
+        return view.newest(self._queries, batches, sop_instance, least_seq, self._tables.last_seq)
 
     # -- what people do
 
@@ -250,6 +210,12 @@ class Ledger:
     def release(self, selector: Selector, destinations: Sequence[str] = ()) -> int:
         """Let held instances go to `destinations`, or to those they were held with; return how many."""
         return self._people.release(selector, destinations)
+
+    def forget_old(self) -> None:
+        """Forget at once all that is settled and too old or too many; otherwise it goes bit by bit."""
+        before_ns = self._now_ns() - int(self._settings.rows_age_s * 1e9)
+        self._ask(lambda: self._tables.prune_all(self._settings.rows_max, before_ns))
+        self.make_durable()
 
     # -- data that may go
 

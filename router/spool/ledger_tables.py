@@ -301,6 +301,13 @@ class Tables:
             self.files.pop(key[0], None)
         return len(gone)
 
+    def prune_all(self, rows_max: int, received_before_ns: int) -> None:
+        """As prune, over all of the table."""
+        self._prune_cursor = 0
+        self.prune(rows_max, received_before_ns)
+        while self._prune_cursor:
+            self.prune(rows_max, received_before_ns)
+
     # -- totals
 
     def _remember(self, entries: Collection[Entry]) -> None:

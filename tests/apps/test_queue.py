@@ -32,6 +32,17 @@ ENTRY = {
 COUNT = {"destination": "PACS", "state": "dead", "count": 2, "bytes": 20, "oldest_age_s": 90.0}
 
 
+INSTANCE = {
+    "id": "0-7",
+    "sop_instance": "1.2.3",
+    "received": "2026-01-02T03:04:05.678Z",
+    "deliveries": [
+        {"destination": "PACS", "state": "delivered", "status": "0000", "at": "T1", "error": None},
+        {"destination": "AI", "state": "dead", "status": "A900", "at": "T2", "error": "refused"},
+    ],
+}
+
+
 class Admin:
     """An HTTP server in admin's place: what it was asked, and what it answers by path."""
 
@@ -41,6 +52,7 @@ class Admin:
             "/queue/counts": (200, {"counts": [COUNT], "errors": []}),
             "/queue": (200, {"entries": [ENTRY], "next": "0-7", "errors": []}),
             "/queue/0-7": (200, ENTRY),
+            "/studies/1.2": (200, {"instances": [INSTANCE], "next": None, "errors": []}),
             **{
                 f"/queue/{verb}": (200, {"changed": 2, "errors": []}) for verb in ("retry", "release", "drop")
             },
@@ -117,6 +129,17 @@ def test_show_prints_every_field_safely(admin: Admin, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out.splitlines()
     assert "calling: CT\\x1b[2J" in out
     assert "next_attempt_s: -" in out
+
+
+def test_study_prints_a_line_a_delivery(admin: Admin, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["queue", "study", "1.2", "--admin", admin.url]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "sop_instance\treceived\tdestination\tstate\tstatus\tat\terror",
+        "1.2.3\t2026-01-02T03:04:05.678Z\tPACS\tdelivered\t0000\tT1\t",
+        "1.2.3\t2026-01-02T03:04:05.678Z\tAI\tdead\tA900\tT2\trefused",
+    ]
+    assert main(["queue", "study", "1.2", "--json", "--admin", admin.url]) == 0
+    assert json.loads(capsys.readouterr().out)["instances"] == [INSTANCE]
 
 
 def test_show_of_nothing_is_one_line(admin: Admin, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from router.metrics.exposition import PagesCollector
 from router.metrics.page import MetricsPage
 from router.processes.admin import BODY_BYTES_MAX, CONNECTIONS_MAX, make_app, serve
 from router.processes.admin_queue import EntryId, QueueViews, is_local_host_name
+from router.processes.admin_studies import StudyViews
 from router.processes.admin_views import HealthViews, MetricsView
 from router.processes.queries import QueryClient, QueryServer
 from router.processes.resources import listen
@@ -38,6 +39,8 @@ class Worker:
         return {
             "queue_counts": self._counts,
             "queue_ls": self._ls,
+            "study_ledgers": self._study_ledgers,
+            "study_rows": self._study_rows,
             "queue_show": lambda entry: {"id": f"{self._index}-{entry}"} if entry <= self._entries else None,
             **{f"queue_{verb}": self._changer(verb) for verb in ("retry", "release", "drop")},
         }
@@ -61,6 +64,30 @@ class Worker:
         self.calls.append(("ls", {"limit": limit, "after": after, **filters}))
         return [
             {"id": f"{self._index}-{number}", "destination": "P"}
+            for number in range(after + 1, min(after + limit, self._entries) + 1)
+        ]
+
+    def _study_ledgers(self) -> list[int]:
+        return [self._index, *([7] if self._index == 0 else [])]
+
+    def _study_rows(self, study: str, ledger: int, limit: int, after: int) -> list[dict[str, Any]]:
+        if self._is_broken:
+            raise SpoolError("ledger is gone")
+        if study == "1.404":
+            return []
+        self.calls.append(("study", {"ledger": ledger, "limit": limit, "after": after}))
+        return [
+            {
+                "id": f"{ledger}-{number}",
+                "sop_instance": f"1.{number}",
+                "bytes": 10,
+                "received": f"2026-01-0{number % 9 + 1}T00:00:00.000Z",
+                "delivery": {
+                    "destination": "P",
+                    "state": "pending" if ledger == 1 and number == 1 else "delivered",
+                    "error": "moved" if ledger == 7 and number == 2 else None,
+                },
+            }
             for number in range(after + 1, min(after + limit, self._entries) + 1)
         ]
 
@@ -104,7 +131,8 @@ async def running_admin(*workers: Worker) -> AsyncIterator[Admin]:
     page.begin("supervisor", 0)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(PagesCollector([page]))
-    runner = web.AppRunner(make_app(health, MetricsView(registry), QueueViews(clients)), shutdown_timeout=1)
+    app = make_app(health, MetricsView(registry), QueueViews(clients), StudyViews(clients))
+    runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     listener = listen(HOST, 0, 64, "admin")
     port = listener.getsockname()[1]
@@ -243,6 +271,67 @@ def test_a_listing_that_is_wrong_says_so(query: str) -> None:
         assert (await admin.get(f"/queue?{query}"))[0] == 400
 
     run(scenario, Worker(0, 2))
+
+
+def test_a_study_is_told_from_every_ledger_there_is() -> None:
+    workers = (Worker(0, 2), Worker(1, 150))
+
+    async def scenario(admin: Admin) -> None:
+        status, found = await admin.get("/studies/1.2.3")
+        assert status == 200
+        assert (found["study"], found["is_whole"], found["next"], found["errors"]) == (
+            "1.2.3", True, None, [],
+        )  # fmt: skip
+        ids = [instance["id"] for instance in found["instances"]]
+        assert ids == ["0-1", "0-2", *(f"1-{n}" for n in range(1, 151)), "7-1"]  # 7-2 has moved
+        assert found["instances"][0]["deliveries"] == [
+            {"destination": "P", "state": "delivered", "error": None}
+        ]
+        summary = found["summary"]
+        assert summary["deliveries"] == {"P": {"delivered": 152, "pending": 1}}
+        assert (summary["received"], summary["is_delivered"]) == (153, False)
+        assert {call["ledger"] for verb, call in workers[0].calls if verb == "study"} == {0, 7}
+
+    run(scenario, *workers)
+
+
+def test_a_study_is_paged_and_its_end_is_told() -> None:
+    async def scenario(admin: Admin) -> None:
+        _, found = await admin.get("/studies/1.2.3?limit=3")
+        assert (found["next"], found["is_whole"]) == ("1-1", False)
+        _, found = await admin.get("/studies/1.2.3?limit=4&after=1-1")
+        assert [instance["id"] for instance in found["instances"]] == ["1-2", "7-1"]
+        assert found["is_whole"]
+        status, found = await admin.get("/studies/1.2.3?after=7-2")
+        assert (status, found["instances"]) == (200, [])
+
+    run(scenario, Worker(0, 2), Worker(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/studies/1.404", 404),
+        ("/studies/1.2a", 400),
+        ("/studies/" + "1" * 65, 400),
+        ("/studies/1.2?colour=red", 400),
+        ("/studies/1.2?limit=0", 400),
+        ("/studies/1.2?after=x", 400),
+    ],
+)
+def test_a_study_that_is_unknown_or_asked_for_wrongly(path: str, status: int) -> None:
+    async def scenario(admin: Admin) -> None:
+        assert (await admin.get(path))[0] == status
+
+    run(scenario, Worker(0, 2))
+
+
+def test_a_study_of_which_a_ledger_is_missing_says_so() -> None:
+    async def scenario(admin: Admin) -> None:
+        status, found = await admin.get("/studies/1.2.3")
+        assert (status, found["is_whole"], len(found["errors"])) == (200, False, 1)
+
+    run(scenario, Worker(0, 2), Worker(1, 2, is_broken=True))
 
 
 def test_a_web_page_cannot_work_the_queue() -> None:

@@ -10,19 +10,25 @@ import pytest
 from benchmarks.peers.process import free_port
 from tests.support.fast_peers import fast_sink, send_all, wait_until
 from tests.support.ledger import compare
-from tests.support.router_process import router_process
+from tests.support.router_process import RouterProcess, router_process
 
 pytestmark = pytest.mark.system
 
+EARLY = 60
 COUNT = 200
+STUDY = "2.25.7001"  # of everything the fast sender makes
 
 
-def test_what_absent_workers_left_is_delivered_and_their_folder_goes(tmp_path: Path) -> None:
+def test_what_absent_workers_left_is_delivered_and_what_they_did_stays_known(tmp_path: Path) -> None:
     port = free_port()
     with ExitStack() as stack:
         router = stack.enter_context(
             router_process(tmp_path, {"ARCHIVE": {"port": port}}, router={"workers": 3})
         )
+        with fast_sink(tmp_path, "before", port=port) as before:
+            send_all(tmp_path, router.port, name="early", kind="small", count=EARLY, run=2)
+            before.wait_for(EARLY)
+            wait_until(lambda: router.owed("ARCHIVE") == 0, 10, lambda: "something is owed")
         sent = send_all(tmp_path, router.port, kind="small", count=COUNT)
         assert [attempt.status for attempt in sent] == [0] * COUNT
         router.stop()
@@ -32,10 +38,29 @@ def test_what_absent_workers_left_is_delivered_and_their_folder_goes(tmp_path: P
         archive.wait_for(COUNT)
         result = compare(sent, archive.received())
         assert result.kept_the_promise, str(result)
-        folders = Path(str(router.tables["spool"]["path"]))
+        folder = Path(str(router.tables["spool"]["path"]))
         wait_until(
-            lambda: [path.name for path in folders.glob("worker-*")] == ["worker-0"],
+            lambda: not list(folder.glob("worker-[12]/segments/*")),
+            10,
+            lambda: "the data of absent workers is still there",
+        )
+        wait_until(
+            lambda: delivered(router) == {"ARCHIVE": {"delivered": COUNT + EARLY}},
+            10,
+            lambda: f"the ledgers say {delivered(router)}",
+        )
+        assert router.metric("dicom_router_duplicates_total") == 0
+        router.stop()
+        router.tables["spool"]["history_s"] = 0
+        router.start()
+        wait_until(
+            lambda: [path.name for path in folder.glob("worker-*")] == ["worker-0"],
             10,
             lambda: "the folders of absent workers are still there",
         )
         router.stop()
+
+
+def delivered(router: RouterProcess) -> object:
+    """Return how many instances of the study are in which state where."""
+    return router.ask(f"/studies/{STUDY}")["summary"]["deliveries"]
