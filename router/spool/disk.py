@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from router import crash_points
-from router.spool.layout import FILE_MODE, sync_folder
+from router.spool.layout import FILE_MODE, open_patiently, sync_folder
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -41,8 +41,8 @@ class Disk:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def open(self, path: Path) -> int:
-        """Open for reading and syncing."""
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        """Open for reading and syncing; blocks as open_patiently does."""
+        return open_patiently(path)
 
     def allocate(self, descriptor: int, length: int) -> None:
         """Reserve space, so that a later write within it needs no room and a sync no size update."""

@@ -12,7 +12,9 @@ from router.errors import SpoolError
 
 # Errors after which nothing was kept but the volume is sound: refuse this instance, try the next one. A file
 # system that became read-only takes nothing in; it may be made writable again.
-FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+# What the process or the machine lacks says nothing about the volume.
+SCARCE_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}) | SCARCE_ERRNOS
 _WAITING_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY})
 _DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 from pathlib import Path
 
 from router.errors import SpoolError
+from router.spool.faults import SCARCE_ERRNOS
 
 DIRECTORY_MODE = 0o700  # patient data: the owner alone
 FILE_MODE = 0o600
+OPEN_PATIENCE_S = 30.0
+OPEN_RETRY_S = 0.05
 
 _WORKER = re.compile(r"worker-(\d{1,6})")
 _SEGMENT = re.compile(r"(\d{10})\.seg")
@@ -78,9 +82,25 @@ def incoming_directory(path: Path) -> Path:
     return path / "incoming"
 
 
+def open_patiently(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open what is about to be synced; wait a while where there is no descriptor, or no memory, for it.
+
+    Nothing has been asked of the volume by then, so that it may be asked again: not being able to sync yet is
+    no failed sync. Blocks: not for the event loop's thread. Raises OSError.
+    """
+    end = time.monotonic() + OPEN_PATIENCE_S
+    while True:
+        try:
+            return os.open(path, flags | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in SCARCE_ERRNOS or time.monotonic() > end:
+                raise
+        time.sleep(OPEN_RETRY_S)
+
+
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make the names in a folder durable. Blocks as open_patiently does. Raises OSError."""
+    descriptor = open_patiently(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

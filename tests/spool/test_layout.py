@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -11,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from router.errors import SpoolError
-from router.spool.layout import SpoolLock, WorkerDirectory, large_name, worker_directories, worker_directory
+from router.spool import layout
+from router.spool.layout import (
+    SpoolLock,
+    WorkerDirectory,
+    large_name,
+    open_patiently,
+    sync_folder,
+    worker_directories,
+    worker_directory,
+)
 
 
 def test_worker_directories_are_found_by_index(tmp_path: Path) -> None:
@@ -62,3 +72,36 @@ def test_a_lock_keeps_others_out_until_its_owner_ends(tmp_path: Path) -> None:
         lock.release()
         lock.release()
         SpoolLock(path).acquire()
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_lack_of_descriptors_delays_a_sync_and_does_not_fail_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    refusals = [error, error]
+    really_open = os.open
+
+    def scarce_open(path: Path, flags: int) -> int:
+        if refusals:
+            raise OSError(refusals.pop(), "scarce")
+        return really_open(path, flags)
+
+    monkeypatch.setattr(layout, "OPEN_RETRY_S", 0.0)
+    monkeypatch.setattr(os, "open", scarce_open)
+    sync_folder(tmp_path)
+    assert refusals == []
+
+
+def test_any_other_error_fails_at_once_and_patience_has_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_patiently(tmp_path / "nothing")
+
+    def refuse(path: Path, flags: int) -> int:
+        raise OSError(errno.EMFILE, "scarce")
+
+    monkeypatch.setattr(layout, "OPEN_PATIENCE_S", -1.0)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match="scarce"):
+        open_patiently(tmp_path)

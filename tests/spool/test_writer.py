@@ -142,10 +142,13 @@ def test_space_that_only_runs_out_at_the_sync_is_final_too(tmp_path: Path) -> No
     crash(writer)
 
 
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM])
 @pytest.mark.parametrize("kind", ["create", "allocate", "write"])
-def test_a_full_disk_refuses_and_recovers_by_itself(tmp_path: Path, kind: str) -> None:
+def test_a_full_disk_or_a_lack_of_descriptors_refuses_and_recovers(
+    tmp_path: Path, kind: str, error: int
+) -> None:
     directory = directory_at(tmp_path)
-    disk = FaultyDisk(kind=kind, error=errno.ENOSPC)
+    disk = FaultyDisk(kind=kind, error=error)
     disk.is_partial = True
     writer = writer_at(directory, settings=SMALL, disk=disk)
     for number in range(3):
