@@ -24,7 +24,7 @@ DIRECTIVES = {
     "linetrace": DEBUG,
 }
 
-MODULES = ("framing", "pdata", "command", "dataset", "ring")
+MODULES = ("framing", "pdata", "command", "dataset", "ring", "load")
 
 setup(
     ext_modules=cythonize(

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from benchmarks.peers.process import PeerProcess
 from benchmarks.peers.relays import RECEIVE_ONLY, REFERENCE, RELAYS
+from router.bench.hot import IS_COMPILED
 from router.bench.instances import template
 from router.bench.measure import Measurement, SinkControl, measure
 
@@ -46,6 +47,10 @@ def main() -> None:
     old = json.loads(options.baseline.read_text())["results"] if options.baseline else {}
     results: dict[str, Any] = {}
     console = Console(width=150)
+    if not IS_COMPILED:
+        console.print(
+            "[bold red]The load tool runs uncompiled, sender and sink cost several times as much: build it"
+        )
     for kind in options.kinds:
         results[kind] = summarise(run_kind(kind, options, console))
         console.print(table(kind, results[kind], old.get(kind, {}), options))

@@ -16,8 +16,23 @@ MULTI_FRAME_WORD_STORAGE = "1.2.840.10008.5.1.4.1.1.7.3"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 UID_BYTES = 24
+OWN_PREFIX = "2.25.1"
 RUN_MAX = 10**8
 NUMBER_BYTES = 10
+BASIC_TEXT_SR_STORAGE = "1.2.840.10008.5.1.4.1.1.88.11"
+
+# kind -> (SOP class, modality, rows, columns, frames; 0 frames: not a multi-frame object), all of 16 bit
+IMAGES: dict[str, tuple[str, str, int, int, int]] = {
+    "ct": (CT_IMAGE_STORAGE, "CT", 512, 512, 0),
+    "mr": (MR_IMAGE_STORAGE, "MR", 256, 256, 0),
+    "small": (SECONDARY_CAPTURE_STORAGE, "OT", 26, 32, 0),
+    "tiny": (SECONDARY_CAPTURE_STORAGE, "OT", 2, 2, 0),
+    "multiframe": (MULTI_FRAME_WORD_STORAGE, "OT", 512, 512, 20),
+}
+KINDS = (*IMAGES, "sr")
+"""ct: 526 kB; mr: 132 kB; small: 2 kB; tiny: 1 kB; multiframe: 10.5 MB; sr: a report of 4 kB."""
+REPORT_ITEMS = 24
+
 LONG_VRS = frozenset({"OB", "OW", "UN", "SQ", "UT", "OF", "OD"})
 PLACEHOLDER_UID = "2.25.1" + "0" * 18
 
@@ -60,16 +75,13 @@ def number_of(uid: bytes | str) -> int:
 
 
 def template(kind: str) -> Template:
-    """Return the template `ct` (512x512x16 bit), `mr` (256x256), `small` (2 kB) or `tiny` (2x2)."""
-    if kind == "ct":
-        return _image(kind, CT_IMAGE_STORAGE, "CT", 512, 512)
-    if kind == "mr":
-        return _image(kind, MR_IMAGE_STORAGE, "MR", 256, 256)
-    if kind == "small":
-        return _image(kind, SECONDARY_CAPTURE_STORAGE, "OT", 26, 32)
-    if kind == "tiny":
-        return _image(kind, SECONDARY_CAPTURE_STORAGE, "OT", 2, 2)
-    raise ValueError(f"unknown kind of instance {kind!r}; known: ct, mr, small, tiny")
+    """Return the template of one of KINDS."""
+    if kind in IMAGES:
+        sop_class, modality, rows, columns, frames = IMAGES[kind]
+        return _image(kind, sop_class, modality, rows=rows, columns=columns, frames=frames)
+    if kind == "sr":
+        return _report(kind)
+    raise ValueError(f"unknown kind of instance {kind!r}; known: {', '.join(KINDS)}")
 
 
 def element(group: int, number: int, vr: str, value: str | bytes | int) -> bytes:
@@ -126,9 +138,58 @@ def image_head(sop_class: str, modality: str, uid: str, *, rows: int, columns: i
     return b"".join(parts)
 
 
-def _image(name: str, sop_class: str, modality: str, rows: int, columns: int) -> Template:
-    head = image_head(sop_class, modality, PLACEHOLDER_UID, rows=rows, columns=columns)
-    pixels = b"".join(struct.pack("<H", (i * 2654435761 >> 13) & 0xFFFF) for i in range(rows * columns))
-    dataset = head + element(0x7FE0, 0x0010, "OW", pixels)
+def _image(name: str, sop_class: str, modality: str, *, rows: int, columns: int, frames: int) -> Template:
+    head = image_head(sop_class, modality, PLACEHOLDER_UID, rows=rows, columns=columns, frames=frames)
+    frame = b"".join(struct.pack("<H", (i * 2654435761 >> 13) & 0xFFFF) for i in range(rows * columns))
+    dataset = head + element(0x7FE0, 0x0010, "OW", frame * max(1, frames))
+    return _placed(name, sop_class, dataset)
+
+
+def _report(name: str) -> Template:
+    """Build a Basic Text SR: a container of text items, nested sequences of defined length."""
+    items = b"".join(
+        _item(
+            element(0x0040, 0xA010, "CS", "CONTAINS"),
+            element(0x0040, 0xA040, "CS", "TEXT"),
+            element(0x0040, 0xA043, "SQ", _code("121071", "DCM", "Finding")),
+            element(0x0040, 0xA160, "UT", f"Finding {number}: nothing that a load tool could have found."),
+        )
+        for number in range(REPORT_ITEMS)
+    )
+    dataset = b"".join(
+        (
+            element(0x0008, 0x0005, "CS", "ISO_IR 100"),
+            element(0x0008, 0x0016, "UI", BASIC_TEXT_SR_STORAGE),
+            element(0x0008, 0x0018, "UI", PLACEHOLDER_UID),
+            element(0x0008, 0x0020, "DA", "20200101"),
+            element(0x0008, 0x0060, "CS", "SR"),
+            element(0x0010, 0x0010, "PN", "Synthetic^Subject"),
+            element(0x0010, 0x0020, "LO", "SYNTHETIC-1"),
+            element(0x0020, 0x000D, "UI", "2.25.7001"),
+            element(0x0020, 0x000E, "UI", "2.25.7003"),
+            element(0x0040, 0xA040, "CS", "CONTAINER"),
+            element(0x0040, 0xA043, "SQ", _code("18748-4", "LN", "Diagnostic imaging report")),
+            element(0x0040, 0xA491, "CS", "COMPLETE"),
+            element(0x0040, 0xA493, "CS", "UNVERIFIED"),
+            element(0x0040, 0xA730, "SQ", items),
+        )
+    )
+    return _placed(name, BASIC_TEXT_SR_STORAGE, dataset)
+
+
+def _item(*elements: bytes) -> bytes:
+    content = b"".join(elements)
+    return struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
+
+
+def _code(value: str, scheme: str, meaning: str) -> bytes:
+    return _item(
+        element(0x0008, 0x0100, "SH", value),
+        element(0x0008, 0x0102, "SH", scheme),
+        element(0x0008, 0x0104, "LO", meaning),
+    )
+
+
+def _placed(name: str, sop_class: str, dataset: bytes) -> Template:
     uid_offset = dataset.index(PLACEHOLDER_UID.encode())
     return Template(name, sop_class, EXPLICIT_VR_LITTLE_ENDIAN, dataset, uid_offset)

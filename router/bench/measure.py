@@ -103,9 +103,7 @@ def measure(
     ended_ns = max(report["last_ns"], sent["ended_ns"]) if arrives else sent["ended_ns"]
     latency = sent["latency_s"]
     # An operation cut off by an error may have arrived or not.
-    missing = (
-        missing_of(sink.ask("uids")["uids"], answered - refused) if arrives and not sent["errors"] else 0
-    )
+    missing = sink.ask(f"audit:{sent['attempted']}")["missing"] if arrives and not sent["errors"] else 0
     return Measurement(
         instances=answered,
         rate=answered / ((ended_ns - sent["started_ns"]) / 1e9),

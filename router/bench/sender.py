@@ -1,8 +1,10 @@
 """A storage SCU for load: one thread, one epoll loop, N associations, every instance its own UID.
 
 The PDUs of an instance are encoded once; for each instance only its UID and Message ID are patched in place.
-Each association keeps at most `window` operations under way (1 unless the peer grants more): a closed loop.
-Run as a program it prints one JSON line when every answer has come: counts, statuses, times, latencies.
+Each association keeps at most `window` operations under way (1 unless the peer grants more). Without --rate
+that is a closed loop; with it instances are due at fixed times, and a latency counts from when its instance
+was due. Run as a program it prints one JSON line when every answer has come: counts, statuses, times,
+latencies; with --tick also one line at each tick before.
 """
 
 from __future__ import annotations
@@ -10,124 +12,178 @@ from __future__ import annotations
 import argparse
 import json
 import select
-import socket
 import sys
 import time
-from array import array
-from collections import Counter
 
 from router.bench import wire
+from router.bench.hot import ANSWERED_CELL, WINDOW_MAX
 from router.bench.image import StreamImage
-from router.bench.instances import Template, template
+from router.bench.instances import Template
+from router.bench.kinds import add_kinds, chosen
+from router.bench.latency import filled, new_counts, percentiles_s
+from router.bench.requestor import AssociationFailed, Outcomes, Requestor, associate
+from router.bench.series import Series
 
-CONTEXT_ID = 1
-RECEIVE_BYTES = 8192
-MESSAGE_ID_MAX = 0xFFFF
+RECEIVE_BYTES = 1 << 16
 EVENTS_MAX = 64
-# Status success as it stands in an answer: element 0000,0900, length 2, value 0000.
-SUCCESS_ELEMENT = b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00"
-
-
-class AssociationFailed(Exception):
-    """The peer refused, aborted, closed, or answered something that a load tool does not understand."""
-
-
-class Requestor:
-    """One association: its image to be patched, what is still to be written and what is under way."""
-
-    __slots__ = ("free", "image", "out", "rest", "sent_ns", "sock", "wants_out", "window")
-
-    def __init__(self, sock: socket.socket, image: StreamImage, window: int) -> None:
-        self.sock = sock
-        self.image = image
-        self.window = window
-        self.free = list(range(window, 0, -1))  # message ids not under way
-        self.sent_ns = [0] * (window + 1)  # by message id
-        self.out: list[memoryview] = []  # still to be written of the instance being sent
-        self.rest = b""
-        self.wants_out = False
+BATCH_BYTES = 1 << 17  # small instances that leave in one call where the window allows several
+RELEASE_WAIT_S = 1.0
+STALL_LOOK_S = 0.5
+ERRORS_MAX = 100
 
 
 class Sender:
     """All associations to one peer and the counts of what was answered."""
 
-    def __init__(self, options: argparse.Namespace, kind: Template) -> None:
+    def __init__(self, options: argparse.Namespace, templates: list[Template]) -> None:
         self.options = options
-        self.template = kind
+        self.templates = templates
         self.next_number: int = options.start
         self.stop_number: int = options.start + options.count if options.count else sys.maxsize
+        self.started_ns = 0
         self.deadline_ns = sys.maxsize
-        self.outstanding = 0
-        self.statuses: Counter[int] = Counter()
-        self.latencies_ns = array("q")
+        self.interval_ns = 1e9 / options.rate if options.rate else 0.0
+        self.outcomes = Outcomes(options.run, new_counts())
+        self.series = Series()
         self.errors: list[str] = []
         self.epoll = select.epoll()
         self.requestors: dict[int, Requestor] = {}
+        self.shared: dict[tuple[int, int, int], bytes] = {}
+        self.buffer = bytearray(RECEIVE_BYTES)
+        self.view = memoryview(self.buffer)
+        self.next_tick_ns = 0
+        self.lost = 0  # operations of associations that failed
 
     def run(self) -> dict[str, object]:
         """Associate, send everything, release; return the report."""
         for _ in range(self.options.associations):
             self.associate()
-        started_ns = time.monotonic_ns()
+        self.started_ns = self.next_tick_ns = time.monotonic_ns()
         cpu_s = time.process_time()
         if self.options.duration:
-            self.deadline_ns = started_ns + int(self.options.duration * 1e9)
+            self.deadline_ns = self.started_ns + int(self.options.duration * 1e9)
         for requestor in list(self.requestors.values()):
-            self.guard(requestor, select.EPOLLOUT)
-        while self.outstanding and self.requestors:
-            events = self.epoll.poll(self.options.timeout, EVENTS_MAX)
-            if not events:
-                self.errors.append(f"no answer within {self.options.timeout} s")
-                break
-            for fd, event in events:
-                if fd in self.requestors:
-                    self.guard(self.requestors[fd], event)
+            self.guard(requestor, 0)
+        self.loop()
         ended_ns = time.monotonic_ns()
         cpu_s = time.process_time() - cpu_s
+        self.series.add(ended_ns - self.started_ns, self.answered)
         self.release()
-        return self.report(started_ns, ended_ns, cpu_s)
+        return self.report(ended_ns, cpu_s)
+
+    @property
+    def answered(self) -> int:
+        """How many answers have come."""
+        return self.outcomes.counts[ANSWERED_CELL]
 
     def associate(self) -> None:
         """Open one association; the peer's answer decides the image's fragments and the window."""
         options = self.options
-        sock = socket.create_connection((options.host, options.port), timeout=options.timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        context = (CONTEXT_ID, self.template.sop_class, [self.template.transfer_syntax])
-        sock.sendall(
-            wire.associate_rq(
-                options.called, options.calling, [context], options.maximum_length, options.window
-            )
+        sock, answer, contexts = associate(
+            (options.host, options.port),
+            (options.called, options.calling),
+            self.templates,
+            (options.maximum_length, options.window, options.timeout),
         )
-        answer = wire.parse_associate(read_pdu(sock, wire.ASSOCIATE_AC))
-        if answer.results.get(CONTEXT_ID, (4, ""))[0] != 0:
-            raise AssociationFailed(f"presentation context refused: {answer.results}")
         granted = answer.window[0] if answer.window is not None and options.window > 1 else 1
-        window = min(options.window, granted or options.window)
+        images = [
+            StreamImage(
+                one,
+                contexts[one.sop_class, one.transfer_syntax],
+                options.run,
+                answer.maximum_length,
+                self.shared,
+            )
+            for one in self.templates
+        ]
         sock.setblocking(False)
-        image = StreamImage(self.template, CONTEXT_ID, options.run, answer.maximum_length)
-        self.requestors[sock.fileno()] = Requestor(sock, image, window)
+        window = min(options.window, granted or options.window)
+        self.requestors[sock.fileno()] = Requestor(sock, images, window, self.outcomes)
         self.epoll.register(sock, select.EPOLLIN)
+
+    def loop(self) -> None:
+        """Serve events until all is sent and answered, nobody is left, or nothing comes for too long."""
+        requestors, counts, start = self.requestors, self.outcomes.counts, self.options.start
+        patience_s = 0.0 if self.interval_ns else min(self.options.timeout, STALL_LOOK_S)
+        heard_ns = time.monotonic_ns()
+        while requestors:
+            is_waiting = self.next_number - start > counts[ANSWERED_CELL] + self.lost
+            if self.interval_ns:
+                if not is_waiting and self.is_over(time.monotonic_ns()):
+                    break
+                self.wait_due()
+            elif not is_waiting:
+                break
+            events = self.epoll.poll(patience_s, EVENTS_MAX)
+            for fd, event in events:
+                requestor = requestors.get(fd)
+                if requestor is not None:
+                    self.guard(requestor, event)
+            now_ns = time.monotonic_ns()
+            if now_ns >= self.next_tick_ns:
+                self.tick(now_ns)
+            if events or not is_waiting:
+                heard_ns = now_ns
+            elif now_ns - heard_ns > self.options.timeout * 1e9:
+                self.errors.append(f"no answer within {self.options.timeout} s")
+                break
+
+    def is_over(self, now_ns: int) -> bool:
+        """Tell whether nothing more is to be begun."""
+        return self.next_number >= self.stop_number or now_ns >= self.deadline_ns
+
+    def wait_due(self) -> None:
+        """Begin what is due on any association that is free; wait for the next due time or an event."""
+        now_ns = time.monotonic_ns()
+        due_ns = self.due_ns()
+        if due_ns <= now_ns:
+            for requestor in list(self.requestors.values()):
+                if requestor.lane.free and not requestor.out and not self.is_over(now_ns):
+                    self.guard(requestor, 0)
+            due_ns = self.due_ns()
+        wait_s = (due_ns - time.monotonic_ns()) / 1e9
+        # epoll's own timeout has steps of 1 ms.
+        select.select([self.epoll], [], [], min(max(wait_s, 0.0) if not self.is_over(now_ns) else 0.05, 0.05))
+
+    def due_ns(self) -> int:
+        """Return when the next instance is due, with --rate."""
+        return self.started_ns + int((self.next_number - self.options.start) * self.interval_ns)
 
     def guard(self, requestor: Requestor, event: int) -> None:
         """Serve one event; an association that fails is counted and left, its operations with it."""
         try:
             if event & ~select.EPOLLOUT:
                 self.receive(requestor)
-            self.send(requestor)
-        except (OSError, ValueError, AssociationFailed) as error:
-            self.errors.append(repr(error))
-            self.outstanding -= requestor.window - len(requestor.free)
+            if requestor.lane.free or requestor.out:
+                self.send(requestor)
+        except (OSError, ValueError, LookupError, AssociationFailed) as error:
+            if len(self.errors) < ERRORS_MAX:
+                self.errors.append(repr(error))
+            self.lost += requestor.under_way
             del self.requestors[requestor.sock.fileno()]
             requestor.sock.close()
 
+    def receive(self, requestor: Requestor) -> None:
+        """Take every whole answer that is there."""
+        kept = len(requestor.rest)
+        if kept:
+            self.buffer[:kept] = requestor.rest
+            received = requestor.sock.recv_into(self.view[kept:])
+        else:
+            received = requestor.sock.recv_into(self.buffer)
+        if not received:
+            raise AssociationFailed("closed by the peer")
+        requestor.take(self.buffer, kept + received, time.monotonic_ns())
+
     def send(self, requestor: Requestor) -> None:
         """Write as much as the socket takes and the window allows."""
-        while requestor.out or requestor.free:
+        sock = requestor.sock
+        while requestor.out or requestor.lane.free:
             if not requestor.out and not self.begin(requestor):
                 break
             out = requestor.out
             try:
-                sent = requestor.sock.sendmsg(out) if len(out) > 1 else requestor.sock.send(out[0])
+                sent = sock.sendmsg(out) if len(out) > 1 else sock.send(out[0])
             except BlockingIOError:
                 sent = 0
             while out and sent >= len(out[0]):
@@ -137,58 +193,51 @@ class Sender:
                 break
         if requestor.wants_out != bool(requestor.out):
             requestor.wants_out = not requestor.wants_out
-            self.epoll.modify(requestor.sock, select.EPOLLIN | (select.EPOLLOUT if requestor.out else 0))
+            self.epoll.modify(sock, select.EPOLLIN | (select.EPOLLOUT if requestor.out else 0))
 
     def begin(self, requestor: Requestor) -> bool:
-        """Patch the next instance into the image; False if there is none left."""
-        number = self.next_number
+        """Patch the next instances into what is to be written; False if there is none to begin now."""
         now_ns = time.monotonic_ns()
-        if number >= self.stop_number or now_ns >= self.deadline_ns:
+        lane, images = requestor.lane, requestor.images
+        batch: bytearray | None = None
+        while lane.free:
+            number = self.next_number
+            if number >= self.stop_number or now_ns >= self.deadline_ns:
+                break
+            sent_ns = self.due_ns() if self.interval_ns else now_ns
+            if sent_ns > now_ns:
+                break
+            image = images[number % len(images)]
+            if batch and (image.rest or len(batch) >= BATCH_BYTES):
+                break
+            self.next_number = number + 1
+            image.patch_head(number, lane.begin(number, sent_ns))
+            if image.rest or (lane.window == 1 and not batch):
+                requestor.out = (
+                    [memoryview(image.head), image.rest] if image.rest else [memoryview(image.head)]
+                )
+                return True
+            batch = bytearray(image.head) if batch is None else batch + image.head
+        if batch is None:
             return False
-        self.next_number = number + 1
-        message_id = requestor.free.pop()
-        requestor.sent_ns[message_id] = now_ns
-        requestor.out = requestor.image.patch(number, message_id)
-        self.outstanding += 1
+        requestor.out = [memoryview(batch)]
         return True
 
-    def receive(self, requestor: Requestor) -> None:
-        """Take every whole answer that is there."""
-        data = requestor.sock.recv(RECEIVE_BYTES)
-        if not data:
-            raise AssociationFailed("closed by the peer")
-        if requestor.rest:
-            data = requestor.rest + data
-        position, end = 0, len(data)
-        while end - position >= 6:
-            after = position + 6 + int.from_bytes(data[position + 2 : position + 6], "big")
-            if after > end:
-                break
-            self.answered(requestor, data[position:after] if after - position < end else data)
-            position = after
-        requestor.rest = data[position:] if position < end else b""
-
-    def answered(self, requestor: Requestor, pdu: bytes) -> None:
-        """Count one answer: one P-DATA-TF that carries a whole C-STORE-RSP."""
-        if pdu[0] != wire.P_DATA_TF:
-            raise AssociationFailed(f"PDU type {pdu[0]} in place of an answer: {pdu[6:10].hex()}")
-        image = requestor.image
-        offsets = image.answer_offsets.get(len(pdu))
-        if offsets is None or pdu[offsets[1] - 8 : offsets[1] + 2] != SUCCESS_ELEMENT:
-            offsets = image.learn_answer(pdu)
-        id_offset, status_offset = offsets
-        message_id = int.from_bytes(pdu[id_offset : id_offset + 2], "little")
-        if not 0 < message_id <= requestor.window or message_id in requestor.free:
-            raise AssociationFailed(f"answer to message id {message_id}, which is not under way")
-        requestor.free.append(message_id)
-        self.outstanding -= 1
-        self.latencies_ns.append(time.monotonic_ns() - requestor.sent_ns[message_id])
-        self.statuses[int.from_bytes(pdu[status_offset : status_offset + 2], "little")] += 1
+    def tick(self, now_ns: int) -> None:
+        """Take down how many answers there are; say so if asked to."""
+        elapsed_ns = now_ns - self.started_ns
+        self.series.add(elapsed_ns, self.answered)
+        self.next_tick_ns = now_ns + self.series.step_ns
+        tick_s = self.options.tick
+        if tick_s and self.series.is_told(elapsed_ns, tick_s):
+            failed = sum(self.outcomes.failures.values())
+            line = {"elapsed_s": elapsed_ns / 1e9, "answered": self.answered, "failed": failed}
+            print(json.dumps({**line, "associations": len(self.requestors)}), flush=True)
 
     def release(self) -> None:
         """Release every association that is left, without waiting long for the answer."""
         for requestor in self.requestors.values():
-            requestor.sock.settimeout(1)
+            requestor.sock.settimeout(RELEASE_WAIT_S)
             try:
                 requestor.sock.sendall(wire.RELEASE_RQ_PDU if not requestor.out else wire.ABORT_PDU)
                 requestor.sock.recv(16)
@@ -196,80 +245,82 @@ class Sender:
                 self.errors.append(f"release: {error!r}")
             requestor.sock.close()
 
-    def report(self, started_ns: int, ended_ns: int, cpu_s: float) -> dict[str, object]:
+    def report(self, ended_ns: int, cpu_s: float) -> dict[str, object]:
         """Return the counts as values for JSON; latencies in seconds."""
-        ordered = sorted(self.latencies_ns)
-        count = len(ordered)
+        count, failures = self.answered, self.outcomes.failures
+        statuses = {f"{status:04X}": number for status, number in failures.items()}
+        if count > sum(failures.values()):
+            statuses["0000"] = count - sum(failures.values())
+        cells = filled(self.outcomes.counts)
+        elapsed_s = (ended_ns - self.started_ns) / 1e9
+        sizes = [len(one.dataset) for one in self.templates]
         return {
             "attempted": self.next_number - self.options.start,
             "answered": count,
-            "statuses": {f"{status:04X}": number for status, number in self.statuses.items()},
+            "statuses": statuses,
             "errors": self.errors,
-            "started_ns": started_ns,
+            "started_ns": self.started_ns,
             "ended_ns": ended_ns,
-            "rate": count / ((ended_ns - started_ns) / 1e9),
+            "elapsed_s": elapsed_s,
+            "rate": count / elapsed_s,
+            "bytes_per_s": count / elapsed_s * sum(sizes) / len(sizes),
             "cpu_s": cpu_s,
-            "latency_s": {
-                f"p{share}": ordered[min(count - 1, count * share // 100)] / 1e9
-                for share in (50, 90, 99)
-                if count
-            },
+            "latency_s": percentiles_s(cells),
+            "latency_cells": cells,
+            "series": self.series.points,
         }
-
-
-def read_pdu(sock: socket.socket, expected: int) -> bytes:
-    """Read one whole PDU of the expected type from a blocking socket."""
-    data = _read(sock, 6)
-    data += _read(sock, int.from_bytes(data[2:6], "big"))
-    if data[0] != expected:
-        raise AssociationFailed(f"PDU type {data[0]} in place of {expected}: {data[6:10].hex()}")
-    return data
-
-
-def _read(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = sock.recv(count - len(data))
-        if not part:
-            raise AssociationFailed("closed by the peer")
-        data += part
-    return data
 
 
 def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Add the sender's options to a parser and parse the command line."""
     parser.add_argument("port", type=int)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--kind", default="small", help="ct, mr, small or tiny")
-    parser.add_argument("--associations", type=int, default=4)
-    parser.add_argument("--window", type=int, default=1, help="operations under way on each association")
-    parser.add_argument(
-        "--count", type=int, default=0, help="instances in total; 0 = until --duration is over"
-    )
-    parser.add_argument("--duration", type=float, default=0.0, help="seconds; 0 = until --count is sent")
+    add_sending(parser)
     parser.add_argument("--run", type=int, default=0, help="number of this run, part of each UID")
     parser.add_argument("--start", type=int, default=0, help="number of the first instance, part of its UID")
-    parser.add_argument("--called", default="ANY-SCP")
-    parser.add_argument("--calling", default="LOAD")
-    parser.add_argument("--maximum-length", type=int, default=1 << 18)
+    parser.add_argument("--tick", type=float, default=0.0, help="seconds between progress lines; 0 = none")
+    options = parser.parse_args()
+    complaint = wrong_sending(options)
+    if complaint:
+        parser.error(complaint)
+    return options
+
+
+def add_sending(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is sent and how."""
+    add_kinds(parser)
+    parser.add_argument("--associations", type=int, default=4)
+    parser.add_argument("--window", type=int, default=1, help="operations under way on each association")
+    parser.add_argument("--rate", type=float, default=0.0, help="instances/s in all; 0 = as fast as answered")
+    parser.add_argument("--count", type=int, default=0, help="instances in all; 0 = until --duration is over")
+    parser.add_argument("--duration", type=float, default=0.0, help="seconds; 0 = until --count is sent")
+    parser.add_argument("--called", default="ANY-SCP", help="called AE title")
+    parser.add_argument("--calling", default="LOAD", help="calling AE title")
+    parser.add_argument(
+        "--maximum-length", type=int, default=1 << 18, help="of a P-DATA-TF, announced; 0 = no limit"
+    )
     parser.add_argument(
         "--timeout", type=float, default=60.0, help="seconds without any answer before giving up"
     )
-    options = parser.parse_args()
-    if not 0 < options.window <= MESSAGE_ID_MAX:
-        parser.error("--window must be 1..65535")
+
+
+def wrong_sending(options: argparse.Namespace) -> str:
+    """Say what is wrong with the options, or nothing."""
+    if not 0 < options.window <= WINDOW_MAX:
+        return f"--window {options.window}, allowed 1..{WINDOW_MAX}"
+    if options.associations < 1:
+        return f"--associations {options.associations}, at least 1"
     if not options.count and not options.duration:
-        parser.error("give --count or --duration")
-    return options
+        return "give --count or --duration"
+    return ""
 
 
 def main() -> None:
     """Send as the command line says."""
     options = arguments(argparse.ArgumentParser(description=__doc__))
-    sender = Sender(options, template(options.kind))
     try:
-        report = sender.run()
-    except (OSError, AssociationFailed) as error:
+        report = Sender(options, chosen(options)).run()
+    except (OSError, ValueError, AssociationFailed) as error:
         raise SystemExit(f"sender: {error}") from error
     print(json.dumps(report), flush=True)
 

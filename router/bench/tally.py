@@ -1,98 +1,96 @@
-"""What the sink keeps: counts of what arrived, and the answers it patches instead of encoding them."""
+"""What the sink keeps of what arrived since the last reset: numbers of instances, octets, faults, times."""
 
 from __future__ import annotations
 
-import time
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from router.bench import wire
+from router.bench.hot import Skimmer
+from router.bench.instances import NUMBER_BYTES, OWN_PREFIX, UID_BYTES
 
-PDATA_HEAD_BYTES = 12
-
-
-@dataclass(slots=True)
-class Layout:
-    """Where a C-STORE-RQ command set of one length changes, and the answer to be patched."""
-
-    before_id: bytes
-    id_offset: int
-    between: bytes
-    uid_offset: int
-    uid_end: int
-    answer: bytearray
-    answer_id_offset: int
-    answer_uid_offset: int
-
-    @classmethod
-    def of(cls, context_id: int, command: bytes, status: int) -> Layout:
-        """Take the layout of a command set, all of whose answers get this status."""
-        places = {number: (start, end) for number, start, end in wire.command_elements(command)}
-        id_offset = places[wire.MESSAGE_ID][0]
-        uid_offset, uid_end = places[wire.AFFECTED_SOP_INSTANCE_UID]
-        response = wire.response(wire.decode_command(command), status)
-        answer_places = {number: start for number, start, _ in wire.command_elements(response)}
-        return cls(
-            before_id=command[:id_offset],
-            id_offset=id_offset,
-            between=command[id_offset + 2 : uid_offset],
-            uid_offset=uid_offset,
-            uid_end=uid_end,
-            answer=bytearray(wire.command_pdu(context_id, response)),
-            answer_id_offset=PDATA_HEAD_BYTES + answer_places[wire.MESSAGE_ID_BEING_RESPONDED_TO],
-            answer_uid_offset=PDATA_HEAD_BYTES + answer_places[wire.AFFECTED_SOP_INSTANCE_UID],
-        )
-
-    def fits(self, command: bytes) -> bool:
-        """Tell whether a command set of the same length differs in Message ID and SOP Instance UID only."""
-        return (
-            command.startswith(self.before_id)
-            and command[self.id_offset + 2 : self.uid_offset] == self.between
-        )
-
-    def answer_to(self, command: bytes) -> tuple[bytes, bytes]:
-        """Return the SOP Instance UID's value and the PDU that answers the command set."""
-        uid = command[self.uid_offset : self.uid_end]
-        answer = self.answer
-        answer[self.answer_id_offset : self.answer_id_offset + 2] = command[
-            self.id_offset : self.id_offset + 2
-        ]
-        answer[self.answer_uid_offset : self.answer_uid_offset + len(uid)] = uid
-        return uid, bytes(answer)
+OWN = OWN_PREFIX.encode()
 
 
 @dataclass(slots=True)
 class Tally:
-    """What arrived since the last reset; times are CLOCK_MONOTONIC, shared by all processes."""
+    """Counts since the last reset; times are CLOCK_MONOTONIC, shared by all processes.
 
-    uids: list[bytes] = field(default_factory=list)
+    numbers: the 18 digits behind the prefix of each of the load tool's own UIDs, in no strict order; others:
+    UIDs that are not.
+    """
+
+    numbers: array[int] = field(default_factory=lambda: array("Q"))
+    others: list[bytes] = field(default_factory=list)
     dataset_bytes: int = 0
     corrupt: int = 0
+    refused: int = 0
+    aborted: int = 0
     associations: int = 0
-    first_ns: int = 0
     last_ns: int = 0
 
-    def add(self, uid: bytes, dataset_bytes: int, intact: bool) -> None:
+    def add(self, uid: bytes, dataset_bytes: int, is_intact: bool, now_ns: int) -> None:
         """Count one whole instance."""
-        self.uids.append(uid)
+        number = number_of(uid)
+        if number is None:
+            self.others.append(uid)
+        else:
+            self.numbers.append(number)
         self.dataset_bytes += dataset_bytes
-        if not intact:
+        if not is_intact:
             self.corrupt += 1
-        self.last_ns = time.monotonic_ns()
-        self.first_ns = self.first_ns or self.last_ns
+        self.last_ns = now_ns
 
-    def report(self, with_uids: bool = False) -> dict[str, object]:
-        """Return the counts as values for JSON."""
-        distinct = len(set(self.uids))
-        report: dict[str, object] = {
-            "instances": len(self.uids),
-            "distinct": distinct,
-            "duplicates": len(self.uids) - distinct,
+    def gather(self, skimmer: Skimmer) -> None:
+        """Take over what went through an association's skimmer."""
+        if not skimmer.instances:
+            return
+        self.dataset_bytes += skimmer.octets
+        self.corrupt += skimmer.odd_sizes
+        self.last_ns = max(self.last_ns, skimmer.last_ns)
+        self.numbers.frombytes(skimmer.take_numbers())
+
+    @property
+    def instances(self) -> int:
+        """How many instances arrived, those that came twice counted twice."""
+        return len(self.numbers) + len(self.others)
+
+    def counted(self) -> dict[str, object]:
+        """Return what costs nothing to know, as values for JSON."""
+        return {
+            "instances": self.instances,
             "corrupt": self.corrupt,
+            "refused": self.refused,
+            "aborted": self.aborted,
             "dataset_bytes": self.dataset_bytes,
             "associations": self.associations,
-            "first_ns": self.first_ns,
             "last_ns": self.last_ns,
         }
+
+    def report(self, count: int | None = None, *, with_uids: bool = False) -> dict[str, object]:
+        """Return all counts as values for JSON; count: how many instances, from 0, were sent."""
+        distinct = len(set(self.numbers)) + len(set(self.others))
+        report = self.counted()
+        report |= {"distinct": distinct, "duplicates": self.instances - distinct}
+        if count is not None:
+            report["missing"] = missing_of(self.numbers, count)
         if with_uids:
-            report["uids"] = [uid.rstrip(b"\0").decode("latin-1") for uid in self.uids]
+            own = [f"{OWN_PREFIX}{number:018d}" for number in self.numbers]
+            report["uids"] = own + [uid.rstrip(b"\0").decode("latin-1") for uid in self.others]
         return report
+
+
+def number_of(uid: bytes) -> int | None:
+    """Return the digits of one of the load tool's own UIDs; None for others."""
+    digits = uid[len(OWN) :]
+    return int(digits) if len(uid) == UID_BYTES and uid.startswith(OWN) and digits.isdigit() else None
+
+
+def missing_of(numbers: Sequence[int], count: int) -> int:
+    """Count the instances 0..count-1 of a run that are not among these."""
+    seen = bytearray(count)
+    run = 10**NUMBER_BYTES
+    for number in numbers:
+        if number % run < count:
+            seen[number % run] = 1
+    return count - sum(seen)
