@@ -18,6 +18,7 @@ from router.spool.layout import FILE_MODE, open_patiently, sync_folder
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 IOV_MAX = 1024  # Linux UIO_MAXIOV
+PAGE_BYTES = 4096  # what is given up around a bad sector
 
 
 def _write_half(_: object, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
@@ -99,6 +100,38 @@ class UnsyncedDisk(Disk):
 
     def sync_folder(self, folder: Path) -> None:
         pass
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of a few octets. Raises OSError, also for a write cut short."""
+    if os.pwrite(descriptor, data, offset) != len(data):
+        raise OSError(errno.EIO, "a write was cut short")
+
+
+def read_around(descriptor: int, length: int, offset: int) -> bytes:
+    """Read as pread does, with zeros where the disk cannot read: what is behind a bad sector is still wanted.
+
+    Raises OSError for anything but EIO.
+    """
+    try:
+        return os.pread(descriptor, length, offset)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    length = max(0, min(length, os.fstat(descriptor).st_size - offset))
+    parts = []
+    end = offset + length
+    while offset < end:
+        step = min(end, (offset // PAGE_BYTES + 1) * PAGE_BYTES) - offset
+        try:
+            part = os.pread(descriptor, step, offset)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            part = b""
+        parts.append(part.ljust(step, b"\0"))
+        offset += step
+    return b"".join(parts)
 
 
 def _skip(buffers: Sequence[Buffer], written: int) -> list[Buffer]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from router.spool.layout import FILE_MODE
+from router.spool.disk import read_around
+from router.spool.layout import FILE_MODE, sync_folder
 
 QUARANTINE_BYTES_MAX = 4 << 30  # copies beyond this are not made: evidence must not fill the disk
 QUARANTINE_FILES_MAX = 10_000
@@ -24,7 +25,10 @@ class Quarantine:
         self._held: tuple[int, int] | None = None
 
     def copy(self, source: Path, name: str, offset: int, length: int) -> bool:
-        """Copy a range of a file, once for each name; False if there is no room. Raises OSError."""
+        """Copy a range of a file, once for each name; False if there is no room. Raises OSError.
+
+        What cannot be read is zeros in the copy.
+        """
         target = self._folder / name
         if target.exists():
             return True
@@ -32,20 +36,25 @@ class Quarantine:
         if size + length > self._bytes_max or files >= self._files_max:
             return False
         part = target.with_suffix(".part")
-        with open(source, "rb") as reader, open(part, "wb", opener=_private) as writer:
-            reader.seek(offset)
-            while length > 0 and (chunk := reader.read(min(length, _COPY_BYTES))):
+        with open(source, "rb", buffering=0) as reader, open(part, "wb", opener=_private) as writer:
+            end = offset + length
+            while offset < end and (
+                chunk := read_around(reader.fileno(), min(end - offset, _COPY_BYTES), offset)
+            ):
                 size += writer.write(chunk)
-                length -= len(chunk)
+                offset += len(chunk)
             writer.flush()
             os.fsync(writer.fileno())
         part.rename(target)
+        sync_folder(self._folder)
         self._held = (files + 1, size)
         return True
 
     def move(self, source: Path) -> None:
         """Take over a whole file. Raises OSError."""
         source.rename(self._folder / source.name)
+        for folder in (self._folder, source.parent):
+            sync_folder(folder)
         self._held = None
 
     def _holding(self) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from router.spool.disk import write_at
 from router.spool.layout import (
     LARGE_SUFFIX,
     TEMPORARY_SUFFIX,
@@ -28,6 +29,7 @@ from router.spool.record import Entry
 from router.spool.scan import BadStretch, SegmentScan, Sound
 from router.spool.segment import (
     HEADER_BYTES,
+    NOWHERE,
     RECORD_BYTES_MIN,
     TRAILER_BYTES,
     Position,
@@ -70,6 +72,7 @@ class RecoveryReport:
     ledger_rebuilt: bool = False
     next_seq: int = 1
     next_segment: int = 1
+    end: Position = NOWHERE  # where the last segment ends
     seconds: float = 0.0
 
 
@@ -154,6 +157,13 @@ class _Recovery:
         for segment in self._read:
             self._tidy(segment, [bad for bad in torn if bad.segment == segment.number])
         sync_folder(self._directory.segments)
+        self._report.end = self._last_end()
+
+    def _last_end(self) -> Position:
+        numbers = self._directory.segment_numbers()
+        if not numbers:
+            return NOWHERE
+        return Position(numbers[-1], self._directory.segment_path(numbers[-1]).stat().st_size)
 
     # -- reading
 
@@ -170,7 +180,14 @@ class _Recovery:
                 last_seq = max(last_seq, found.entry.seq)
                 self._note_entry(found.entry)
         self._report.segments_read += 1
+        self._note_shortened(scan.previous)
         self._read.append(_Segment(number, scan.nonce, scan.end, path.stat().st_size, last_seq))
+
+    def _note_shortened(self, expected: Position) -> None:
+        """See whether the segment read before still reaches to where the next one says that it ended."""
+        last = self._read[-1] if self._read else None
+        if last is not None and last.number == expected.segment and last.size < expected.offset:
+            self._note_bad(BadStretch(last.number, last.size, expected.offset))
 
     def _found(self, scan: SegmentScan) -> Iterator[Sound | BadStretch]:
         """Yield a scan's findings; an entry whose large object is not there is none."""
@@ -223,13 +240,20 @@ class _Recovery:
         """Copy damaged acknowledged data into quarantine, and let the ledger show what it was."""
         for segment, offset, end in _runs(damaged):
             name = f"{segment:010d}-{offset:010d}.bin"
-            if not self._quarantine.copy(self._directory.segment_path(segment), name, offset, end - offset):
+            if not self._copy_aside(segment, name, offset, end - offset):
                 self._uncopied.add(segment)
         self._ledger.restore([bad.entry for bad in damaged if bad.entry], DeliveryState.DEAD, DAMAGED)
         self._report.damages += [
             Damage(bad.segment, bad.offset, bad.end - bad.offset, bad.entry.seq if bad.entry else None)
             for bad in damaged
         ]
+
+    def _copy_aside(self, segment: int, name: str, offset: int, length: int) -> bool:
+        """Copy a stretch into quarantine; False if that fails: it must not keep the spool from starting."""
+        try:
+            return self._quarantine.copy(self._directory.segment_path(segment), name, offset, length)
+        except OSError:
+            return False
 
     def _tidy(self, segment: _Segment, torn: list[BadStretch]) -> None:
         """Remove what was torn, so that a later reading of the whole spool does not take it for damage."""
@@ -310,5 +334,5 @@ def _runs(stretches: list[BadStretch]) -> Iterator[tuple[int, int, int]]:
 def _give_up(descriptor: int, number: int, nonce: int, bad: BadStretch) -> None:
     """Turn a torn stretch between sound records into a void record."""
     head, trailer = encode_void(number, nonce, bad.end - bad.offset)
-    os.pwrite(descriptor, trailer, bad.end - TRAILER_BYTES)
-    os.pwrite(descriptor, head, bad.offset)
+    write_at(descriptor, trailer, bad.end - TRAILER_BYTES)
+    write_at(descriptor, head, bad.offset)

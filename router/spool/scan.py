@@ -1,7 +1,8 @@
 """Reads one segment front to back: every sound record, and every stretch that is none.
 
-Never raises for what it finds, only for a disk that cannot be read or a format from the future. After a
-bad stretch it goes on at the next octets that carry the segment's secret nonce under a valid head.
+Never raises for what it finds, only for a file that cannot be opened or a format from the future; a sector
+that cannot be read is a bad stretch like others. After a bad stretch it goes on at the next octets that carry
+the segment's secret nonce under a valid head.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from pathlib import Path
 
 from crc32c import crc32c
 
+from router.spool.disk import read_around
 from router.spool.layout import large_name
 from router.spool.record import META_BYTES_MAX, Entry, Location, decode_record
 from router.spool.segment import (
     ALIGNMENT,
     HEAD_BYTES,
     HEADER_BYTES,
+    NOWHERE,
     REFERENCE_PAYLOAD_BYTES,
     TRAILER_BYTES,
     Head,
@@ -73,7 +76,7 @@ class _Window:
         """Return up to length octets at offset, fewer at the end of the file. Raises OSError."""
         start = offset - self._start
         if start < 0 or start + length > len(self._data):
-            self._data = os.pread(self._descriptor, max(length, WINDOW_BYTES), offset)
+            self._data = read_around(self._descriptor, max(length, WINDOW_BYTES), offset)
             self._start, start = offset, 0
         return self._data[start : start + length]
 
@@ -92,7 +95,7 @@ class _Window:
     def find(self, wanted: bytes, offset: int) -> int | None:
         """Return where octets occur next, from offset on. Raises OSError."""
         while offset < self.size:
-            chunk = os.pread(self._descriptor, WINDOW_BYTES, offset)
+            chunk = read_around(self._descriptor, WINDOW_BYTES, offset)
             found = chunk.find(wanted)
             if found >= 0:
                 return offset + found
@@ -104,7 +107,7 @@ class _Window:
     def is_zero(self, offset: int) -> bool:
         """Whether nothing but zeros follows. Raises OSError."""
         while offset < self.size:
-            chunk = os.pread(self._descriptor, WINDOW_BYTES, offset)
+            chunk = read_around(self._descriptor, WINDOW_BYTES, offset)
             if not chunk:
                 return True
             if chunk.count(0) != len(chunk):
@@ -126,6 +129,7 @@ class SegmentScan:
         self._start = max(start, HEADER_BYTES)
         self.end = HEADER_BYTES
         self.nonce: int | None = None
+        self.previous = NOWHERE  # where the segment before this one ended
 
     def __iter__(self) -> Iterator[Sound | BadStretch]:
         """Yield what stands in the segment, in its order. Raises OSError; UnknownFormat."""
@@ -144,10 +148,11 @@ class SegmentScan:
 
     def _read_nonce(self, window: _Window) -> int | None:
         """Return the nonce from the header, or from the first record: no dataset can stand at its place."""
-        nonce = decode_header(window.read(0, HEADER_BYTES), self._number)
-        return (
-            nonce if nonce is not None else nonce_of_head(window.read(HEADER_BYTES, HEAD_BYTES), self._number)
-        )
+        header = decode_header(window.read(0, HEADER_BYTES), self._number)
+        if header is None:
+            return nonce_of_head(window.read(HEADER_BYTES, HEAD_BYTES), self._number)
+        self.previous = header.previous
+        return header.nonce
 
     def _records(self, window: _Window, nonce: int) -> Iterator[Sound | BadStretch]:
         offset = self.end = self._start

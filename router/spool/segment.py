@@ -1,11 +1,12 @@
-"""The segment format, version 1: encode and decode its header and records. Pure; no I/O.
+"""The segment format, version 2: encode and decode its header and records. Pure; no I/O.
 
 All integers are little-endian. A segment is a header and then records, each starting on a multiple of 8.
 
 Header, 64 octets
     1-8   magic "DRSPOOL" 00
     9-10  version            11-12 header length        13-16 flags, 0
-    17-24 segment number     25-32 nonce                33-60 reserved, 0
+    17-24 segment number     25-32 nonce                33-40 number of the segment before this one
+    41-48 where that one ended                          49-60 reserved, 0
     61-64 CRC32C of octets 1-60
 Record: head of 48 octets, meta, payload, trailer of 8 octets, zero padding to a multiple of 8
     1-4   magic C5 "DRr"     5-12  nonce of the segment
@@ -19,6 +20,8 @@ newest record is never taken for records; and a head says which segment it belon
 new header was never synced is not taken for the segment that its new name says.
 The nonce is random and secret: a dataset that contains a forged record can never be taken for one when a
 reader resynchronises after damage. The trailer stands last, so a record cut short never looks whole.
+Version 1 had no octets 33-48; its segments are read as they are, new ones are written in version 2. The end
+of the segment before is written when this one is begun: a closed segment that became shorter is noticed.
 A marker says that every record up to a sequence number and place had been synced before the marker was
 written. Damage before that place is damage to acknowledged data; after it, a torn tail.
 """
@@ -33,7 +36,8 @@ from crc32c import crc32c
 
 from router.spool.faults import UnknownFormat
 
-VERSION = 1
+VERSION = 2
+VERSION_MIN = 1  # the oldest that is read
 ALIGNMENT = 8
 
 _FILE_MAGIC = b"DRSPOOL\0"
@@ -41,7 +45,7 @@ _RECORD_MAGIC = b"\xc5DRr"
 _NUMBER_MASK = 0xFFFFFFFF
 _TRAILER_MAGIC = int.from_bytes(b"DRe\xc5", "little")
 
-_HEADER = struct.Struct("<8sHHIQQ28s")
+_HEADER = struct.Struct("<8sHHIQQQQ12s")
 _SIGNATURE = struct.Struct("<4sQ")
 _HEAD = struct.Struct("<4sQBBHQQIII")
 _CRC = struct.Struct("<I")
@@ -74,6 +78,17 @@ class Position:
 
     def __lt__(self, other: Position) -> bool:
         return (self.segment, self.offset) < (other.segment, other.offset)
+
+
+NOWHERE = Position(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a segment's header says. previous: where the segment before it ended, NOWHERE if unknown."""
+
+    nonce: int
+    previous: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +139,16 @@ MARKER_BYTES = record_bytes(_MARKER.size, 0)
 REFERENCE_PAYLOAD_BYTES = _REFERENCE.size
 
 
-def encode_header(number: int, nonce: int) -> bytes:
+def encode_header(number: int, nonce: int, previous: Position = NOWHERE) -> bytes:
     """Return the 64 octets a segment starts with."""
-    body = _HEADER.pack(_FILE_MAGIC, VERSION, HEADER_BYTES, 0, number, nonce, bytes(28))
+    body = _HEADER.pack(
+        _FILE_MAGIC, VERSION, HEADER_BYTES, 0, number, nonce, previous.segment, previous.offset, bytes(12)
+    )
     return body + _CRC.pack(crc32c(body))
 
 
-def decode_header(data: bytes, number: int) -> int | None:
-    """Return the nonce of segment `number`, or None if this is not its header.
+def decode_header(data: bytes, number: int) -> Header | None:
+    """Return the header of segment `number`, or None if this is not its header.
 
     Raises UnknownFormat for a version that this program does not know.
     """
@@ -139,14 +156,15 @@ def decode_header(data: bytes, number: int) -> int | None:
         data[: HEADER_BYTES - 4]
     ):
         return None
-    magic, version, _, flags, found, nonce, _ = _HEADER.unpack_from(data)
+    magic, version, _, flags, found, nonce, segment, offset, _ = _HEADER.unpack_from(data)
     if magic != _FILE_MAGIC or found != number:
         return None
-    if version != VERSION or flags:
+    if not VERSION_MIN <= version <= VERSION or flags:
         raise UnknownFormat(
-            f"segment {number}: format version {version}, flags {flags:#x}; this program knows version 1"
+            f"segment {number}: format version {version}, flags {flags:#x}; "
+            f"this program knows versions {VERSION_MIN} to {VERSION}"
         )
-    return int(nonce)
+    return Header(nonce, Position(segment, offset) if version > 1 else NOWHERE)
 
 
 def signature(nonce: int) -> bytes:

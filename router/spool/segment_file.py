@@ -9,7 +9,7 @@ from pathlib import Path
 
 from router import crash_points
 from router.spool.disk import Disk
-from router.spool.segment import HEADER_BYTES, encode_header
+from router.spool.segment import HEADER_BYTES, Position, encode_header
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +31,10 @@ class SegmentFile:
 
     def has_room(self, size: int, reserve: int) -> bool:
         return self.offset + size + reserve <= self.capacity
+
+    def begin(self, disk: Disk, previous: Position) -> None:
+        """Note in the header where the segment before this one ended. Raises OSError."""
+        disk.write(self.descriptor, [encode_header(self.number, self.nonce, previous)], HEADER_BYTES, 0)
 
     def abandon(self, disk: Disk) -> None:
         """Close without a promise; used where nothing depends on it any more."""

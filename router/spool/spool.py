@@ -127,6 +127,7 @@ def open_spool(
                 settings.writer,
                 next_seq=report.next_seq,
                 next_segment=report.next_segment,
+                previous=report.end,
                 disk=disk,
                 recycled=recycled,
             )

@@ -29,6 +29,7 @@ from router.spool.recycled import RecycledSegments
 from router.spool.segment import (
     HEAD_BYTES,
     MARKER_BYTES,
+    NOWHERE,
     Kind,
     Marker,
     Position,
@@ -78,7 +79,7 @@ class _Gathered:
     closing: list[SegmentFile] = field(default_factory=list)  # those of `segments` that get nothing more
     files: list[StagedFile] = field(default_factory=list)
     seq: int = 0
-    position: Position = field(default_factory=lambda: Position(0, 0))
+    position: Position = field(default=NOWHERE)
 
 
 class SpoolWriter:
@@ -86,7 +87,8 @@ class SpoolWriter:
 
     notify: called after each commit and after a failure, from the commit's thread; it must not raise or
     block, only make the owner call `take_durable` soon.
-    next_seq, next_segment: from recovery; a writer never appends to a segment it has not made.
+    next_seq, next_segment, previous (where the last segment ends): from recovery; a writer never appends to a
+    segment it has not made.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class SpoolWriter:
         *,
         next_seq: int = 1,
         next_segment: int = 1,
+        previous: Position = NOWHERE,
         disk: Disk | None = None,
         recycled: RecycledSegments | None = None,
     ) -> None:
@@ -112,12 +115,13 @@ class SpoolWriter:
         self._making = threading.Lock()  # taken before _lock
         self._next_seq = next_seq
         self._next_segment = next_segment
+        self._previous = previous
         self._segment: SegmentFile | None = None
         self._spare: SegmentFile | None = None
         self._gathered = _Gathered()
-        self._durable = (next_seq - 1, Position(0, 0))
+        self._durable = (next_seq - 1, NOWHERE)
         self._marked_seq = next_seq - 1
-        self._marker_at = Position(0, 0)
+        self._marker_at = NOWHERE
         self._closed = False
         self.failure: SpoolError | None = None
         self.groups = 0  # commits that succeeded
@@ -269,11 +273,14 @@ class SpoolWriter:
             return segment
         with self._making:
             fresh = self._spare
-            if fresh is None:
-                try:
-                    fresh = self._create_segment()
-                except OSError as error:
-                    raise self._broken("making a segment", error) from error
+            try:
+                if fresh is None:
+                    fresh = self._spare = self._create_segment()
+                if segment is not None:
+                    self._previous = Position(segment.number, segment.offset)
+                fresh.begin(self._disk, self._previous)
+            except OSError as error:
+                raise self._broken("making a segment", error) from error
             with self._lock:
                 if segment is not None:
                     self._gather_closing(segment)

@@ -81,6 +81,7 @@ def writer_at(
         settings,
         next_seq=report.next_seq,
         next_segment=report.next_segment,
+        previous=report.end,
         disk=disk,
         recycled=recycled,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -14,7 +15,14 @@ from router.spool.layout import WorkerDirectory, incoming_directory
 from router.spool.ledger import Ledger
 from router.spool.recover import clean_incoming
 from router.spool.scan import BadStretch, SegmentScan, Sound
-from router.spool.segment import HEADER_BYTES, crc32c, encode_head, encode_header, encode_trailer
+from router.spool.segment import (
+    HEADER_BYTES,
+    Position,
+    crc32c,
+    encode_head,
+    encode_header,
+    encode_trailer,
+)
 from router.spool.states import DeliveryState, Mark, Selector
 
 from .spool_fixtures import (
@@ -206,6 +214,73 @@ def test_a_file_of_which_nothing_is_ours_is_kept_when_it_was_acknowledged(tmp_pa
     assert [(d.segment, d.offset, d.length) for d in report.damages] == [(1, 0, size)]
     assert len(ledger.due("PACS", 2**62, 100)) == 60 - 12
     assert (directory.quarantine / f"{1:010d}-{0:010d}.bin").stat().st_size == size
+    ledger.close()
+    store.close()
+
+
+def rotated(tmp_path: Path) -> WorkerDirectory:
+    """Return a directory with several closed segments of twelve records each, all before a marker."""
+    directory = directory_at(tmp_path)
+    writer = writer_at(directory)
+    for number in range(60):
+        append(writer, number, 20_000)
+        writer.sync_soon()
+        writer.take_durable()
+    writer.close()
+    return directory
+
+
+@pytest.mark.parametrize("left", [0, 100, 50_000])
+def test_a_closed_segment_that_became_shorter_is_damage(tmp_path: Path, left: int) -> None:
+    directory = rotated(tmp_path)
+    path = directory.segment_path(2)
+    size = path.stat().st_size
+    os.truncate(path, left)
+    found, report, _ = recovered(directory)
+    kept = left // 20_000
+    assert len(found) == 60 - 12 + kept
+    assert report.damages[-1].offset + report.damages[-1].length == size
+    assert sum(damage.length for damage in report.damages) >= size - max(left, HEADER_BYTES) - 1
+    assert recovered(directory)[1].damages == []
+
+
+def test_a_start_goes_on_where_the_last_segment_ended(tmp_path: Path) -> None:
+    directory = rotated(tmp_path)
+    store, ledger, report = reopened(directory)
+    writer = writer_at(directory, store, report=report)
+    append(writer, 100)
+    writer.close()
+    ledger.close()
+    last = SegmentScan(directory.segment_path(report.next_segment), report.next_segment)
+    list(last)
+    assert last.previous == Position(5, directory.segment_path(5).stat().st_size) == report.end
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_sector_that_cannot_be_read_costs_its_record_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_marked: bool
+) -> None:
+    directory = written(tmp_path, marked=40 * is_marked, unmarked=40 * (not is_marked))
+    sound = [record for record in records(directory) if isinstance(record, Sound) and record.entry]
+    bad = sound[20].offset // 4096 * 4096
+    lost = {
+        record.entry.seq
+        for record in sound
+        if record.offset < bad + 4096 and bad < record.end and record.entry
+    }
+    whole = os.pread
+
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        if offset < bad + 4096 and bad < offset + length:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return whole(descriptor, length, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    store, ledger, report = reopened(directory)
+    found = {one.seq for one in ledger.due("PACS", 2**62, 100)}
+    assert found == {*range(1, 41)} - lost
+    assert bool(report.damages) == is_marked
+    assert bool(report.torn_records) != is_marked
     ledger.close()
     store.close()
 

@@ -18,16 +18,16 @@ NONCE = 0x1122334455667788
 
 
 def test_a_header_has_64_octets_in_the_documented_places() -> None:
-    header = form.encode_header(7, NONCE)
+    header = form.encode_header(7, NONCE, form.Position(6, 1000))
     assert len(header) == form.HEADER_BYTES == 64
     assert header[:8] == b"DRSPOOL\0"
-    assert struct.unpack("<HHIQQ", header[8:32]) == (1, 64, 0, 7, NONCE)
-    assert header[32:60] == bytes(28)
+    assert struct.unpack("<HHIQQQQ", header[8:48]) == (2, 64, 0, 7, NONCE, 6, 1000)
+    assert header[48:60] == bytes(12)
 
 
 def test_a_header_is_read_back_only_for_its_own_segment() -> None:
-    header = form.encode_header(7, NONCE)
-    assert form.decode_header(header, 7) == NONCE
+    header = form.encode_header(7, NONCE, form.Position(6, 1000))
+    assert form.decode_header(header, 7) == form.Header(NONCE, form.Position(6, 1000))
     assert form.decode_header(header, 8) is None
     assert form.decode_header(header[:-1], 7) is None
 
@@ -40,10 +40,17 @@ def test_a_header_with_one_changed_octet_is_none(octet: int) -> None:
 
 
 def test_a_header_of_a_later_version_is_refused_and_not_called_damage() -> None:
-    body = struct.pack("<8sHHIQQ28s", b"DRSPOOL\0", 2, 64, 0, 7, NONCE, bytes(28))
-    header = body + struct.pack("<I", form.crc32c(body))
-    with pytest.raises(UnknownFormat, match="version 2"):
-        form.decode_header(header, 7)
+    with pytest.raises(UnknownFormat, match="version 3"):
+        form.decode_header(header_of(3), 7)
+
+
+def test_a_header_of_version_1_says_nothing_of_the_segment_before() -> None:
+    assert form.decode_header(header_of(1), 7) == form.Header(NONCE, form.NOWHERE)
+
+
+def header_of(version: int) -> bytes:
+    body = struct.pack("<8sHHIQQ28s", b"DRSPOOL\0", version, 64, 0, 7, NONCE, bytes(28))
+    return body + struct.pack("<I", form.crc32c(body))
 
 
 def test_a_record_head_has_48_octets_in_the_documented_places() -> None:
