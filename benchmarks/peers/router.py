@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -68,11 +68,13 @@ def relay(
     associations: int = 4,
     environment: dict[str, str] | None = None,
     ram_disk: bool = False,
+    others: Mapping[str, str] | None = None,
 ) -> Relay:
     """Return a relay by the router.
 
     discard: no rule at all, everything is received and dropped. ram_disk: the spool lies in RAM_DISK, with
-    fsync = false, as one would configure it there.
+    fsync = false, as one would configure it there. others: further destinations of every instance, by name;
+    each value is the lines of its table.
     """
 
     @contextmanager
@@ -94,8 +96,9 @@ def relay(
         sinks = [] if discard else list(enumerate(sink_ports))
         for number, sink_port in sinks:
             text += DESTINATION.format(number=number, host=HOST, port=sink_port, associations=associations)
+        text += "".join(f"\n[destinations.{name}]\n{lines}\n" for name, lines in (others or {}).items())
         if sinks:
-            targets = json.dumps([f"SINK{number}" for number, _ in sinks])
+            targets = json.dumps([*(f"SINK{number}" for number, _ in sinks), *(others or {})])
             text += f'\n[[rules]]\nname = "all"\nto = {targets}\n'
         path.write_text(text)
         command = [sys.executable, "-m", "router", "serve", str(path)]

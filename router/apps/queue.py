@@ -25,7 +25,7 @@ HTTP_S = 30.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 LIST_LIMIT = 100
 FILTERS = ("destination", "state", "study", "sop_instance")
-STATES = ("pending", "retrying", "dead", "held", "delivered", "discarded")
+STATES = ("pending", "retrying", "dead", "held", "delivered", "discarded", "diverted")
 CELL_CHARACTERS_MAX = 72
 
 COUNT_COLUMNS = ("destination", "state", "count", "bytes", "oldest")

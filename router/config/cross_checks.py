@@ -84,6 +84,12 @@ def _destinations(config: Config, mistakes: Mistakes) -> None:
         if destination.retry_first_s > destination.retry_max_s:
             why = f"is {destination.retry_first_s:g}, more than retry_max_s = {destination.retry_max_s:g}"
             mistakes.add(f"destinations.{name}.retry_first_s", why)
+        alternate = destination.alternate
+        if alternate == name:
+            mistakes.add(f"destinations.{name}.alternate", "is the destination itself")
+        elif alternate and alternate not in config.destinations:
+            hint = suggestion(alternate, list(config.destinations)) or "name another of [destinations]"
+            mistakes.add(f"destinations.{name}.alternate", f"{alternate!r} is not a destination", hint)
 
 
 def _sources(config: Config, mistakes: Mistakes) -> None:

@@ -360,6 +360,20 @@ class Destination(Section):
         le=1000,
         reload="live",
     )
+    alternate: str = setting(
+        "",
+        "A destination that takes over, once, what this one refuses for good or is down too long for; empty: "
+        "none.",
+        reload="live",
+    )
+    alternate_after_s: float = setting(
+        300.0,
+        "How long nothing has gone well before the alternate takes over all that is owed.",
+        unit="s",
+        ge=0,
+        le=31_536_000,
+        reload="live",
+    )
 
 
 class Rule(Section):

@@ -1,11 +1,13 @@
-"""One destination of one worker: what it is owed in memory, oldest first, and what is sent right now.
+"""One destination of one worker: what it is owed in memory, and what is sent right now.
 
-States: UP sends; DOWN waits for its next probe, which is the attempt to send itself. The two differ in one
-moment (`_blocked_until`) and one count (`_setbacks`), changed only by _set_back() and _recover().
+Whether it is sent to says its circuit breaker (circuit.py), in which order its fair queue (fair.py), over
+what its pool (pool.py), and what a failure means the table in retry.py.
 Order: of the instances with one SOP Instance UID only the oldest is in a lane, in flight or waiting for its
 retry; the later ones are parked behind it until it is settled, else they would overtake it, or a retry
-overwrite them. Everything else leaves by age, presentation context by context. Bounded: at most QUEUE_MAX
-instances are held here; the rest stays in the ledger, and is fetched by age.
+overwrite them.
+Blame: when the peer falls with several instances under way, each of them is a suspect and goes alone until it
+is answered; only what was alone under way is blamed. Bounded: at most QUEUE_HARD_MAX instances are held here;
+the rest stays in the ledger.
 """
 
 from __future__ import annotations
@@ -16,79 +18,68 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from time import monotonic
-from typing import Protocol
 
 from router.config.schema import Destination as DestinationSettings
+from router.delivery.circuit import Circuit
+from router.delivery.fair import FairQueue
+from router.delivery.lane_waits import LaneWaits
+from router.delivery.listener import Listener
 from router.delivery.pool import AssociationPool, Key, PooledAssociation
-from router.delivery.retry import Blame, ErrorClass, Failure, back_off_s, failure_of_error
-from router.delivery.sender import Item, send
+from router.delivery.retry import (
+    POISON_ABORTS_MAX,
+    SLOW_STEPS,
+    Blame,
+    ErrorClass,
+    Failure,
+    Limit,
+    back_off_s,
+    failure_of_error,
+)
+from router.delivery.sender import FlowName, Item, send
 from router.drivers.event_loop import EventLoopDriver
 
 logger = logging.getLogger(__name__)
 
-QUEUE_MAX = 2048
-"""Instances held in memory for one destination."""
-
-QUEUE_LOW = QUEUE_MAX // 2
-"""Below this many the ledger is asked for more."""
-
-ABORTS_MAX = 3
-"""Aborts during one instance while others pass: it is poison then."""
-
+HUNGRY_EVERY = 64
+"""Deliveries after which the ledger is asked for more, if it has more."""
 
 BUSY_STEPS_MAX = 2
 """Back-off steps for a destination out of resources: single instances may be the reason, and are passed
 by."""
 
 
-class Listener(Protocol):
-    """Who is told what becomes of items: the worker."""
-
-    def delivered(self, destination: Destination, item: Item, status: int, seconds: float) -> None:
-        """The destination has the instance."""
-
-    def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
-        """An attempt failed; the item stays here and is tried again in retry_s."""
-
-    def dead(self, destination: Destination, item: Item, failure: Failure) -> None:
-        """The item is given up and has left this destination; it is kept in the spool."""
-
-    def returned(self, destination: Destination, item: Item, failure: Failure) -> None:
-        """An immediate item failed and has left this destination."""
-
-    def unreachable(self, destination: Destination, failure: Failure) -> None:
-        """No association could be had; no single item is to blame."""
-
-    def association(self, destination: Destination, outcome: str) -> None:
-        """An association was accepted or rejected; an accepted one was released, aborted or lost."""
-
-    def hungry(self, destination: Destination) -> None:
-        """The queue has room for more from the ledger."""
-
-
 class Destination:
-    """See the module's text. All methods are called on the worker's event loop."""
+    """See the module's text. All methods are called on the worker's event loop.
+
+    is_backlogged: set by the owner while the ledger has more than is held here.
+    """
 
     def __init__(
         self, name: str, settings: DestinationSettings, driver: EventLoopDriver, listener: Listener
     ) -> None:
         self.name = name
         self.settings = settings
+        self.circuit = Circuit(name)
         self.in_flight = 0
         self.is_backlogged = False
         self.delivered_count = 0
         self._driver = driver
         self._listener = listener
         self._pool = AssociationPool(driver, settings, self.pump, self._open_failed, self._associated)
-        self._lanes: dict[Key, deque[Item]] = {}
-        self._queued = 0
+        self._queue = FairQueue()
         self._uids: dict[str, deque[Item] | None] = {}
         self._retrying: list[tuple[float, int, Item]] = []
-        self._setbacks = 0
+        self._lane_waits = LaneWaits()
+        self._suspects = 0
+        self._alone: Item | None = None
         self._busy_in_a_row = 0
-        self._blocked_until = 0.0
+        self._opening_setbacks = 0
+        self._open_again_at = 0.0
+        self._hungry_at = 0
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_due = 0.0
         self._is_draining = False
         self._is_pumping = False
         self._pump_again = False
@@ -97,21 +88,24 @@ class Destination:
     def queued(self) -> int:
         """Items held here that are not being sent: waiting, parked behind their UID, or waiting for a
         retry."""
-        return self._queued
+        return self._queue.held - self.in_flight
 
     @property
     def is_up(self) -> bool:
         """Whether the last attempt succeeded, or none was made yet."""
-        return self._setbacks == 0
+        return self.circuit.setbacks == 0
 
     @property
     def associations_open(self) -> int:
         return len(self._pool.associations)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether offer() would take an item."""
-        return self._queued < QUEUE_MAX and not self.is_backlogged
+    def room(self, flow: FlowName) -> int:
+        """Return how many items of a flow offer() would take."""
+        return self._queue.room(flow)
+
+    def held_of(self, flow: FlowName) -> int:
+        """Return how many items of a flow are held here."""
+        return self._queue.held_of(flow)
 
     def update(self, settings: DestinationSettings) -> None:
         """Take over changed settings; associations open already keep what was negotiated."""
@@ -121,13 +115,13 @@ class Destination:
 
     def offer(self, item: Item) -> bool:
         """Take an item to send; False when it has to wait in the ledger. Call pump() after the last one."""
-        if not self.has_room:
+        if self._queue.room(item.flow) <= 0:
             self.is_backlogged = True
             return False
         self._enqueue(item)
         return True
 
-    def refill(self, items: list[Item], is_last: bool) -> None:
+    def refill(self, items: Iterable[Item], is_last: bool) -> None:
         """Take items fetched from the ledger, oldest first; is_last: the ledger has no more for now."""
         for item in items:
             self._enqueue(item)
@@ -140,7 +134,9 @@ class Destination:
 
     def wake_up(self) -> None:
         """End every wait now: somebody says that the destination is back, or the instances are mended."""
-        self._blocked_until = 0.0
+        self.circuit.blocked_until = 0.0
+        self._open_again_at = 0.0
+        self._lane_waits.clear()
         for _, _, item in self._retrying:
             item.attempts = 0
         self._retrying = [(0.0, seq, item) for _, seq, item in self._retrying]
@@ -165,19 +161,35 @@ class Destination:
             self._is_pumping = False
 
     def _pump_once(self) -> None:
-        now = monotonic()
         if self._is_draining:
             return
-        self._take_due_retries(now)
-        if now < self._blocked_until:
-            self._wake_at(self._blocked_until)
+        if self._retrying:
+            self._take_due_retries(monotonic())
+        if self.circuit.setbacks and not self._may_try():
             return
-        for key in self._keys_by_age():
-            self._pump_lane(key, self._lane(key))
-        if self.is_backlogged and self._queued < QUEUE_LOW:
+        self._pump_lanes()
+        if self.is_backlogged and (self.delivered_count >= self._hungry_at or not self._queue.has_waiting()):
+            self._hungry_at = self.delivered_count + HUNGRY_EVERY
             self._listener.hungry(self)
         if self._retrying:
             self._wake_at(self._retrying[0][0])
+
+    def _pump_lanes(self) -> None:
+        queue, pool = self._queue, self._pool
+        passed = self._lanes_that_wait() if self._lane_waits else []
+        while (key := queue.next_key(passed)) is not None:
+            if (self.circuit.setbacks or self._suspects) and self._has_to_wait():
+                return
+            association = pool.find(key)
+            if association is None:
+                self._want_association(key)
+                passed.append(key)
+            else:
+                self._send(association, queue.pop(key))
+
+    def _has_to_wait(self) -> bool:
+        """Whether nothing may be sent now to a peer that failed: one at a time until it has answered well."""
+        return self.in_flight > 0 or monotonic() < self.circuit.blocked_until
 
     def tend(self, now: float) -> None:
         """Look after idle associations; called about once a second."""
@@ -195,35 +207,42 @@ class Destination:
         """
         return self._take_out(lambda item: item is wanted)
 
+    def surrender(self) -> bool:
+        """Forget everything that waits: it is in the ledger. False, and nothing done, while any is not."""
+        if self.in_flight or self._queue.has_immediate():
+            return False
+        if any(item.is_immediate for parked in self._uids.values() if parked for item in parked):
+            return False
+        self._queue = FairQueue()
+        self._uids.clear()
+        self._retrying.clear()
+        self._suspects = 0
+        return True
+
     def _take_out(self, is_wanted: Callable[[Item], bool]) -> bool:
         for parked in filter(None, self._uids.values()):
             if (item := next(filter(is_wanted, parked), None)) is not None:
                 parked.remove(item)
-                self._queued -= 1
+                self._queue.leave(item)
                 return True
-        for lane in self._lanes.values():
-            if (item := next(filter(is_wanted, lane), None)) is not None:
-                lane.remove(item)
-                self._leave(item)
-                return True
+        if (item := self._queue.remove(is_wanted)) is not None:
+            self._suspects -= item.is_suspect
+            self._settle(item)
+            self.pump()
+            return True
         for waiting in self._retrying:
             if is_wanted(waiting[2]):
                 self._retrying.remove(waiting)
                 heapq.heapify(self._retrying)
-                self._leave(waiting[2])
+                self._settle(waiting[2])
+                self.pump()
                 return True
         return False
-
-    def _leave(self, item: Item) -> None:
-        """An item that waited is gone; the next version of its instance may go."""
-        self._queued -= 1
-        self._settle_uid(item)
-        self.pump()
 
     async def close(self, deadline_s: float) -> None:
         """Send what can be sent within deadline_s, then release every association."""
         deadline = monotonic() + deadline_s
-        while (self.in_flight or (self.is_up and any(self._lanes.values()))) and monotonic() < deadline:
+        while (self.in_flight or (self.is_up and self._queue.has_waiting())) and monotonic() < deadline:
             await asyncio.sleep(0.02)
         self._is_draining = True
         if self._wake is not None:
@@ -232,83 +251,52 @@ class Destination:
 
     # Queue
 
-    def _lane(self, key: Key) -> deque[Item]:
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = deque()
-        return lane
-
     def _enqueue(self, item: Item) -> None:
-        self._queued += 1
-        if item.sop_instance in self._uids:
-            self._park(item)
-        else:
-            self._uids[item.sop_instance] = None
-            self._insert(item)
-
-    def _insert(self, item: Item) -> None:
-        """Put an item in its place by age; what does not come last was in flight, and is among the oldest."""
-        lane = self._lane(item.key)
-        if not lane or lane[-1].seq < item.seq:
-            lane.append(item)
+        self._queue.enter(item)
+        uid = item.sop_instance
+        if uid not in self._uids:
+            self._uids[uid] = None
+            self._queue.push(item)
             return
-        position = 0
-        while lane[position].seq < item.seq:
-            position += 1
-        lane.insert(position, item)
-
-    def _put_back(self, item: Item) -> None:
-        """Return an item that was in flight; its UID stays its own."""
-        self._queued += 1
-        self._insert(item)
-
-    def _keys_by_age(self) -> list[Key]:
-        lanes = self._lanes
-        if len(lanes) > 1:
-            for key in [key for key, lane in lanes.items() if not lane]:
-                del lanes[key]
-            return sorted(lanes, key=lambda key: lanes[key][0].seq)
-        return list(lanes)
-
-    def _pump_lane(self, key: Key, lane: deque[Item]) -> None:
-        pool = self._pool
-        while lane:
-            if self._setbacks and (self.in_flight or monotonic() < self._blocked_until):
-                return  # one at a time until the destination has answered well again
-            association = pool.find(key)
-            if association is None:
-                self._want_association(key)
-                return
-            item = lane.popleft()
-            self._queued -= 1
-            self._send(association, item)
-
-    def _want_association(self, key: Key) -> None:
-        pool = self._pool
-        if pool.opening and (self._setbacks or pool.opening * pool.expected_window >= self._queued):
-            return
-        if pool.can_open():
-            pool.open(key, reversed(self._keys_by_age()))
-        elif pool.lacks_context(key):
-            pool.make_room()
-
-    def _park(self, item: Item) -> None:
-        parked = self._uids[item.sop_instance]
+        parked = self._uids[uid]
         if parked is None:
-            parked = self._uids[item.sop_instance] = deque()
+            parked = self._uids[uid] = deque()
         parked.append(item)
 
-    def _settle_uid(self, item: Item) -> None:
-        """Let the next version of an instance go on: this one is delivered, or has left."""
+    def _put_back(self, item: Item) -> None:
+        """Return an item to its lane; its UID stays its own."""
+        self._suspects += item.is_suspect
+        self._queue.push(item)
+
+    def _settle(self, item: Item) -> None:
+        """Let an item go that is delivered, or has left; the next version of its instance goes on."""
+        self._queue.leave(item)
         parked = self._uids.pop(item.sop_instance)
         if parked:
             follower = parked.popleft()
             self._uids[item.sop_instance] = parked
-            self._insert(follower)
+            self._queue.push(follower)
+
+    def _take_due_retries(self, now: float) -> None:
+        while self._retrying and self._retrying[0][0] <= now:
+            self._put_back(heapq.heappop(self._retrying)[2])
+
+    def _want_association(self, key: Key) -> None:
+        pool = self._pool
+        if pool.opening and (self.circuit.setbacks or pool.opening * pool.expected_window >= self.queued):
+            return
+        if pool.can_open():
+            if self._open_again_at and monotonic() < self._open_again_at:
+                self._wake_at(self._open_again_at)
+            else:
+                pool.open(key, reversed(self._queue.keys()))
+        elif pool.lacks_context(key):
+            pool.make_room()
 
     # Sending and its outcomes
 
     def _send(self, association: PooledAssociation, item: Item) -> None:
+        self._alone = None if self.in_flight else item
         self.in_flight += 1
         association.outstanding += 1
         send(association, item, self.settings.dimse_s, self._sent)
@@ -317,16 +305,19 @@ class Destination:
         self, item: Item, association: PooledAssociation, status: int, failure: Failure | None, seconds: float
     ) -> None:
         self.in_flight -= 1
+        if item.is_suspect:
+            self._suspects -= 1
         if failure is None:
             self._pool.give_back(association)
-            self._recover()
+            if self.circuit.setbacks:
+                self.circuit.close()
             self._busy_in_a_row = 0
             self.delivered_count += 1
-            self._settle_uid(item)
+            self._settle(item)
             self._listener.delivered(self, item, status, seconds)
         else:
             self._take_failure(item, association, failure)
-            if self._setbacks:
+            if self.circuit.setbacks:
                 self._return_immediate(failure)
         self.pump()
 
@@ -335,40 +326,56 @@ class Destination:
             failure.error_class is ErrorClass.SPOOL and association.connection.association.is_established
         ):
             self._pool.give_back(association)
+            item.is_suspect = False
             self._fail(item, failure)
-        elif association.has_fallen:
-            self._fall_with_another(item, failure)
+        elif association.fell_by is not None:
+            self._fall_with_another(item, association.fell_by, failure)
         else:
             # The procedures of an association end in the order in which they began: this is the oldest.
             # First the destination is set back, then the others fall, or they would be sent again at once.
-            association.has_fallen = True
+            association.fell_by = failure.error_class
             self._fail(item, failure)
             self._pool.discard(association, failure.text)
 
     def _fail(self, item: Item, failure: Failure) -> None:
-        treatment = failure.treatment
         if self._is_of_destination(item, failure):
             self._set_back(failure)
         if item.is_immediate:
-            self._settle_uid(item)
+            self._settle(item)
             self._listener.returned(self, item, failure)
             return
-        if treatment.is_counted:
-            item.attempts += 1
-        if self._is_spent(item, failure):
-            self._settle_uid(item)
-            self._listener.dead(self, item, failure)
-        elif treatment.blame is Blame.DESTINATION:
-            self._put_back(item)
-            self._listener.failed(self, item, failure, max(0.0, self._blocked_until - monotonic()))
+        blame = failure.treatment.blame
+        if blame is Blame.SUSPECT and item is not self._alone:
+            item.is_suspect = True
+            self._stay(item, failure)
+            return
+        reason = self._reason_to_give_up(item, failure)
+        if reason is not None:
+            self._settle(item)
+            self._listener.dead(self, item, reason)
+        elif blame is Blame.DESTINATION:
+            self._stay(item, failure)
         else:
+            item.is_suspect = blame is Blame.SUSPECT
             item.tries += 1
             # Counted from when the destination is tried again, so that its neighbours, who are not suspected,
             # go first.
-            delay = max(0.0, self._blocked_until - monotonic()) + self._delay(item.tries)
+            delay = self._blocked_s() + self._delay(item.tries, failure)
             heapq.heappush(self._retrying, (monotonic() + delay, item.seq, item))
-            self._queued += 1
             self._listener.failed(self, item, failure, delay)
+
+    def _stay(self, item: Item, failure: Failure) -> None:
+        self._put_back(item)
+        self._listener.failed(self, item, failure, self._blocked_s())
+
+    def _fall_with_another(self, item: Item, cause: ErrorClass, failure: Failure) -> None:
+        """Put back an item whose association ended during an older one."""
+        if item.is_immediate:
+            self._settle(item)
+            self._listener.returned(self, item, failure)
+            return
+        item.is_suspect = cause is not ErrorClass.SPOOL
+        self._put_back(item)
 
     def _is_of_destination(self, item: Item, failure: Failure) -> bool:
         """Whether the whole destination has to wait. Single instances may meet a lack of resources for
@@ -378,53 +385,80 @@ class Destination:
                 return False
             self._busy_in_a_row += 1
             return self._busy_in_a_row > 1
-        return failure.treatment.blame is Blame.DESTINATION or failure.error_class is ErrorClass.ABORTED
+        return failure.treatment.blame is not Blame.INSTANCE
 
-    def _fall_with_another(self, item: Item, failure: Failure) -> None:
-        """Put back an item whose association ended because of an older one: it is not to blame."""
-        if item.is_immediate:
-            self._settle_uid(item)
-            self._listener.returned(self, item, failure)
-        else:
-            self._put_back(item)
+    def _reason_to_give_up(self, item: Item, failure: Failure) -> Failure | None:
+        """Count a failure against an instance; return why it is given up, None if it is not."""
+        limit = failure.treatment.limit
+        if limit is Limit.ATTEMPTS:
+            item.attempts += 1
+            return failure if item.attempts >= self.settings.attempts_max else None
+        if limit is Limit.POISON:
+            # Where nothing has passed since the last time, the destination is ill, not the instance.
+            if item.aborts == 0 or self.delivered_count > item.passed_before:
+                item.aborts += 1
+                item.passed_before = self.delivered_count
+            if item.aborts >= POISON_ABORTS_MAX:
+                return replace(failure, error_class=ErrorClass.POISON)
+        return None
 
-    def _is_spent(self, item: Item, failure: Failure) -> bool:
-        if failure.error_class is ErrorClass.ABORTED:
-            if item.aborts == 0:
-                item.delivered_before = self.delivered_count
-            item.aborts += 1
-            return item.aborts >= ABORTS_MAX and self.delivered_count > item.delivered_before
-        return failure.treatment.is_counted and item.attempts >= self.settings.attempts_max
+    # Opening and its outcomes
 
-    def _take_due_retries(self, now: float) -> None:
-        while self._retrying and self._retrying[0][0] <= now:
-            self._insert(heapq.heappop(self._retrying)[2])
+    def _associated(self, outcome: str) -> None:
+        if outcome == "accepted":
+            self._opening_setbacks = 0
+        self._listener.association(self, outcome)
 
     def _open_failed(self, error: BaseException, key: Key) -> None:
         """An association could not be opened, or was opened without the context it was for."""
         failure = failure_of_error(error)
         if failure.error_class is ErrorClass.ABORTED:
             # Nothing was sent yet: no instance can have made the peer abort.
-            failure = Failure(ErrorClass.CONNECT, None, failure.text)
-        lane = self._lanes.get(key)
-        if failure.treatment.blame is Blame.DESTINATION:
+            failure = replace(failure, error_class=ErrorClass.CONNECT)
+        if failure.error_class is ErrorClass.NO_CONTEXT:
+            self._hold_lane(key, failure)
+        elif not failure.treatment.is_counted and self.is_up and self._pool.is_any_usable:
+            # It serves us already: perhaps not more associations than these.
+            self._opening_setbacks += 1
+            self._open_again_at = monotonic() + self._delay(self._opening_setbacks, failure)
+            self._listener.unreachable(self, failure)
+        else:
             self._set_back(failure)
             self._listener.unreachable(self, failure)
-            if lane and failure.treatment.is_counted:
-                self._give_up_waiting(lane[0], failure)
+            first = self._queue.first(key)
+            if first is not None and failure.treatment.is_counted:
+                self._queue.remove(lambda item: item is first)
+                self._suspects -= first.is_suspect
+                self._fail(first, failure)
             self._return_immediate(failure)
-        else:
-            for item in list(lane or ()):
-                self._give_up_waiting(item, failure)
         self.pump()
 
-    def _associated(self, outcome: str) -> None:
-        self._listener.association(self, outcome)
+    def _hold_lane(self, key: Key, failure: Failure) -> None:
+        """Let all that needs a presentation context wait that the peer has refused; the attempt counts for
+        each."""
+        delay = self._delay(self._lane_waits.refusals(key) + 1, failure)
+        self._lane_waits.hold(key, monotonic() + delay)
+        for item in self._queue.drain(lambda _: True, key):
+            self._suspects -= item.is_suspect
+            item.is_suspect = False
+            if item.is_immediate:
+                self._settle(item)
+                self._listener.returned(self, item, failure)
+            elif (reason := self._reason_to_give_up(item, failure)) is not None:
+                self._settle(item)
+                self._listener.dead(self, item, reason)
+            else:
+                self._queue.push(item)
+                self._listener.failed(self, item, failure, delay)
 
-    def _give_up_waiting(self, item: Item, failure: Failure) -> None:
-        self._lanes[item.key].remove(item)
-        self._queued -= 1
-        self._fail(item, failure)
+    def _lanes_that_wait(self) -> list[Key]:
+        for key in self._lane_waits.refused():
+            if not self._pool.lacks_context(key):
+                self._lane_waits.forget(key)
+        waiting, until = self._lane_waits.waiting(monotonic())
+        if waiting:
+            self._wake_at(until)
+        return waiting
 
     def _return_immediate(self, failure: Failure) -> None:
         """Return what shall not wait until the destination is back."""
@@ -433,44 +467,69 @@ class Destination:
             followers = [item for item in parked if item.is_immediate]
             for item in followers:
                 parked.remove(item)
+                self._queue.leave(item)
             waiting += followers
-        for item in [item for lane in self._lanes.values() for item in lane if item.is_immediate]:
-            self._lanes[item.key].remove(item)
-            self._settle_uid(item)
+        for item in self._queue.drain(lambda item: item.is_immediate):
+            self._settle(item)
             waiting.append(item)
-        self._queued -= len(waiting)
         waiting.sort(key=lambda item: item.seq)
         for item in waiting:
             self._listener.returned(self, item, failure)
 
     # Up and down
 
+    def _may_try(self) -> bool:
+        """Go on with the test of a destination that was set back; return whether instances may go."""
+        circuit = self.circuit
+        if monotonic() < circuit.blocked_until:
+            self._wake_at(circuit.blocked_until)
+            return False
+        circuit.half_open()
+        if not circuit.is_tested:
+            self._pool.probe(reversed(self._queue.keys()), self._probed)
+            return False
+        if not self._queue.held and not self.is_backlogged:
+            circuit.close()
+        return True
+
+    def _probed(self, error: BaseException | None) -> None:
+        if error is None:
+            self.circuit.is_tested = True
+            self.pump()
+        else:
+            keys = self._queue.keys()
+            self._open_failed(error, keys[0] if keys else ("", ""))
+
     def _set_back(self, failure: Failure) -> None:
         now = monotonic()
-        if now < self._blocked_until:
+        if now < self.circuit.blocked_until:
             return
-        self._setbacks += 1
-        is_busy = failure.error_class is ErrorClass.BUSY
-        delay = self._delay(min(self._setbacks, BUSY_STEPS_MAX) if is_busy else self._setbacks)
-        self._blocked_until = now + delay
-        logger.warning(
-            "delivery=setback destination=%s class=%s retry_s=%.1f why=\"%s\"",
-            self.name, failure.error_class.value, delay, failure.text,
-        )  # fmt: skip
-        self._wake_at(self._blocked_until)
+        setbacks = self.circuit.setbacks + 1
+        if failure.error_class is ErrorClass.BUSY:
+            setbacks = min(setbacks, BUSY_STEPS_MAX)
+        self.circuit.set_back(failure, now, self._delay(setbacks, failure))
+        self._wake_at(self.circuit.blocked_until)
 
-    def _recover(self) -> None:
-        if self._setbacks:
-            self._setbacks = 0
-            self._blocked_until = 0.0
-            logger.info("delivery=recovered destination=%s", self.name)
+    def _blocked_s(self) -> float:
+        return max(0.0, self.circuit.blocked_until - monotonic()) if self.circuit.setbacks else 0.0
 
-    def _delay(self, attempts: int) -> float:
+    def _delay(self, attempts: int, failure: Failure) -> float:
         settings = self.settings
-        return back_off_s(attempts, settings.retry_first_s, settings.retry_max_s, random.random())
+        steps = attempts + SLOW_STEPS if failure.treatment.is_slow else attempts
+        return back_off_s(steps, settings.retry_first_s, settings.retry_max_s, random.random())
 
     def _wake_at(self, when: float) -> None:
+        """Pump at a time; what was asked for earlier comes first, and asks again."""
         if self._wake is not None:
+            if self._wake_due <= when:
+                return
             self._wake.cancel()
-        delay = max(0.0, when - monotonic())
-        self._wake = None if self._is_draining else self._driver.loop.call_later(delay, self.pump)
+        if self._is_draining:
+            self._wake = None
+            return
+        self._wake_due = when
+        self._wake = self._driver.loop.call_later(max(0.0, when - monotonic()), self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.pump()

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 from router.config.schema import Destination as DestinationSettings
-from router.delivery.retry import NoContext
+from router.delivery.retry import ErrorClass, NoContext
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
 from router.errors import AssociationAborted, AssociationRejected, RouterError
 from router.protocol.association import Association, Limits
@@ -48,15 +48,15 @@ ECHO_KEY: Key = (VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)
 class PooledAssociation:
     """One association to a destination, and how much of its window is taken.
 
-    is_usable: False once it is not lent any more, be it retired, released or broken. has_fallen: an operation
-    failed on it and has taken the blame; what else was in flight fell with it.
+    is_usable: False once it is not lent any more, be it retired, released or broken. fell_by: the class of
+    the failure of its oldest operation, which ended it; what else was in flight fell with it.
     """
 
     __slots__ = (
         "_message_id",
         "connection",
         "contexts",
-        "has_fallen",
+        "fell_by",
         "idle_since",
         "is_usable",
         "outstanding",
@@ -70,7 +70,7 @@ class PooledAssociation:
         self.outstanding = 0
         self.idle_since = monotonic()
         self.is_usable = True
-        self.has_fallen = False
+        self.fell_by: ErrorClass | None = None
         self._message_id = 0
 
     def next_message_id(self) -> int:
@@ -86,6 +86,7 @@ class AssociationPool:
     on_room: called when an association is open or free again. on_failure: called with what an attempt to
     open raised and the context it was wanted for. on_outcome: called with "accepted" or "rejected", and at
     the end of an accepted one with "released", "aborted" or "lost". expected_window: what was granted last.
+    opening: associations asked for, not answered yet.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class AssociationPool:
         self._remembered: dict[Key, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        self._is_probing = False
 
     def find(self, key: Key) -> PooledAssociation | None:
         """Return an association that has this context and room in its window; the least busy one."""
@@ -129,6 +131,11 @@ class AssociationPool:
         """Whether one more association is allowed."""
         return not self._is_closed and len(self.associations) + self.opening < self.settings.associations_max
 
+    @property
+    def is_any_usable(self) -> bool:
+        """Whether an association is open that may be lent."""
+        return any(a.is_usable and a.connection.association.is_established for a in self.associations)
+
     def make_room(self) -> None:
         """Retire the least busy association, so that one with other contexts can take its place."""
         usable = [association for association in self.associations if association.is_usable]
@@ -146,6 +153,17 @@ class AssociationPool:
         self.opening += 1
         self._spawn(self._open(key))
 
+    def probe(self, wanted: Iterable[Key], on_probed: Callable[[BaseException | None], None]) -> None:
+        """Find out whether the peer is well: by C-ECHO, or where it does not accept that, by associating.
+
+        The association stays, with the wanted contexts as far as they are accepted. on_probed: called with
+        what went wrong, or None. While a probe is under way, nothing new is begun.
+        """
+        if not self._is_probing:
+            self._is_probing = True
+            self.remember(wanted)
+            self._spawn(self._probe(on_probed))
+
     def give_back(self, association: PooledAssociation) -> None:
         """Take note that one operation on the association is over."""
         association.outstanding -= 1
@@ -157,7 +175,7 @@ class AssociationPool:
     def discard(self, association: PooledAssociation, text: str) -> None:
         """Abort an association on which something failed; it is not lent again."""
         association.is_usable = False
-        association.has_fallen = True
+        association.fell_by = association.fell_by or ErrorClass.ABORTED
         if association in self.associations:
             self.associations.remove(association)
         association.connection.abort(0, 0, text)
@@ -172,7 +190,7 @@ class AssociationPool:
             if self.settings.keep_alive and len(self.associations) == 1 and ECHO_KEY in association.contexts:
                 association.idle_since = now
                 association.outstanding += 1
-                self._spawn(self._echo(association))
+                self._spawn(self._keep_alive(association))
             else:
                 self._release(association)
 
@@ -192,6 +210,24 @@ class AssociationPool:
             await asyncio.wait(self._tasks)
 
     async def _open(self, key: Key) -> None:
+        try:
+            association = await self._establish(key)
+        except Exception as error:
+            self._on_failure(error, key)
+            return
+        if association is not None:
+            if not self._is_alive(association):
+                # Counted as a failure: a peer that always does this would be asked again without end.
+                self._on_failure(self._end_of(association), key)
+            elif key not in association.contexts:
+                self._on_failure(NoContext(*key), key)
+            self._on_room()
+
+    async def _establish(self, key: Key) -> PooledAssociation | None:
+        """Open an association and lend it from now on; None once the pool is closed.
+
+        The caller has counted it in `opening`.
+        """
         settings = self.settings
         proposed = self._propose(key)
         rq = self._request(proposed)
@@ -201,18 +237,14 @@ class AssociationPool:
             ac = await self._driver.open(
                 connection, procedure, settings.host, settings.port, settings.connect_s
             )
-        except BaseException as error:
+        except AssociationRejected:
+            self._on_outcome("rejected")
+            raise
+        finally:
             self.opening -= 1
-            if not isinstance(error, Exception):
-                raise
-            if isinstance(error, AssociationRejected):
-                self._on_outcome("rejected")
-            self._on_failure(error, key)
-            return
-        self.opening -= 1
         if self._is_closed:
             connection.abort()
-            return
+            return None
         agreed = agree_asynchronous_operations(
             rq.user_information.asynchronous_operations, ac.user_information.asynchronous_operations
         )
@@ -226,23 +258,48 @@ class AssociationPool:
             "association=open destination=%s contexts=%d accepted=%d window=%d",
             settings.ae_title, len(proposed), len(contexts), window,
         )  # fmt: skip
-        self._take_in(PooledAssociation(connection, contexts, max(1, window)), key)
+        association = PooledAssociation(connection, contexts, max(1, window))
+        self._take_in(association)
+        return association
 
-    def _take_in(self, association: PooledAssociation, key: Key) -> None:
-        """Lend an association from now on, unless it has ended already or lacks the context it is for."""
+    def _take_in(self, association: PooledAssociation) -> None:
+        """Lend an association from now on, unless it has ended already."""
         connection = association.connection
         self._on_outcome("accepted")
         if connection.conversation.ended is None:
             self.expected_window = association.window
             self.associations.append(association)
             connection.start(release.respond(connection.association), lambda _: self._retire(association))
-        if not association.is_usable or not connection.association.is_established:
-            # Counted as a failure: a peer that always does this would be asked again without end.
-            ended = connection.conversation.ended
-            self._on_failure(ended or AssociationAborted(0, 0, "ended before it was used"), key)
-        elif key not in association.contexts:
-            self._on_failure(NoContext(*key), key)
-        self._on_room()
+
+    @staticmethod
+    def _is_alive(association: PooledAssociation) -> bool:
+        return association.is_usable and association.connection.association.is_established
+
+    @staticmethod
+    def _end_of(association: PooledAssociation) -> BaseException:
+        ended = association.connection.conversation.ended
+        return ended or AssociationAborted(0, 0, "ended before it was used")
+
+    async def _probe(self, on_probed: Callable[[BaseException | None], None]) -> None:
+        trouble: BaseException | None = None
+        try:
+            idle = (a for a in self.associations if self._is_alive(a) and a.outstanding == 0)
+            association = next(idle, None)
+            if association is None:
+                self.opening += 1
+                association = await self._establish(ECHO_KEY)
+            if association is None:
+                return
+            if not self._is_alive(association):
+                trouble = self._end_of(association)
+            elif ECHO_KEY in association.contexts:
+                association.outstanding += 1
+                trouble = await self._echo(association)
+        except Exception as error:
+            trouble = error
+        finally:
+            self._is_probing = False
+        on_probed(trouble)
 
     def _make_connection(self) -> Connection:
         settings = self.settings
@@ -311,7 +368,12 @@ class AssociationPool:
                 raise
         self._on_room()
 
-    async def _echo(self, association: PooledAssociation) -> None:
+    async def _keep_alive(self, association: PooledAssociation) -> None:
+        await self._echo(association)
+        self._on_room()
+
+    async def _echo(self, association: PooledAssociation) -> RouterError | None:
+        """Test an association with C-ECHO; one that fails is discarded. Return why."""
         message_id = association.next_message_id()
         connection = association.connection
         context_id = association.contexts[ECHO_KEY]
@@ -321,10 +383,10 @@ class AssociationPool:
                 message_id,
             )
         except RouterError as error:
-            self.discard(association, f"keep-alive failed: {error}")
-        else:
-            self.give_back(association)
-        self._on_room()
+            self.discard(association, f"C-ECHO failed: {error}")
+            return error
+        self.give_back(association)
+        return None
 
     def _on_connection_closed(self, connection: Connection) -> None:
         if connection.association.ac is not None:

@@ -1,7 +1,8 @@
 """What a failed delivery means: the class of the error, whose fault it is, and when to try again. Pure.
 
-One table, from PS3.4 Table B.2-1 and PS3.8 Tables 9-21 and 9-26. Nothing is ever deleted by a failure: what
-is given up is *dead*, which means kept, visible and releasable.
+One table, from PS3.4 Table B.2-1 and PS3.8 Tables 9-21 and 9-26: `TREATMENTS` by class of error, and
+`CLASSES_OF_STATUS` by range of status. Nothing is ever deleted by a failure: what is given up is *dead*,
+which means kept, visible and releasable.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ JITTER = 0.2
 
 BACK_OFF_STEPS_MAX = 32
 
+SLOW_STEPS = 4
+"""Doublings a slow class begins with: sixteen times the first wait."""
+
+POISON_ABORTS_MAX = 3
+"""Aborts (or stand-stills) during one instance that was alone under way, others passing in between."""
+
 REJECTED_PERMANENT = 1
 
 
@@ -38,7 +45,7 @@ class NoContext(RouterError):
 
 @unique
 class ErrorClass(Enum):
-    """Why an attempt failed; the value is the metric's label and the ledger's word."""
+    """Why an attempt failed; the value is the ledger's word. TREATMENTS says what follows."""
 
     CONNECT = "connect"
     TLS = "tls"
@@ -47,6 +54,7 @@ class ErrorClass(Enum):
     NO_CONTEXT = "no-context"
     ABORTED = "aborted"
     TIMEOUT = "timeout"
+    POISON = "poison"
     BUSY = "busy"
     NOT_SUPPORTED = "not-supported"
     REFUSED = "refused"
@@ -55,35 +63,78 @@ class ErrorClass(Enum):
 
 @unique
 class Blame(Enum):
-    """Who has to wait: the whole destination, or the one instance."""
+    """Who has to wait after a failure.
+
+    DESTINATION: all of it. INSTANCE: the one instance, its neighbours pass. SUSPECT: the destination, and the
+    instance longer, so that its neighbours go first and show whose fault it was.
+    """
 
     DESTINATION = "destination"
     INSTANCE = "instance"
+    SUSPECT = "suspect"
+
+
+@unique
+class Limit(Enum):
+    """When an instance is given up, which means dead: kept, visible and releasable."""
+
+    NEVER = "never"
+    ATTEMPTS = "attempts_max of the destination"
+    POISON = "POISON_ABORTS_MAX while neighbours pass"
+    AT_ONCE = "at once"
+
+
+@unique
+class Alternate(Enum):
+    """When the destination's `alternate`, if it has one, takes an instance over."""
+
+    NEVER = "never"
+    WHEN_DOWN = "after alternate_after_s without a success"
+    WHEN_GIVEN_UP = "in place of being dead"
 
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
     """What is done about an error class.
 
-    is_counted: the instance's attempts_max applies, after which it is dead; otherwise it is tried for ever.
+    is_slow: people must change a configuration before it can go well, so the waits begin longer (SLOW_STEPS).
     """
 
     blame: Blame
-    is_counted: bool
+    limit: Limit
+    alternate: Alternate
+    is_slow: bool = False
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the attempt counts against the instance's attempts_max."""
+        return self.limit is Limit.ATTEMPTS
 
 
 TREATMENTS: dict[ErrorClass, Treatment] = {
-    ErrorClass.CONNECT: Treatment(Blame.DESTINATION, is_counted=False),
-    ErrorClass.TLS: Treatment(Blame.DESTINATION, is_counted=False),
-    ErrorClass.REJECTED_TRANSIENT: Treatment(Blame.DESTINATION, is_counted=False),
-    ErrorClass.REJECTED_PERMANENT: Treatment(Blame.DESTINATION, is_counted=True),
-    ErrorClass.NO_CONTEXT: Treatment(Blame.INSTANCE, is_counted=True),
-    ErrorClass.ABORTED: Treatment(Blame.INSTANCE, is_counted=False),
-    ErrorClass.TIMEOUT: Treatment(Blame.DESTINATION, is_counted=False),
-    ErrorClass.BUSY: Treatment(Blame.INSTANCE, is_counted=False),
-    ErrorClass.NOT_SUPPORTED: Treatment(Blame.INSTANCE, is_counted=True),
-    ErrorClass.REFUSED: Treatment(Blame.INSTANCE, is_counted=True),
-    ErrorClass.SPOOL: Treatment(Blame.INSTANCE, is_counted=True),
+    # The destination cannot be reached, or takes nobody: whatever the instance.
+    ErrorClass.CONNECT: Treatment(Blame.DESTINATION, Limit.NEVER, Alternate.WHEN_DOWN),
+    ErrorClass.TLS: Treatment(Blame.DESTINATION, Limit.NEVER, Alternate.WHEN_DOWN),
+    ErrorClass.REJECTED_TRANSIENT: Treatment(Blame.DESTINATION, Limit.NEVER, Alternate.WHEN_DOWN),
+    ErrorClass.REJECTED_PERMANENT: Treatment(
+        Blame.DESTINATION, Limit.ATTEMPTS, Alternate.WHEN_GIVEN_UP, is_slow=True
+    ),
+    # It answers, but never took or takes this kind of instance.
+    ErrorClass.NO_CONTEXT: Treatment(Blame.INSTANCE, Limit.ATTEMPTS, Alternate.WHEN_GIVEN_UP, is_slow=True),
+    ErrorClass.NOT_SUPPORTED: Treatment(
+        Blame.INSTANCE, Limit.ATTEMPTS, Alternate.WHEN_GIVEN_UP, is_slow=True
+    ),
+    # It ended or stood still with an instance under way: either may be to blame.
+    ErrorClass.ABORTED: Treatment(Blame.SUSPECT, Limit.POISON, Alternate.WHEN_DOWN),
+    ErrorClass.TIMEOUT: Treatment(Blame.SUSPECT, Limit.POISON, Alternate.WHEN_DOWN),
+    # What made one archive fall is not sent to the next one.
+    ErrorClass.POISON: Treatment(Blame.INSTANCE, Limit.AT_ONCE, Alternate.NEVER),
+    # It answered a failure status. Out of resources: one instance alone may be too large for it, so the
+    # destination waits only when several are refused in a row.
+    ErrorClass.BUSY: Treatment(Blame.INSTANCE, Limit.NEVER, Alternate.WHEN_DOWN),
+    ErrorClass.REFUSED: Treatment(Blame.INSTANCE, Limit.ATTEMPTS, Alternate.WHEN_GIVEN_UP),
+    # Our own fault: the bytes cannot be read, for nobody.
+    ErrorClass.SPOOL: Treatment(Blame.INSTANCE, Limit.ATTEMPTS, Alternate.NEVER),
 }
 
 
@@ -107,14 +158,20 @@ def is_delivered(status: int) -> bool:
     return status_class(status) in (StatusClass.SUCCESS, StatusClass.WARNING)
 
 
+CLASSES_OF_STATUS: tuple[tuple[int, int, ErrorClass], ...] = (
+    (0x0122, 0x0122, ErrorClass.NOT_SUPPORTED),  # SOP class not supported
+    (0x0124, 0x0124, ErrorClass.NOT_SUPPORTED),  # not authorised
+    (0x0213, 0x0213, ErrorClass.BUSY),  # resource limitation
+    (0xA700, 0xA7FF, ErrorClass.BUSY),  # out of resources
+    (0x0000, 0xFFFF, ErrorClass.REFUSED),  # A9xx, Cxxx, 0117, 0110 and all that nobody has defined
+)
+"""First and last status of each range, the first that fits counts (PS3.4 Table B.2-1, PS3.7 Annex C)."""
+
+
 def failure_of_status(status: int) -> Failure:
-    """Classify the status of a C-STORE-RSP that is not a delivery (PS3.4 Table B.2-1, PS3.7 Annex C)."""
-    text = f"status {status:04X}H"
-    if 0xA700 <= status <= 0xA7FF or status == 0x0213:
-        return Failure(ErrorClass.BUSY, status, text)
-    if status in (0x0122, 0x0124):
-        return Failure(ErrorClass.NOT_SUPPORTED, status, text)
-    return Failure(ErrorClass.REFUSED, status, text)
+    """Classify the status of a C-STORE-RSP that is not a delivery."""
+    kind = next((c for first, last, c in CLASSES_OF_STATUS if first <= status <= last), ErrorClass.REFUSED)
+    return Failure(kind, status, f"status {status:04X}H")
 
 
 def failure_of_error(error: BaseException) -> Failure:

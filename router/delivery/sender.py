@@ -24,6 +24,12 @@ SLOW_ANSWER_S = 0.035
 rearm_quick_ack."""
 
 
+FlowName = tuple[str, str]
+"""Calling AE title and Study Instance UID: what takes turns with others of its kind (fair.py)."""
+
+NO_FLOW: FlowName = ("", "")
+
+
 class Payload(Protocol):
     """Where an instance's bytes are, for as long as somebody owes them to a destination."""
 
@@ -42,17 +48,23 @@ class Item:
 
     seq: its age among all instances of this worker. entry_id: its place in the spool; None while it is only
     in memory. attempts: failed ones that count against attempts_max. tries: failed ones that made it wait.
-    is_immediate: no retry, the outcome is wanted at once.
+    is_immediate: no retry, the outcome is wanted at once. aborts, passed_before: how often the peer fell
+    while this alone was under way, and how many others had passed at the last time. is_suspect: it was under
+    way when the peer fell, and goes alone until it is answered. flow, turn: see fair.py. is_taken_over: it
+    came here because another destination could not take it.
     """
 
     __slots__ = (
         "aborts",
         "attempts",
         "dataset_bytes",
-        "delivered_before",
         "entry_id",
+        "flow",
         "is_immediate",
+        "is_suspect",
+        "is_taken_over",
         "key",
+        "passed_before",
         "payload",
         "received_ns",
         "seq",
@@ -60,6 +72,7 @@ class Item:
         "sop_instance",
         "tag",
         "tries",
+        "turn",
     )
 
     def __init__(
@@ -82,9 +95,16 @@ class Item:
         self.attempts = 0
         self.aborts = 0
         self.tries = 0
-        self.delivered_before = 0
+        self.passed_before = 0
         self.is_immediate = False
+        self.is_suspect = False
+        self.is_taken_over = False
+        self.flow = NO_FLOW
+        self.turn = 0
         self.tag: object = None
+
+    def __lt__(self, other: Item) -> bool:
+        return self.seq < other.seq
 
 
 OnSent = Callable[[Item, PooledAssociation, int, "Failure | None", float], None]

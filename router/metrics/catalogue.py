@@ -82,6 +82,7 @@ FIXED_LABELS: dict[str, tuple[str, ...]] = {
     "answer": ("abort", "reject", "status"),
     "relief": ("paused", "rejected", "refused"),
     "state": ("pending", "retrying", "held", "dead"),
+    "circuit": ("closed", "half-open", "open"),
     "error": ("connect", "rejected", "aborted", "timeout", "context", "status", "spool"),
     "action": ("hold", "reject", "discard"),
     "handling": ("forwarded", "skipped"),
@@ -200,6 +201,21 @@ SENT_BYTES = _counter(
 )
 DELIVERY_ERRORS = _counter(
     "delivery_errors", "Deliveries that failed, by class of error.", _W, ("destination", "error")
+)
+CIRCUIT = _gauge(
+    "destination_circuit",
+    "Workers whose circuit breaker of a destination is in this state: closed means it is sent to.",
+    _W,
+    ("destination", "circuit"),
+)
+CIRCUIT_OPENED = _counter(
+    "destination_circuit_opened",
+    "Times a destination was found ill after it had been well.",
+    _W,
+    ("destination",),
+)
+DIVERTED = _counter(
+    "diverted", "Instances owed to a destination that its alternate has taken over.", _W, ("destination",)
 )
 OUTBOUND_ASSOCIATIONS = _counter(
     "outbound_associations",

@@ -25,7 +25,7 @@ LIMIT_DEFAULT = 100
 LIMIT_MAX = 10_000
 PAGE_ROWS = 100  # asked of a worker at a time, so that an answer stays a short message
 TEXT_CHARACTERS_MAX = 128
-STATES = ("pending", "retrying", "dead", "held", "delivered", "discarded")
+STATES = ("pending", "retrying", "dead", "held", "delivered", "discarded", "diverted")
 FILTERS = ("destination", "state", "study", "sop_instance")
 
 _ENTRY = re.compile(r"(\d{1,4})-(\d{1,19})")
@@ -59,6 +59,7 @@ class QueueViews:
         """Add the pages to an application."""
         app.router.add_get("/queue", guarded(self._list))
         app.router.add_get("/queue/counts", guarded(self._counts))
+        app.router.add_get("/destinations", guarded(self._destinations))
         app.router.add_get(r"/queue/{entry:\d+-\d+}", guarded(self._show))
         app.router.add_post("/queue/{verb:retry|release|drop}", guarded(self._change))
 
@@ -80,6 +81,13 @@ class QueueViews:
             total["bytes"] += row["bytes"]
             total["oldest_age_s"] = max(total["oldest_age_s"], row["oldest_age_s"] or 0.0)
         return _joined({"counts": [totals[key] for key in sorted(totals)]}, errors, len(self._workers))
+
+    async def _destinations(self, _: web.Request) -> web.Response:
+        answers, errors = await self._ask_all("destinations", {})
+        rows = sorted(
+            (row for rows in answers for row in rows), key=lambda r: (r["destination"], r["worker"])
+        )
+        return _joined({"destinations": rows}, errors, len(self._workers))
 
     async def _list(self, request: web.Request) -> web.Response:
         unknown = set(request.query) - {*FILTERS, "limit", "after"}

@@ -120,5 +120,5 @@ def summary_of(instances: list[Json]) -> Json:
         "last_received": received[-1] if received else None,
         "deliveries": destinations,
         "is_delivered": bool(instances)
-        and all(state == "delivered" for states in destinations.values() for state in states),
+        and all(state in _SERVED for states in destinations.values() for state in states),
     }

@@ -17,6 +17,7 @@ INDEX = """dicom-router {version}
 /metrics                  metrics, in Prometheus format
 /live                     200 while this process runs, with the router's state as JSON
 /ready                    200 while every acceptor and worker does its work, else 503
+/destinations             each worker's circuit breaker of each destination, and what it holds
 /queue/counts             entries by destination and state
 /queue?destination=&state=&study=&sop_instance=&limit=&after=
 /queue/<entry>            one entry

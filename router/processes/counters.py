@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from router.delivery.circuit import Circuit, CircuitState
 from router.delivery.retry import ErrorClass, Failure
 from router.metrics.page import MetricsPage
 from router.standard.statuses import StatusClass, status_class
@@ -25,6 +26,7 @@ ERROR_LABELS = {
     ErrorClass.REJECTED_PERMANENT: "rejected",
     ErrorClass.NO_CONTEXT: "context",
     ErrorClass.ABORTED: "aborted",
+    ErrorClass.POISON: "aborted",
     ErrorClass.TIMEOUT: "timeout",
     ErrorClass.BUSY: "status",
     ErrorClass.NOT_SUPPORTED: "status",
@@ -153,7 +155,20 @@ class AcceptorCounters:
 class DestinationCells:
     """The cells of one destination."""
 
-    __slots__ = ("deliver_seconds", "end_to_end", "errors", "open", "opened", "sent", "sent_bytes", "states")
+    __slots__ = (
+        "circuit",
+        "circuit_opened",
+        "deliver_seconds",
+        "diverted",
+        "end_to_end",
+        "errors",
+        "open",
+        "opened",
+        "opened_before",
+        "sent",
+        "sent_bytes",
+        "states",
+    )
 
     def __init__(self, page: MetricsPage, name: str) -> None:
         slot = page.slot
@@ -169,6 +184,13 @@ class DestinationCells:
             for outcome in ("accepted", "rejected", "released", "aborted", "lost")
         }
         self.open = slot("outbound_associations_open", destination=name)
+        self.circuit = {
+            state: slot("destination_circuit", destination=name, circuit=state.value)
+            for state in CircuitState
+        }
+        self.circuit_opened = slot("destination_circuit_opened", destination=name)
+        self.opened_before = page.cells[self.circuit_opened]
+        self.diverted = slot("diverted", destination=name)
         self.deliver_seconds = slot("deliver_seconds", destination=name)
         self.end_to_end = slot("end_to_end_seconds", destination=name)
         self.states = {
@@ -248,6 +270,17 @@ class WorkerCounters:
     def associations(self, destination: str, open_now: int) -> None:
         """Set how many associations are open with a destination."""
         self._cells[self._of(destination).open] = open_now
+
+    def circuit(self, destination: str, circuit: Circuit) -> None:
+        """Show a destination's circuit breaker as it is."""
+        cells = self._of(destination)
+        for state, cell in cells.circuit.items():
+            self._cells[cell] = int(state is circuit.state)
+        self._cells[cells.circuit_opened] = cells.opened_before + circuit.opened
+
+    def diverted(self, destination: str, count: int) -> None:
+        """Count instances that a destination's alternate has taken over."""
+        self._cells[self._of(destination).diverted] += count
 
     def committed(self, seconds: float, instances: int) -> None:
         """Count one sync of the spool and how many instances it made durable."""

@@ -306,11 +306,16 @@ class Handling:
             if name in handled.delivered:
                 self._worker.owing.mark_delivered(handled.seq, name, handled.delivered[name])
             elif name in handled.awaited:
-                self._make_ordinary(handled, name)
+                self._worker.owing.adopt(name, self._make_ordinary(handled, name))
             elif (destination := self._worker.owing.destinations.get(name)) is not None:
+                backlog = self._worker.owing.backlogs[name]
+                if backlog.must_wait:
+                    backlog.leave((handled.ticket.calling_ae_title, handled.study_uid), handled.seq)
+                    touched[destination] = None
+                    continue
                 item = self._new_item(handled, handled.seq)
                 item.entry_id = handled.seq
-                if self._worker.owing.offer(destination, item):
+                if backlog.offer(item):
                     touched[destination] = None
                     if destination.is_up and destination.queued <= HOT_QUEUE_MAX:
                         hot.append((name, item))
@@ -323,13 +328,14 @@ class Handling:
         return True
 
     @staticmethod
-    def _make_ordinary(handled: Handled, name: str) -> None:
+    def _make_ordinary(handled: Handled, name: str) -> Item:
         """Let an item that is still being sent since before the fall-back go on as one of the spool's."""
         handled.awaited.discard(name)
         item = handled.items[name]
         item.entry_id = handled.seq
         item.is_immediate = False
         item.tag = None
+        return item
 
     def _cooled(self) -> None:
         self._hot_tickets -= 1
@@ -345,6 +351,7 @@ class Handling:
             handled.instance,
         )
         item.received_ns = ticket.received_ns
+        item.flow = (ticket.calling_ae_title, handled.study_uid)
         return item
 
     # ack = "delivered"

@@ -1,25 +1,28 @@
 """What destinations are owed: the bridge between the ledger, which knows all of it, and the few in memory.
 
-A destination holds the oldest of what it is owed; when its queue is full the rest stays in the ledger and is
-fetched by age as the queue drains. Every outcome is marked in the ledger; marks may be lost in a crash and
-cost a duplicate. Invariant: an entry is in memory at most once per destination (`_held`), and never out of
-order of age.
+A destination holds a part of what it is owed; the rest stays in the ledger and is fetched as the queue drains
+(backlog.py). What a destination cannot take goes to its alternate (alternates.py). Every outcome is marked in
+the ledger; marks may be lost in a crash and cost a duplicate.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from time import time_ns
 from typing import TYPE_CHECKING
 
 from router import crash_points
 from router.config.schema import Config
-from router.delivery.destination import QUEUE_MAX, Destination
+from router.delivery.destination import Destination
+from router.delivery.fair import QUEUE_HARD_MAX
 from router.delivery.retry import ErrorClass, Failure
 from router.delivery.sender import Item
 from router.drivers.event_loop import EventLoopDriver
 from router.errors import SpoolError
 from router.handoff.ticket import Offer
+from router.processes.alternates import Alternates
+from router.processes.backlog import Backlog
 from router.processes.instances import InstanceBytes
 from router.spool.states import DeliveryState, Mark, Owed
 from router.standard.uids import VERIFICATION
@@ -27,8 +30,8 @@ from router.standard.uids import VERIFICATION
 if TYPE_CHECKING:
     from router.processes.worker import Worker
 
-REFILL_MAX = QUEUE_MAX // 4
-"""Entries fetched from the ledger at a time."""
+GO_ON_S = 0.02
+"""Pause before a ledger that was not looked through to its end is looked through further."""
 
 NS = 1_000_000_000
 
@@ -45,9 +48,10 @@ class Owing:
         self.destinations: dict[str, Destination] = {}
         self._worker = worker
         self._driver = driver
-        self._held: dict[str, set[int]] = {}
-        self._cursor: dict[str, int] = {}
+        self.backlogs: dict[str, Backlog] = {}
         self._hot: dict[str, dict[Item, InstanceBytes]] = {}
+        self._going_on: dict[str, asyncio.TimerHandle] = {}
+        self._alternates = Alternates(worker, self)
         self.apply(config)
 
     def apply(self, config: Config) -> list[Destination]:
@@ -55,9 +59,8 @@ class Owing:
         for name, settings in config.destinations.items():
             destination = self.destinations.get(name)
             if destination is None:
-                self.destinations[name] = Destination(name, settings, self._driver, self)
-                self._held[name] = set()
-                self._cursor[name] = 0
+                destination = self.destinations[name] = Destination(name, settings, self._driver, self)
+                self.backlogs[name] = Backlog(destination, self._worker.spool.ledger)
                 self._hot[name] = {}
             else:
                 destination.update(settings)
@@ -75,23 +78,19 @@ class Owing:
         owed."""
         for name, destination in self.destinations.items():
             if names is None or name in names:
-                self._cursor[name] = 0
-                destination.is_backlogged = True
+                self.backlogs[name].look_again()
                 destination.wake_up()
 
-    def offer(self, destination: Destination, item: Item) -> bool:
-        """Hand over an item that is durable now; False: it waits in the ledger."""
-        assert item.entry_id is not None
-        if not destination.offer(item):
-            return False
-        self._held[destination.name].add(item.entry_id)
-        self._cursor[destination.name] = max(self._cursor[destination.name], item.entry_id)
-        return True
+    def tend(self, now: float) -> None:
+        """Look after idle associations, and after destinations that have been down for long."""
+        for destination in self.destinations.values():
+            destination.tend(now)
+        self._alternates.tend(now)
 
     def adopt(self, name: str, item: Item) -> None:
         """Take note that an item in memory has become an entry of the spool."""
         assert item.entry_id is not None
-        self._held[name].add(item.entry_id)
+        self.backlogs[name].adopt(item.entry_id)
 
     def keep_hot(self, name: str, item: Item, instance: InstanceBytes) -> None:
         """Take note that an item is to be sent from the slab: at its first attempt, or never."""
@@ -100,8 +99,10 @@ class Owing:
     def forget_settled(self) -> None:
         """Take out of memory what people have dropped; what is being sent right now goes on."""
         for name, destination in self.destinations.items():
-            held = self._held[name]
-            owed = {one.seq for one in self._worker.spool.ledger.due(name, LATER_NS, 2 * QUEUE_MAX)}
+            held = self.backlogs[name].held
+            ledger = self._worker.spool.ledger
+            first = min(held, default=1) - 1
+            owed = {one.seq for one in ledger.due(name, LATER_NS, 2 * QUEUE_HARD_MAX, first)}
             for entry_id in held - owed:
                 if destination.withdraw(entry_id):
                     held.discard(entry_id)
@@ -116,7 +117,7 @@ class Owing:
         if self._worker.handling.outcome(item, destination.name, status, None):
             return
         if item.entry_id is not None:
-            self._held[destination.name].discard(item.entry_id)
+            self.backlogs[destination.name].held.discard(item.entry_id)
             self.mark_delivered(item.entry_id, destination.name, status)
         logger.debug(
             "delivery=done destination=%s status=%04X seconds=%.3f", destination.name, status, seconds
@@ -124,7 +125,7 @@ class Owing:
 
     def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
         self._worker.counters.failed(destination.name, failure)
-        self._cool_all(destination.name)
+        self.cool_all(destination.name)
         self._mark_failed(DeliveryState.RETRYING, destination, item, failure, int(retry_s * NS))
         logger.warning(
             'delivery=retry destination=%s entry=%s class=%s attempts=%d retry_s=%.1f why="%s"',
@@ -136,11 +137,13 @@ class Owing:
         self._worker.counters.failed(destination.name, failure)
         self._cool(destination.name, item)
         if item.entry_id is not None:
-            self._held[destination.name].discard(item.entry_id)
+            self.backlogs[destination.name].held.discard(item.entry_id)
             if failure.error_class is ErrorClass.SPOOL and isinstance(item.payload, InstanceBytes):
                 location = item.payload.location
                 if location is not None:
                     self._worker.set_aside(location, item.entry_id)
+            if self._alternates.take_over(destination, item, failure):
+                return
         self._mark_failed(DeliveryState.DEAD, destination, item, failure, 0)
         logger.error(
             'delivery=dead destination=%s entry=%s class=%s attempts=%d why="%s"',
@@ -154,26 +157,26 @@ class Owing:
 
     def unreachable(self, destination: Destination, failure: Failure) -> None:
         self._worker.counters.failed(destination.name, failure)
-        self._cool_all(destination.name)
+        self.cool_all(destination.name)
 
     def association(self, destination: Destination, outcome: str) -> None:
         self._worker.counters.association(destination.name, outcome)
 
     def hungry(self, destination: Destination) -> None:
         name = destination.name
-        held = self._held[name]
         try:
-            owed = self._worker.spool.ledger.due(name, LATER_NS, REFILL_MAX, self._cursor[name])
+            wants_more = self.backlogs[name].fetch(self._item_of)
         except SpoolError as error:
-            self._worker.spool_trouble(error)  # it stays hungry, and asks again
-            return
-        items = []
-        for one in owed:
-            self._cursor[name] = one.seq
-            if one.seq not in held:
-                held.add(one.seq)
-                items.append(self._item_of(one))
-        destination.refill(items, is_last=len(owed) < REFILL_MAX)
+            self._worker.spool_trouble(error)
+            wants_more = True
+        if wants_more and name not in self._going_on:
+            loop = self._driver.loop
+            self._going_on[name] = loop.call_later(GO_ON_S, self._go_on, destination)
+
+    def _go_on(self, destination: Destination) -> None:
+        del self._going_on[destination.name]
+        if destination.is_up and self.destinations.get(destination.name) is destination:
+            self.hungry(destination)
 
     def mark_delivered(self, seq: int, destination: str, status: int) -> None:
         """Note in the ledger that a destination has an entry."""
@@ -218,6 +221,8 @@ class Owing:
         item.entry_id = owed.seq
         item.received_ns = record.received_ns
         item.attempts = owed.mark.attempts
+        item.flow = (record.calling_ae_title, record.study_uid)
+        item.is_taken_over = bool(record.destinations) and owed.mark.destination not in record.destinations
         return item
 
     def _cool(self, name: str, item: Item) -> None:
@@ -225,7 +230,7 @@ class Owing:
         if instance is not None:
             instance.used()
 
-    def _cool_all(self, name: str) -> None:
+    def cool_all(self, name: str) -> None:
         """Give the slab's slots back: a destination in trouble is served from the spool."""
         while self._hot[name]:
             self._hot[name].popitem()[1].used()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from time import time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 from router.spool.states import DeliveryState, Owed, Selector
@@ -45,6 +45,7 @@ class QueueVerbs:
             "queue_retry": self.retry,
             "queue_release": self.release,
             "queue_drop": self.drop,
+            "destinations": self.destinations,
         }
 
     async def list_entries(self, limit: int, after: int, **filters: Any) -> list[Json]:
@@ -101,6 +102,32 @@ class QueueVerbs:
                         "oldest_age_s": age_s,
                     }
                 )
+        return rows
+
+    def destinations(self) -> list[Json]:
+        """Return each destination as this worker sees it: its circuit breaker, and what it holds."""
+        now = monotonic()
+        rows = []
+        for name, destination in self._worker.owing.destinations.items():
+            circuit = destination.circuit
+            last = circuit.last
+            rows.append(
+                {
+                    "destination": name,
+                    "worker": self._worker.child.index,
+                    "circuit": circuit.state.value,
+                    "down_s": round(circuit.down_s(now), 3),
+                    "setbacks": circuit.setbacks,
+                    "retry_s": round(max(0.0, circuit.blocked_until - now), 3) if circuit.setbacks else None,
+                    "last_error": None if last is None else last.error_class.value,
+                    "last_text": None if last is None else last.text,
+                    "alternate": destination.settings.alternate or None,
+                    "associations": destination.associations_open,
+                    "in_flight": destination.in_flight,
+                    "queued": destination.queued,
+                    "is_backlogged": destination.is_backlogged,
+                }
+            )
         return rows
 
     async def retry(self, entry: int | None = None, **filters: Any) -> int:

@@ -261,8 +261,7 @@ class Worker:
         self._take_durable()
         self.handling.expire(now)
         self.handling.sync()
-        for destination in self.owing.destinations.values():
-            destination.tend(now)
+        self.owing.tend(now)
         for intake in self._intakes:
             if intake.outbox_records:
                 self._drain_intake(intake)
@@ -285,6 +284,7 @@ class Worker:
         counts = ledger.counts()
         for name, destination in self.owing.destinations.items():
             self.counters.associations(name, destination.associations_open)
+            self.counters.circuit(name, destination.circuit)
             for state in SHOWN_STATES:
                 tally = counts.get((name, state))
                 oldest_ns = ledger.oldest(name, [state]) if tally else None

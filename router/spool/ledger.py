@@ -24,6 +24,7 @@ from router.spool import ledger_view as view
 from router.spool.faults import LedgerDamaged, SpoolFailed, SpoolFull, ledger_error
 from router.spool.ledger_batch import Batch
 from router.spool.ledger_commands import Commands
+from router.spool.ledger_flows import FlowName, OwedOfFlow, due_of_flow, flows_owed
 from router.spool.ledger_queries import Queries
 from router.spool.ledger_schema import suspect
 from router.spool.ledger_tables import Tables
@@ -121,6 +122,18 @@ class Ledger:
                 self._batch.mark(mark)
             self._nudge(was)
 
+    def divert(self, marks: Iterable[Mark], alternate: str) -> None:
+        """Settle deliveries as diverted, and let as many begin towards the alternate: both or neither.
+
+        Raises as `add`.
+        """
+        with self._changed:
+            self._check()
+            was = self._batch.rows
+            for mark in marks:
+                self._batch.divert(mark, alternate)
+            self._nudge(was)
+
     @property
     def congested(self) -> bool:
         """Whether writing lags so far behind that no new work should be taken."""
@@ -162,6 +175,17 @@ class Ledger:
         """
         batches = self._unwritten_batches()
         return view.due(self._queries, batches, destination, now_ns, limit, after_seq, exclude)
+
+    def flows(self, destination: str, after_seq: int, limit: int) -> list[tuple[int, FlowName]]:
+        """Return the entries owed to a destination, oldest first, each with the flow it is of.
+
+        after_seq: only entries with a greater number.
+        """
+        return flows_owed(self._queries, self._unwritten_batches(), destination, after_seq, limit)
+
+    def due_of_flow(self, destination: str, flow: FlowName, after_seq: int, limit: int) -> list[OwedOfFlow]:
+        """Return up to `limit` deliveries of one flow that are owed, oldest first, whenever they are due."""
+        return due_of_flow(self._queries, self._unwritten_batches(), destination, flow, after_seq, limit)
 
     def next_due_ns(self, destination: str) -> int | None:
         """Return when the next retry of a destination is due; None if none is waiting for its time."""

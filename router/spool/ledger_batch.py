@@ -7,7 +7,7 @@ writes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from router.spool.record import Entry
 from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
@@ -47,6 +47,8 @@ class Batch:
             self.rows += 1
         elif not may_follow(old.state, mark.state):
             return
+        elif old.takes_over:
+            mark = replace(mark, takes_over=True)
         entry = self.entries.get(mark.seq)
         if entry is not None:
             if old is None:
@@ -62,6 +64,19 @@ class Batch:
             return []
         destinations = entry.record.destinations or (UNDECIDED,)
         return [Owed(entry, self.marks[destination][seq]) for destination in destinations]
+
+    def divert(self, mark: Mark, alternate: str) -> None:
+        """Settle a delivery as diverted, and let it begin towards the alternate, if it is not owed there."""
+        self.mark(mark)
+        seq, of_alternate = mark.seq, self.marks.setdefault(alternate, {})
+        if seq in of_alternate:
+            return
+        begun = Mark(seq, alternate, DeliveryState.PENDING, mark.at_ns, takes_over=True)
+        of_alternate[seq] = begun
+        self.rows += 1
+        entry = self.entries.get(seq)
+        if entry is not None:
+            self._count(alternate, begun.state, 1, entry)
 
     def _count(self, destination: str, state: DeliveryState, count: int, entry: Entry) -> None:
         key = (destination, state)

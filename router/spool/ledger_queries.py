@@ -37,6 +37,23 @@ _NEXT_RETRY = """SELECT min(next_attempt_ns) FROM delivery INDEXED BY delivery_r
 _FIRST = """SELECT seq FROM delivery INDEXED BY delivery_open
     WHERE destination = ? AND state = ? AND is_open = 1 ORDER BY seq LIMIT ?"""
 
+_INSTANCE = "SELECT i.* FROM instance i WHERE i.seq = ?"
+_FLOWS = """SELECT d.seq, i.calling_ae_title, i.study_uid
+    FROM delivery d INDEXED BY delivery_open CROSS JOIN instance i ON i.seq = d.seq
+    WHERE d.destination = ? AND d.state = ? AND d.is_open = 1 AND d.seq > ? ORDER BY d.seq LIMIT ?"""
+_OF_FLOW = f"""SELECT {_COLUMNS}, (
+        SELECT max(o.seq) FROM instance o INDEXED BY instance_uid
+        CROSS JOIN delivery p ON p.seq = o.seq AND p.destination = d.destination
+        WHERE o.sop_instance = i.sop_instance AND o.seq < i.seq AND p.state < 2)
+    FROM instance i INDEXED BY instance_study
+    CROSS JOIN delivery d ON d.seq = i.seq AND d.destination = ?
+    CROSS JOIN destination n ON n.id = d.destination
+    WHERE i.calling_ae_title = ? AND i.study_uid = ? AND i.seq > ? AND d.state < 2
+    ORDER BY i.seq LIMIT ?"""
+_NEWEST = """SELECT max(o.seq) FROM instance o INDEXED BY instance_uid
+    CROSS JOIN delivery p ON p.seq = o.seq AND p.destination = ?
+    WHERE o.sop_instance = ? AND o.seq < ? AND p.state < 2"""
+
 
 class Queries:
     """Reads what is committed; usable from any thread. Every question raises SpoolError if it cannot."""
@@ -84,6 +101,31 @@ class Queries:
         """Return when an instance was received."""
         rows = self._rows("SELECT received_ns FROM instance WHERE seq = ?", seq)
         return rows[0][0] if rows else None
+
+    def instance(self, seq: int) -> Entry | None:
+        """Return an instance, whoever is owed it."""
+        rows = self._rows(_INSTANCE, seq)
+        return _entry(rows[0]) if rows else None
+
+    def owed_flows(self, destination: str, after_seq: int, limit: int) -> list[tuple[int, str, str]]:
+        """Return number, calling AE title and study of the first entries owed to a destination, by age."""
+        number = self._ids.get(destination, -1)
+        states = (DeliveryState.PENDING, DeliveryState.RETRYING)
+        found = [row for state in states for row in self._rows(_FLOWS, number, int(state), after_seq, limit)]
+        return sorted(found)[:limit]
+
+    def owed_of_flow(
+        self, destination: str, flow: tuple[str, str], after_seq: int, limit: int
+    ) -> list[tuple[Owed, int | None]]:
+        """Return what one flow is owed, by age; with each the newest older entry owed with the same UID."""
+        number = self._ids.get(destination, -1)
+        return [(_owed(row), row[-1]) for row in self._rows(_OF_FLOW, number, *flow, after_seq, limit)]
+
+    def newest_owed(self, destination: str, sop_instance: str, before_seq: int) -> int | None:
+        """Return the newest entry with this UID, older than another, that is owed to a destination."""
+        number = self._ids.get(destination, -1)
+        value: int | None = self._rows(_NEWEST, number, sop_instance, before_seq)[0][0]
+        return value
 
     def find(self, selector: Selector, limit: int) -> list[Owed]:
         """Return the deliveries a selector means, by entry number; several of one entry stand together."""
@@ -177,10 +219,14 @@ def _is_state_alone(selector: Selector) -> bool:
 
 
 def _owed(row: tuple[Any, ...]) -> Owed:
+    name, state, at_ns, attempts, next_attempt_ns, error_class, status = row[17:24]
+    entry = _entry(row)
+    mark = Mark(entry.seq, name, DeliveryState(state), at_ns, attempts, next_attempt_ns, error_class, status)
+    return Owed(entry, mark)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
     seq, segment, offset, length, crc, file, *facts = row[:16]
     destinations, action, rules = msgpack.unpackb(row[16], use_list=False)
     record = record_of_fields((*facts, destinations, action, rules))
-    name, state, at_ns, attempts, next_attempt_ns, error_class, status = row[17:]
-    entry = Entry(seq, record, Location(segment, offset, length, crc, file))
-    mark = Mark(seq, name, DeliveryState(state), at_ns, attempts, next_attempt_ns, error_class, status)
-    return Owed(entry, mark)
+    return Entry(seq, record, Location(segment, offset, length, crc, file))

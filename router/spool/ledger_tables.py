@@ -214,12 +214,27 @@ class Tables:
         for mark in marks:
             number = self.ids[mark.destination]
             old = self._connection.execute(_OLD_DELIVERY, (mark.seq, number)).fetchone()
+            if old is None and mark.takes_over:
+                changes += self._begin(mark, number)
             if old is None or not may_follow(DeliveryState(old[0]), mark.state):
                 continue
+            if mark.takes_over and mark.state is DeliveryState.PENDING:
+                continue  # it was owed here all along
             self._connection.execute(_UPDATE_DELIVERY, (*_state_columns(mark), mark.seq, number))
             state, segment, length = old
             changes.append(Change(mark.seq, number, state, mark.state, segment, length, mark.at_ns))
         return changes
+
+    def _begin(self, mark: Mark, number: int) -> list[Change]:
+        """Begin a delivery to a destination that takes it over."""
+        query = "SELECT segment, length FROM instance WHERE seq = ?"
+        place = self._connection.execute(query, (mark.seq,)).fetchone()
+        if place is None:
+            return []
+        segment, length = place
+        row = (mark.seq, number, segment, length, *_state_columns(mark))
+        self._connection.execute(_INSERT_DELIVERY, row)
+        return [Change(mark.seq, number, None, mark.state, segment, length, mark.at_ns)]
 
     def bury(self, segment: int, now_ns: int, why: str) -> int:
         """Make dead what is still to be delivered from a segment; return how many. Reads every row."""

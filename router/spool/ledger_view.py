@@ -28,7 +28,10 @@ def due(
     for owed in queries.due(destination, now_ns, after_seq, limit + len(unwritten) + len(exclude)):
         found[owed.seq] = owed
     for seq, mark in unwritten.items():
-        if entry := entry_of(seq, batches, found):
+        entry = entry_of(seq, batches, found)
+        if entry is None and mark.takes_over:
+            entry = queries.instance(seq)
+        if entry is not None:
             found[seq] = Owed(entry, mark)
     return [
         found[seq]

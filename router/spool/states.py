@@ -12,7 +12,10 @@ UNDECIDED = ""
 
 
 class DeliveryState(IntEnum):
-    """The state of one instance towards one destination; from DELIVERED on it is settled."""
+    """The state of one instance towards one destination; from DELIVERED on it is settled.
+
+    DIVERTED: another destination, the alternate, has taken it over and has a delivery of its own.
+    """
 
     PENDING = 0
     RETRYING = 1
@@ -20,6 +23,7 @@ class DeliveryState(IntEnum):
     DEAD = 3
     DELIVERED = 4
     DISCARDED = 5
+    DIVERTED = 6
 
     @property
     def text(self) -> str:
@@ -36,6 +40,8 @@ class Mark:
     """A new state of one entry towards one destination.
 
     at_ns, next_attempt_ns: wall clock, nanoseconds. status: the DIMSE status that decided, if one did.
+    takes_over: this destination may not be of the frozen set: the delivery begins with this mark if there is
+    none.
     """
 
     seq: int
@@ -46,6 +52,7 @@ class Mark:
     next_attempt_ns: int = 0
     error_class: str = ""
     status: int | None = None
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

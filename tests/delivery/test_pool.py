@@ -266,7 +266,7 @@ def test_a_destination_that_is_down_costs_no_noise_in_the_loop() -> None:
             port = acceptor.port
         async with destination(port, outcomes) as one:
             offer_all(one, [item(1)])
-            await until(lambda: one._setbacks >= 3)
+            await until(lambda: one.circuit.setbacks >= 3)
             assert one.queued == 1
 
     run(test())

@@ -7,8 +7,10 @@ import ssl
 import pytest
 
 from router.delivery.retry import (
+    CLASSES_OF_STATUS,
     JITTER,
     TREATMENTS,
+    Alternate,
     Blame,
     ErrorClass,
     NoContext,
@@ -94,7 +96,25 @@ def test_every_class_has_a_treatment_and_only_lasting_ones_are_counted() -> None
         ErrorClass.REFUSED,
         ErrorClass.SPOOL,
     }
-    assert TREATMENTS[ErrorClass.TIMEOUT].blame is Blame.DESTINATION
+    of_everybody = {kind for kind, treatment in TREATMENTS.items() if treatment.blame is Blame.DESTINATION}
+    assert of_everybody == {
+        ErrorClass.CONNECT,
+        ErrorClass.TLS,
+        ErrorClass.REJECTED_TRANSIENT,
+        ErrorClass.REJECTED_PERMANENT,
+    }
+
+
+def test_what_only_a_configuration_mends_is_slow_and_what_kills_goes_to_nobody_else() -> None:
+    slow = {kind for kind, treatment in TREATMENTS.items() if treatment.is_slow}
+    assert slow == {ErrorClass.REJECTED_PERMANENT, ErrorClass.NO_CONTEXT, ErrorClass.NOT_SUPPORTED}
+    stays = {kind for kind, treatment in TREATMENTS.items() if treatment.alternate is Alternate.NEVER}
+    assert stays == {ErrorClass.POISON, ErrorClass.SPOOL}
+
+
+def test_every_status_has_a_class() -> None:
+    assert CLASSES_OF_STATUS[-1][:2] == (0x0000, 0xFFFF)
+    assert all(first <= last for first, last, _ in CLASSES_OF_STATUS)
 
 
 def test_waits_double_up_to_the_longest() -> None:

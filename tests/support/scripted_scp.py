@@ -165,8 +165,9 @@ class ScriptedAcceptor:
         return [message for peer in self.peers for message in peer.messages]
 
     def uids(self) -> list[str]:
-        """Return the SOP Instance UIDs received, in order."""
-        return [message.command.get(AFFECTED_SOP_INSTANCE_UID, "") for message in self.messages]
+        """Return the SOP Instance UIDs received, in order; a C-ECHO has none."""
+        uids = [message.command.get(AFFECTED_SOP_INSTANCE_UID) for message in self.messages]
+        return [str(uid) for uid in uids if uid is not None]
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Run the script for one connection."""
