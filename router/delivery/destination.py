@@ -22,18 +22,18 @@ from dataclasses import replace
 from time import monotonic
 
 from router.config.schema import Destination as DestinationSettings
+from router.delivery.alarm import Alarm
+from router.delivery.blame import reason_to_give_up
 from router.delivery.circuit import Circuit
 from router.delivery.fair import FairQueue
 from router.delivery.lane_waits import LaneWaits
 from router.delivery.listener import Listener
 from router.delivery.pool import AssociationPool, Key, PooledAssociation
 from router.delivery.retry import (
-    POISON_ABORTS_MAX,
     SLOW_STEPS,
     Blame,
     ErrorClass,
     Failure,
-    Limit,
     back_off_s,
     failure_of_error,
 )
@@ -78,8 +78,7 @@ class Destination:
         self._opening_setbacks = 0
         self._open_again_at = 0.0
         self._hungry_at = 0
-        self._wake: asyncio.TimerHandle | None = None
-        self._wake_due = 0.0
+        self._alarm = Alarm(driver.loop, self.pump)
         self._is_draining = False
         self._is_pumping = False
         self._pump_again = False
@@ -172,7 +171,7 @@ class Destination:
             self._hungry_at = self.delivered_count + HUNGRY_EVERY
             self._listener.hungry(self)
         if self._retrying:
-            self._wake_at(self._retrying[0][0])
+            self._alarm.at(self._retrying[0][0])
 
     def _pump_lanes(self) -> None:
         queue, pool = self._queue, self._pool
@@ -245,8 +244,7 @@ class Destination:
         while (self.in_flight or (self.is_up and self._queue.has_waiting())) and monotonic() < deadline:
             await asyncio.sleep(0.02)
         self._is_draining = True
-        if self._wake is not None:
-            self._wake.cancel()
+        self._alarm.close()
         await self._pool.close(max(0.5, deadline - monotonic()))
 
     # Queue
@@ -287,7 +285,7 @@ class Destination:
             return
         if pool.can_open():
             if self._open_again_at and monotonic() < self._open_again_at:
-                self._wake_at(self._open_again_at)
+                self._alarm.at(self._open_again_at)
             else:
                 pool.open(key, reversed(self._queue.keys()))
         elif pool.lacks_context(key):
@@ -349,7 +347,7 @@ class Destination:
             item.is_suspect = True
             self._stay(item, failure)
             return
-        reason = self._reason_to_give_up(item, failure)
+        reason = self._judge(item, failure)
         if reason is not None:
             self._settle(item)
             self._listener.dead(self, item, reason)
@@ -377,6 +375,9 @@ class Destination:
         item.is_suspect = cause is not ErrorClass.SPOOL
         self._put_back(item)
 
+    def _judge(self, item: Item, failure: Failure) -> Failure | None:
+        return reason_to_give_up(item, failure, self.settings.attempts_max, self.delivered_count)
+
     def _is_of_destination(self, item: Item, failure: Failure) -> bool:
         """Whether the whole destination has to wait. Single instances may meet a lack of resources for
         ever."""
@@ -386,21 +387,6 @@ class Destination:
             self._busy_in_a_row += 1
             return self._busy_in_a_row > 1
         return failure.treatment.blame is not Blame.INSTANCE
-
-    def _reason_to_give_up(self, item: Item, failure: Failure) -> Failure | None:
-        """Count a failure against an instance; return why it is given up, None if it is not."""
-        limit = failure.treatment.limit
-        if limit is Limit.ATTEMPTS:
-            item.attempts += 1
-            return failure if item.attempts >= self.settings.attempts_max else None
-        if limit is Limit.POISON:
-            # Where nothing has passed since the last time, the destination is ill, not the instance.
-            if item.aborts == 0 or self.delivered_count > item.passed_before:
-                item.aborts += 1
-                item.passed_before = self.delivered_count
-            if item.aborts >= POISON_ABORTS_MAX:
-                return replace(failure, error_class=ErrorClass.POISON)
-        return None
 
     # Opening and its outcomes
 
@@ -444,7 +430,7 @@ class Destination:
             if item.is_immediate:
                 self._settle(item)
                 self._listener.returned(self, item, failure)
-            elif (reason := self._reason_to_give_up(item, failure)) is not None:
+            elif (reason := self._judge(item, failure)) is not None:
                 self._settle(item)
                 self._listener.dead(self, item, reason)
             else:
@@ -457,7 +443,7 @@ class Destination:
                 self._lane_waits.forget(key)
         waiting, until = self._lane_waits.waiting(monotonic())
         if waiting:
-            self._wake_at(until)
+            self._alarm.at(until)
         return waiting
 
     def _return_immediate(self, failure: Failure) -> None:
@@ -482,7 +468,7 @@ class Destination:
         """Go on with the test of a destination that was set back; return whether instances may go."""
         circuit = self.circuit
         if monotonic() < circuit.blocked_until:
-            self._wake_at(circuit.blocked_until)
+            self._alarm.at(circuit.blocked_until)
             return False
         circuit.half_open()
         if not circuit.is_tested:
@@ -508,7 +494,7 @@ class Destination:
         if failure.error_class is ErrorClass.BUSY:
             setbacks = min(setbacks, BUSY_STEPS_MAX)
         self.circuit.set_back(failure, now, self._delay(setbacks, failure))
-        self._wake_at(self.circuit.blocked_until)
+        self._alarm.at(self.circuit.blocked_until)
 
     def _blocked_s(self) -> float:
         return max(0.0, self.circuit.blocked_until - monotonic()) if self.circuit.setbacks else 0.0
@@ -517,19 +503,3 @@ class Destination:
         settings = self.settings
         steps = attempts + SLOW_STEPS if failure.treatment.is_slow else attempts
         return back_off_s(steps, settings.retry_first_s, settings.retry_max_s, random.random())
-
-    def _wake_at(self, when: float) -> None:
-        """Pump at a time; what was asked for earlier comes first, and asks again."""
-        if self._wake is not None:
-            if self._wake_due <= when:
-                return
-            self._wake.cancel()
-        if self._is_draining:
-            self._wake = None
-            return
-        self._wake_due = when
-        self._wake = self._driver.loop.call_later(max(0.0, when - monotonic()), self._woken)
-
-    def _woken(self) -> None:
-        self._wake = None
-        self.pump()
