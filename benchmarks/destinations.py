@@ -25,10 +25,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import ENVIRONMENT, Measurement, SinkControl, measure
 from benchmarks.peers.process import HOST, free_port, peer_process
 from benchmarks.peers.router import relay
 from benchmarks.peers.sick import MANNERS
+from router.bench.measure import ENVIRONMENT, Measurement, SinkControl, measure
 
 CONDITIONS = ("dead", *MANNERS)
 BAR = 0.9

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from benchmarks.load import wire
+from router.bench import wire
 
 MANNERS = ("slow", "flapping", "rejecting", "busy", "refusing", "aborting", "silent", "zero-window")
 STATUSES = {"busy": 0xA700, "refusing": 0xC000}

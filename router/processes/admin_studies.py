@@ -17,6 +17,7 @@ from router.processes.admin_queue import LIMIT_MAX, PAGE_ROWS, EntryId, guarded,
 from router.processes.queries import QueryClient
 
 UID_CHARACTERS_MAX = 64
+_SERVED = ("delivered", "diverted")  # what is diverted has a delivery to the alternate beside it
 
 _UID = re.compile(r"[0-9.]{1,64}")
 
