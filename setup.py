@@ -24,7 +24,7 @@ DIRECTIVES = {
     "linetrace": DEBUG,
 }
 
-MODULES = ("framing", "pdata", "command", "dataset", "ring", "load")
+MODULES = ("framing", "pdata", "command", "dataset", "ring", "structure", "load")
 
 setup(
     ext_modules=cythonize(

@@ -245,6 +245,12 @@ class LimitsSection(Section):
         le=1024,
         reload="next association",
     )
+    structure_scan: Literal["off", "nesting", "strict"] = setting(
+        "nesting",
+        "What is refused (C000H) before it is stored: nothing; nesting deeper than 64 sequences, which "
+        "crashes some archives; or also wrong lengths and what cannot be parsed.",
+        reload="live",
+    )
     ring_kb: int = setting(
         1024,
         "Size of the ring of tickets between one acceptor and one worker, each way.",

@@ -86,6 +86,7 @@ FIXED_LABELS: dict[str, tuple[str, ...]] = {
     "error": ("connect", "rejected", "aborted", "timeout", "context", "status", "spool"),
     "action": ("hold", "reject", "discard"),
     "handling": ("forwarded", "skipped"),
+    "fault": ("nesting", "malformed"),
     "direction": ("tickets", "receipts"),
     "codec": ("compiled", "reference"),
     "role": ROLES,
@@ -238,6 +239,9 @@ QUEUE_OLDEST_SECONDS = _gauge(
     merge=Merge.MAX,
 )
 UNMATCHED = _counter("unmatched", "Instances no rule matched, by what was done.", _W, ("action",))
+STRUCTURE_REFUSED = _counter(
+    "structure_refused", "Instances refused by the structural scan, by what is wrong.", _W, ("fault",)
+)
 UNMATCHED_HELD = _gauge("unmatched_held", "Instances no rule matched that are held.", _W)
 STORE_SECONDS = _histogram("store_seconds", "From a ticket to its instance being on stable storage.", _W)
 DELIVER_SECONDS = _histogram(

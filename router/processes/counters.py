@@ -214,6 +214,10 @@ class WorkerCounters:
         self._unmatched = {
             action: slot("unmatched", action=action) for action in ("hold", "reject", "discard")
         }
+        self._structure_refused = {
+            fault: slot("structure_refused", fault=fault) for fault in ("nesting", "malformed")
+        }
+        self._suppressed = slot("log_lines_suppressed")
         self._held = slot("unmatched_held")
         self._store_seconds = slot("store_seconds")
         self._spool_bytes = slot("spool_bytes")
@@ -240,6 +244,14 @@ class WorkerCounters:
     def unmatched(self, action: str) -> None:
         """Count an instance that no rule matched: hold, reject or discard."""
         self._cells[self._unmatched[action]] += 1
+
+    def structure_refused(self, fault: str) -> None:
+        """Count an instance that the structural scan refused: nesting or malformed."""
+        self._cells[self._structure_refused[fault]] += 1
+
+    def suppressed(self) -> None:
+        """Count a log line that was left out."""
+        self._cells[self._suppressed] += 1
 
     def delivered(self, destination: str, status: int, size: int, seconds: float, age_s: float) -> None:
         """Count a delivery; seconds: the exchange's; age_s: since the instance's last byte came in."""

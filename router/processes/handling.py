@@ -25,6 +25,8 @@ from router.errors import SpoolError
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket
 from router.processes.instances import InstanceBytes, read_head, remove_file
+from router.processes.logs import PeerLogLimit
+from router.processes.structure_gate import refusal_of
 from router.routing.attributes import read_attributes
 from router.routing.facts import Decision, Facts
 from router.spool.record import Entry, InstanceRecord
@@ -98,6 +100,7 @@ class Handling:
         self._hot_tickets = 0
         self._wants_sync = False
         self._last_seq = 0
+        self._log_limit = PeerLogLimit()
 
     @property
     def in_progress(self) -> int:
@@ -113,10 +116,14 @@ class Handling:
             return
         instance = InstanceBytes.of_ticket(worker.spool.payloads, intake, ticket)
         try:
+            fault, why = refusal_of(worker.config.limits.structure_scan, ticket, instance)
+            if fault:
+                worker.counters.structure_refused(fault)
+                self._refuse_structure(intake, ticket, why)
+                return
             attributes = self._attributes(instance, ticket)
         except (ValueError, SpoolError) as error:
-            logger.warning('association=%d refused=C000 why="%s"', ticket.association_id, error)
-            self._refuse(intake, ticket, CANNOT_UNDERSTAND, "dataset cannot be parsed")
+            self._refuse_structure(intake, ticket, ", offset ".join(map(str, error.args)))
             return
         uid = attributes.get(SOP_INSTANCE_UID)
         if uid is not None and uid[0] != ticket.sop_instance:
@@ -236,6 +243,16 @@ class Handling:
             intake.answer(ticket, SUCCESS, release=True)
         else:
             intake.answer(ticket, OUT_OF_RESOURCES, "spilled dataset lost", release=True)
+
+    def _refuse_structure(self, intake: Intake, ticket: Ticket, why: str) -> None:
+        """Refuse a dataset that cannot be parsed, or not safely; say so as often as its peer may have us."""
+        suppressed = self._log_limit.admit(ticket.peer_address, monotonic())
+        if suppressed is None:
+            self._worker.counters.suppressed()
+        else:
+            tail = f" suppressed={suppressed}" if suppressed else ""
+            logger.warning('association=%d refused=C000 why="%s"%s', ticket.association_id, why, tail)
+        self._refuse(intake, ticket, CANNOT_UNDERSTAND, "dataset cannot be parsed")
 
     def _refuse(self, intake: Intake, ticket: Ticket, status: int, comment: str) -> None:
         intake.answer(ticket, status, comment, release=True)

@@ -18,7 +18,7 @@ from router.routing.wanted import SPECIFIC_CHARACTER_SET, Wanted
 from router.standard.transfer_syntaxes import encoding_of
 from router.wire import codec
 
-__all__ = ["Buffer", "Wanted", "decode_values", "read_attributes"]
+__all__ = ["Buffer", "Wanted", "decode_values", "is_implicit_after_all", "read_attributes"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -44,7 +44,9 @@ def read_attributes(buffers: Sequence[Buffer], transfer_syntax: str, wanted: Wan
     encoding = encoding_of(transfer_syntax)
     if encoding.deflated:
         buffers = [_inflate_head(buffers)]
-    implicit_vr = encoding.implicit_vr or (not encoding.big_endian and _is_implicit_after_all(buffers))
+    implicit_vr = encoding.implicit_vr or (
+        not encoding.big_endian and bool(buffers) and is_implicit_after_all(buffers[0])
+    )
     raw = _scan_chain(buffers, implicit_vr, encoding.big_endian, wanted.tags)
     character_sets = _text_values(*raw.get(SPECIFIC_CHARACTER_SET, ("CS", b"")), LATIN_1)
     text_codec = codec_of(character_sets)
@@ -109,13 +111,13 @@ def _text_values(vr: str, raw: bytes, text_codec: str) -> Values:
     return tuple(value.strip("\x00 ")[:VALUE_MAX_CHARACTERS] for value in values)
 
 
-def _is_implicit_after_all(buffers: Sequence[Buffer]) -> bool:
-    """Whether a dataset said to have Explicit VR begins with a plausible element without VR.
+def is_implicit_after_all(first: Buffer) -> bool:
+    """Return whether a dataset said to have Explicit VR begins with a plausible element without VR.
 
     Devices in the field send Implicit VR under compressed syntaxes. The dataset passes unchanged either way,
-    so rules may as well see it.
+    so rules may as well see it. first: its first buffer.
     """
-    head = bytes(memoryview(buffers[0])[:8]) if buffers else b""
+    head = bytes(memoryview(first)[:8])
     if len(head) < 8 or (head[4:6].isalpha() and head[4:6].isupper()):
         return False
     group = int.from_bytes(head[:2], "little")

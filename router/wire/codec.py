@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 CODEC_VARIABLE = "ROUTER_CODEC"
-_MODULES = ("command", "dataset", "framing", "pdata", "ring")
+_MODULES = ("command", "dataset", "framing", "pdata", "ring", "structure")
 
 
 def _choose(forced: str) -> str:
@@ -51,6 +51,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     )
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
 else:
     from router.wire.reference.command import decode_command, encode_command
     from router.wire.reference.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
@@ -71,6 +72,7 @@ else:
     )
     from router.wire.reference.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from router.wire.reference.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from router.wire.reference.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
 
 __all__ = [
     "ASSOCIATE_LENGTH_MIN_BYTES",
@@ -88,12 +90,14 @@ __all__ = [
     "RING_CAPACITY_MIN_BYTES",
     "RING_HEADER_BYTES",
     "SINK_FULL",
+    "STRUCTURE_ELEMENTS_MAX",
     "UNEXPECTED_PARAMETER",
     "UNRECOGNISED",
     "VALUE_MAX_BYTES",
     "VIOLATION",
     "PduReader",
     "Ring",
+    "StructureScan",
     "command_pdus",
     "dataset_pdus",
     "decode_command",

@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-MODULES = ("command", "dataset", "framing", "pdata", "ring")
+MODULES = ("command", "dataset", "framing", "pdata", "ring", "structure")
 
 
 def load(name: str) -> SimpleNamespace:

@@ -11,7 +11,7 @@ import pytest
 
 from router.wire import codec
 
-MODULES = ("command", "dataset", "framing", "pdata", "ring")
+MODULES = ("command", "dataset", "framing", "pdata", "ring", "structure")
 
 
 def run(variable: str, *statements: str) -> subprocess.CompletedProcess[str]:

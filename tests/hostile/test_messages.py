@@ -12,13 +12,10 @@ import socket
 import struct
 from pathlib import Path
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from router.processes.handling import Handling
-from router.routing.rules import compile_rules
 from router.standard.dimse_fields import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
@@ -33,6 +30,7 @@ from router.standard.uids import CT_IMAGE_STORAGE, MR_IMAGE_STORAGE
 from router.wire import codec
 from tests.support.hostile_octets import pdu, request
 from tests.support.live_acceptor import LiveAcceptor, live_acceptor
+from tests.support.live_worker import LiveWorker
 from tests.support.raw_peer import (
     ECHO_CONTEXT,
     RELEASE_RP,
@@ -259,14 +257,12 @@ def test_row_26_a_context_that_was_rejected_is_not_one(tmp_path: Path) -> None:
 def test_row_34_a_dataset_with_another_uid_than_the_command_is_refused(tmp_path: Path) -> None:
     async def test() -> None:
         async with live_acceptor(tmp_path) as live:
-            config = live.acceptor.config
-            rules = compile_rules(config.rules, config.router.unmatched)
-            worker = SimpleNamespace(rules=rules, spool=SimpleNamespace(payloads=None), counters=None)
-            live.handle = Handling(worker).take  # type: ignore[arg-type]
+            worker = LiveWorker(live)
             async with raw_peer(live.port) as peer:
                 await peer.associate()
                 await peer.send(BEGUN + pdata(pdv(STORE_CONTEXT, 2, dataset_of("1.2.4"))))
                 assert (await peer.read_response())[STATUS] == 0xA900
+            assert not worker.datasets
 
     run(test())
 

@@ -35,6 +35,7 @@ port = 0
 path = "{spool}"
 [limits]
 spill_mb = 1
+{limits}
 [destinations.PACS]
 ae_title = "PACS"
 host = "127.0.0.1"
@@ -97,6 +98,8 @@ class LiveAcceptor:
         self.status = 0
         self.handle: Callable[[Intake, Ticket], None] | None = None
         self.on_file: Callable[[str], None] | None = None
+        self.on_close: list[Callable[[], None]] = []
+        self.fds_at_start = 0
         self._intake = intake
 
     def work(self) -> None:
@@ -135,8 +138,13 @@ class LiveAcceptor:
             assert await peer.read_pdu() == RELEASE_RP
 
     async def assert_nothing_left(self) -> None:
-        """No connection, association, slot, loan, waiting dataset or file may be left."""
+        """An honest peer is served at once; then nothing may be left of anybody.
+
+        No connection, association, slot, loan, waiting dataset, file or descriptor.
+        """
         acceptor = self.acceptor
+        await until(lambda: not acceptor.incoming and not acceptor.pressure.stage.rejects_associations)
+        await self.echo()
         await until(lambda: not acceptor.incoming and not acceptor.driver.connections)
         await until(lambda: not acceptor.dispatcher.loans_outstanding)
         assert acceptor._accepted == 0
@@ -144,6 +152,9 @@ class LiveAcceptor:
         assert acceptor.slab.slots_used == 0
         assert acceptor.arrivals.waiting == 0
         assert os.listdir(acceptor.arrivals.incoming) == []
+        for close in self.on_close:
+            close()
+        await until(lambda: _descriptors() <= self.fds_at_start)
 
     def pass_time(self, now: float) -> None:
         """Let every connection look at its deadlines as if it were this late."""
@@ -151,11 +162,17 @@ class LiveAcceptor:
             connection.check_deadlines(now)
 
 
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 @asynccontextmanager
-async def live_acceptor(folder: Path, router: str = "", sources: str = "") -> AsyncIterator[LiveAcceptor]:
-    """Run an acceptor with one worker. router, sources: further lines of the configuration."""
+async def live_acceptor(
+    folder: Path, router: str = "", sources: str = "", limits: str = ""
+) -> AsyncIterator[LiveAcceptor]:
+    """Run an acceptor with one worker. router, sources, limits: further lines of the configuration."""
     loop = asyncio.get_running_loop()
-    config = parse_config(CONFIG.format(spool=folder, router=router, sources=sources))
+    config = parse_config(CONFIG.format(spool=folder, router=router, sources=sources, limits=limits))
     os.makedirs(folder / "incoming", exist_ok=True)
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port: int = listener.getsockname()[1]
@@ -178,6 +195,7 @@ async def live_acceptor(folder: Path, router: str = "", sources: str = "") -> As
     running = asyncio.ensure_future(acceptor.run())
     try:
         await child.is_ready.wait()
+        live.fds_at_start = _descriptors()
         yield live
         await live.assert_nothing_left()
     finally:
