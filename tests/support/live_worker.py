@@ -31,6 +31,7 @@ class LiveWorker:
         self.page = MetricsPage.create()
         self.page.begin("worker", 0)
         self.counters = WorkerCounters(self.page)
+        self.duplicates = None
         self.owing = SimpleNamespace(destinations={})
         self.spool = SimpleNamespace(payloads=None, writer=self, ledger=SimpleNamespace(add=lambda _: None))
         self.handling = Handling(self)  # type: ignore[arg-type]
@@ -50,7 +51,7 @@ class LiveWorker:
         self.appended_seq += 1
         return self.appended_seq, Location(1, 0, len(dataset), None)
 
-    def adopt_file(self, record: InstanceRecord, path: Any, length: int) -> tuple[int, Location]:
+    def adopt_file(self, record: InstanceRecord, path: Any, length: int, crc: Any) -> tuple[int, Location]:
         """Keep a spilled instance, as SpoolWriter.adopt_file does."""
         dataset = path.read_bytes()
         path.unlink()

@@ -41,11 +41,20 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     reports: list[dict[str, Any]] = []
 
     async def bounded() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-        await asyncio.wait_for(test, 2 * WAIT_S)
+        task = asyncio.ensure_future(test)
+
+        def report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            reports.append(context)
+            task.cancel()  # whatever it waits for may never come now
+
+        asyncio.get_running_loop().set_exception_handler(report)
+        await asyncio.wait_for(task, 2 * WAIT_S)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(bounded())
+        try:
+            runner.run(bounded())
+        except asyncio.CancelledError:
+            assert reports
     assert not reports, reports
 
 
