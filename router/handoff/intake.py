@@ -63,6 +63,11 @@ class Intake:
         return self._end.fileno()
 
     @property
+    def slots_total(self) -> int:
+        """Slots of the acceptor's slab."""
+        return self._slab.slots_total
+
+    @property
     def tickets_held(self) -> int:
         """Tickets taken whose slots were not released yet."""
         return len(self._held)

@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier
 from time import monotonic
 
 from router.config.schema import Config
@@ -58,7 +59,7 @@ class Acceptor:
         self.driver = EventLoopDriver(self.loop)
         self.counters = AcceptorCounters(child.page)
         self.slab = Slab.own(child.fds("slab")[0])
-        self._threads = ThreadPoolExecutor(SPILL_THREADS, thread_name_prefix="spill")
+        self._threads = started_threads(SPILL_THREADS, "spill")
         self.arrivals = Arrivals(
             self.slab,
             os.path.join(child.config.spool.path, "incoming"),
@@ -228,6 +229,17 @@ class Acceptor:
             self._tending.cancel()
         self.driver.stop()
         self._threads.shutdown(wait=True)
+
+
+def started_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """Return an executor whose threads run already: later there may be no memory for one, in the middle of a
+    dataset."""
+    executor = ThreadPoolExecutor(count, thread_name_prefix=name)
+    everybody = Barrier(count + 1)
+    for _ in range(count):
+        executor.submit(everybody.wait)
+    everybody.wait()
+    return executor
 
 
 def _name(stage: PressureStage) -> str:

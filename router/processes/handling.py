@@ -12,7 +12,9 @@ import asyncio
 import logging
 import os
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -56,6 +58,9 @@ HOT_QUEUE_MAX = 64
 HOT_TICKETS_MAX = 256
 """Tickets whose slots are kept for delivery after they were answered."""
 
+HOT_SHARE = 0.5
+"""Share of a slab, divided among the workers, that a destination that stands still can take at most."""
+
 DOWN = Failure(ErrorClass.CONNECT, None, "the destination is down")
 
 logger = logging.getLogger(__name__)
@@ -98,6 +103,8 @@ class Handling:
         self._unsynced: deque[Handled | Adopted] = deque()
         self._undelivered: dict[int, Handled] = {}
         self._hot_tickets = 0
+        self._hot_slots: dict[Intake, int] = {}
+        self._hot_share = HOT_SHARE / worker.config.router.workers
         self._wants_sync = False
         self._last_seq = 0
         self._log_limit = PeerLogLimit()
@@ -109,7 +116,24 @@ class Handling:
 
     @crash_points.before("ticket.taken")
     def take(self, intake: Intake, ticket: Ticket) -> None:
-        """Handle one ticket; it is answered now or later."""
+        """Handle one ticket; it is answered now or later, whatever happens."""
+        try:
+            self._take(intake, ticket)
+        except Exception:
+            # Whatever it is (memory that ran out): this ticket is refused, those behind it are taken.
+            logger.exception("association=%d refused=A700", ticket.association_id)
+            if not self._waits(ticket):
+                with suppress(ValueError):  # it was answered before the trouble began
+                    intake.answer(ticket, OUT_OF_RESOURCES, "out of resources", release=True)
+
+    def _waits(self, ticket: Ticket) -> bool:
+        """Whether a ticket is on its way to an answer."""
+        return any(
+            isinstance(handled, Handled) and handled.ticket is ticket
+            for handled in (*self._unsynced, *self._undelivered.values())
+        )
+
+    def _take(self, intake: Intake, ticket: Ticket) -> None:
         worker = self._worker
         if ticket.file and not os.path.exists(ticket.file):
             self._answer_adopted(intake, ticket)
@@ -122,8 +146,12 @@ class Handling:
                 self._refuse_structure(intake, ticket, why)
                 return
             attributes = self._attributes(instance, ticket)
-        except (ValueError, SpoolError) as error:
+        except ValueError as error:
             self._refuse_structure(intake, ticket, ", offset ".join(map(str, error.args)))
+            return
+        except SpoolError as error:
+            logger.error('association=%d refused=A700 why="%s"', ticket.association_id, error)
+            self._refuse(intake, ticket, OUT_OF_RESOURCES, "out of resources")
             return
         uid = attributes.get(SOP_INSTANCE_UID)
         if uid is not None and uid[0] != ticket.sop_instance:
@@ -336,10 +364,14 @@ class Handling:
                     touched[destination] = None
                     if destination.is_up and destination.queued <= HOT_QUEUE_MAX:
                         hot.append((name, item))
+        intake, slots = handled.intake, len(handled.ticket.slots)
         if not hot or handled.ticket.file or self._hot_tickets >= HOT_TICKETS_MAX:
             return False
+        if self._hot_slots.get(intake, 0) + slots > intake.slots_total * self._hot_share:
+            return False
         self._hot_tickets += 1
-        handled.instance.keep_hot(len(hot), self._cooled)
+        self._hot_slots[intake] = self._hot_slots.get(intake, 0) + slots
+        handled.instance.keep_hot(len(hot), partial(self._cooled, intake, slots))
         for name, item in hot:
             self._worker.owing.keep_hot(name, item, handled.instance)
         return True
@@ -354,8 +386,9 @@ class Handling:
         item.tag = None
         return item
 
-    def _cooled(self) -> None:
+    def _cooled(self, intake: Intake, slots: int) -> None:
         self._hot_tickets -= 1
+        self._hot_slots[intake] -= slots
 
     def _new_item(self, handled: Handled, seq: int) -> Item:
         ticket = handled.ticket

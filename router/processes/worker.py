@@ -185,7 +185,10 @@ class Worker:
         while True:
             await self._spool_changed.wait()
             self._spool_changed.clear()
-            self._take_durable()
+            try:
+                self._take_durable()
+            except Exception:  # memory that ran out: this task must not end by it; the next tick tries again
+                logger.exception("spool=watch-failed")
 
     def _take_durable(self) -> None:
         writer = self.spool.writer
@@ -221,8 +224,8 @@ class Worker:
             try:
                 await asyncio.to_thread(self.spool.reclaim)
                 usage = await asyncio.to_thread(self.spool.usage)
-            except (SpoolError, OSError) as error:
-                logger.error('spool=reclaim-failed why="%s"', error)
+            except Exception as error:  # without memory or threads too: space must be given back for ever
+                logger.error('spool=reclaim-failed why="%s: %s"', type(error).__name__, error)
                 self.counters.spool_failed(True)
                 continue
             self.counters.spool(

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.peers.process import PeerFailed, program
 
 ATTACH_S = 20.0
-INJECTED = "(INJECTED)"
+MARKS = ("(INJECTED)", "(DELAYED)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Injection:
     @property
     def count(self) -> int:
         """Return how many calls were tampered with so far."""
-        return self.log.read_text(errors="replace").count(INJECTED) if self.log.exists() else 0
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return sum(map(text.count, MARKS))
 
 
 @contextmanager

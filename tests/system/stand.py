@@ -216,7 +216,7 @@ def stand(
             RULES,
             start=False,
             spool=spool_section,
-            **{"limits": {"slab_mb": 16, "spill_mb": 2}, **sections},
+            **{"limits": {"slab_mb": 16, "slot_kb": 32, "spill_mb": 2}, **sections},
         )
         router = stack.enter_context(manager)
         router.environment.update(environment or {})

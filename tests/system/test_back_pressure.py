@@ -109,3 +109,26 @@ def test_a_full_spool_refuses_and_takes_again_when_there_is_room(tmp_path: Path)
             return [attempt.status for attempt in again] == [0]
 
         wait_until(takes_again, 30, lambda: "the spool has room again, but nothing is taken")
+
+
+def test_a_destination_that_never_answers_leaves_memory_to_the_others(tmp_path: Path) -> None:
+    """What the stuck one keeps is a half; the rest of what is in use is on its way."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    with ExitStack() as stack:
+        stuck = stack.enter_context(fast_sink(tmp_path, "stuck", gate=gate))
+        sink = stack.enter_context(fast_sink(tmp_path))
+        router = stack.enter_context(
+            router_process(
+                tmp_path,
+                {"SINK": sink.port, "STUCK": {"port": stuck.port, "dimse_s": 120}},
+                limits=SMALL_MEMORY,
+            )
+        )
+        sent = send_all(tmp_path, router.port, kind="mr", count=400, associations=2)
+        assert {attempt.status for attempt in sent} == {0}
+        sink.wait_for_uids({attempt.uid for attempt in sent})
+        slots = router.metric("dicom_router_slab_slots_total")
+        assert router.metric("dicom_router_slab_slots_used") <= slots * 3 / 4
+        gate.unlink()
+        stuck.wait_for_uids({attempt.uid for attempt in sent})
