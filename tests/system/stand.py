@@ -32,7 +32,12 @@ BLACKOUT_NS = 300_000_000
 
 
 class BrokenPromise(AssertionError):
-    """Something acknowledged is lost or altered, or something arrived that was never sent there."""
+    """Something acknowledged is lost or altered, or something arrived that was never sent there.
+
+    outcome: the books, where they could be joined.
+    """
+
+    outcome: Outcome | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +84,7 @@ class Stand:
     started: float = field(default_factory=time.monotonic)
     loads: int = 0
     blackouts: list[tuple[int, int]] = field(default_factory=list)
+    entry_ports: dict[str, int] = field(default_factory=dict)  # where a sender connects, if not at the router
 
     @property
     def gate(self) -> Path:
@@ -111,7 +117,12 @@ class Stand:
     def send(self, title: str, run: int, **options: object) -> FastSender:
         """Start one sender."""
         manager = fast_sender(
-            self.directory, self.router.port, f"{title}-{run}", calling=title, run=run, **options
+            self.directory,
+            self.entry_ports.get(title, self.router.port),
+            f"{title}-{run}",
+            calling=title,
+            run=run,
+            **options,
         )
         sender = self.stack.enter_context(manager)
         self.senders[title].append(sender)
@@ -171,7 +182,9 @@ class Stand:
             outcome.add(results[-1])
         outcome.seconds = time.monotonic() - self.started
         if not all(result.kept_the_promise for result in results):
-            raise BrokenPromise(f"{scenario}: " + "; ".join(map(str, results)))
+            broken = BrokenPromise(f"{scenario}: " + "; ".join(map(str, results)))
+            broken.outcome = outcome
+            raise broken
         return outcome
 
 

@@ -1,0 +1,196 @@
+"""The full tier: every scenario as often as the proof asks for, and its table of results in README.md.
+
+`python -m tests.system.full` takes hours; `--minutes 20` shares that time out among the scenarios, which then
+run as often as it allows, and the table says how often that was. `--only WORD` runs the scenarios whose name
+has the word in it; the others' rows stay. Exit status 1 if a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from benchmarks.peers.process import PeerFailed, find_program
+from router.crash_points import POINTS
+from tests.support.mounts import why_no_mounts
+from tests.system import scarce_resources
+from tests.system.bad_network import bad_network, bent_bits
+from tests.system.canaries import plant_canaries
+from tests.system.crash_points import KILL, PAUSE, POWER, crash_at_points
+from tests.system.power_loss import lose_power_at_random
+from tests.system.random_kills import kill_at_random
+from tests.system.soak import soak
+from tests.system.stand import BrokenPromise, Outcome
+from tests.system.syscall_faults import every_fault, fail_syscalls
+
+README = Path(__file__).with_name("README.md")
+RESULTS = Path(__file__).with_name("results.json")
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+FOREVER_S = 1e9
+LEAST_S = 20.0
+"""Less than this is not worth another run of a scenario."""
+
+Run = Callable[[Path, int, int, float], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One row. run(directory, runs, seed, deadline_s) does up to `batch` of the `wanted` runs.
+
+    share: of the time, where it is limited. needs: "mounts", or the program it cannot do without.
+    """
+
+    name: str
+    wanted: int
+    batch: int
+    share: float
+    run: Run
+    needs: str = ""
+
+
+def syscalls(directory: Path, runs: int, seed: int, deadline_s: float) -> Outcome:
+    """Fail every kind of call at every N that the load reaches."""
+    injected: set[tuple[str, str, str]] = set()
+    return fail_syscalls(directory, every_fault(injected), deadline_s, injected)
+
+
+def each_point(action: str) -> Run:
+    """Carry out an action at one crash point after the other."""
+
+    def run(directory: Path, runs: int, seed: int, deadline_s: float) -> Outcome:
+        points = list(POINTS)[seed - 1 : seed - 1 + runs]
+        return crash_at_points(directory, action, points)
+
+    return run
+
+
+SCENARIOS = (
+    Scenario("kill -9 at random", 1000, 100, 5, lambda d, n, s, t: kill_at_random(d, n, s, t)),
+    Scenario("crash points, kill", len(POINTS), 11, 1, each_point(KILL)),
+    Scenario("crash points, pause of 60 s", len(POINTS), 1, 3, each_point(PAUSE)),
+    Scenario("crash points, power loss", len(POINTS), 11, 1, each_point(POWER), "mounts"),
+    Scenario(
+        "power loss, ext4", 300, 50, 4, lambda d, n, s, t: lose_power_at_random(d, n, s, "ext4", t), "mounts"
+    ),
+    Scenario(
+        "power loss, xfs", 100, 25, 3, lambda d, n, s, t: lose_power_at_random(d, n, s, "xfs", t), "mkfs.xfs"
+    ),
+    Scenario("the Nth system call fails", 1, 1, 4, syscalls, "strace"),
+    Scenario("disk full", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.disk_full(d), "mounts"),
+    Scenario("thin disk full", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.thin_disk_full(d), "mounts"),
+    Scenario("disk turns read-only", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.read_only(d), "mounts"),
+    Scenario("disk of 10 and 200 ms", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.slow_disk(d), "strace"),
+    Scenario("no descriptors left", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.few_descriptors(d)),
+    Scenario("no memory left", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.little_memory(d)),
+    Scenario("clock jumps", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.clock_jumps(d), "faketime"),
+    Scenario("bad networks", 20, 1, 1.5, lambda d, n, s, t: bad_network(d, s, 30)),
+    Scenario("bent bits", 5, 1, 0.5, lambda d, n, s, t: bent_bits(d, s, 15)),
+    Scenario("soak", 200, 200, 3, lambda d, n, s, t: soak(d, n, 3, t)),
+    Scenario("canaries", 1, 1, 0.5, lambda d, n, s, t: plant_canaries(d)),
+)
+
+
+def carry_out(scenario: Scenario, directory: Path, deadline_s: float) -> tuple[Outcome, str]:
+    """Run one scenario as often as wanted, or as the deadline lets; return its row, and what broke."""
+    end = time.monotonic() + deadline_s
+    total, done, began = Outcome(scenario.name), 0, time.monotonic()
+    while done < scenario.wanted:
+        left = end - time.monotonic()
+        if done and left < LEAST_S:
+            break
+        place = directory / f"{scenario.name.replace(' ', '-')}-{done}"
+        place.mkdir(parents=True)
+        runs = min(scenario.batch, scenario.wanted - done)
+        try:
+            outcome = scenario.run(place, runs, done + 1, max(LEAST_S, left))
+        except (BrokenPromise, PeerFailed) as error:
+            total.seconds = time.monotonic() - began
+            if isinstance(error, BrokenPromise) and error.outcome is not None:
+                total.join(replace(error.outcome, seconds=0.0))
+            total.note = "BROKEN"
+            return total, f"{scenario.name} ({place}): {error}"
+        shutil.rmtree(place)
+        total.join(outcome)
+        total.note = outcome.note
+        done += max(1, outcome.runs) if scenario.batch > 1 else 1
+    total.seconds = time.monotonic() - began
+    return total, ""
+
+
+def missing(scenario: Scenario) -> str:
+    """Return what a scenario needs and this machine does not have."""
+    if scenario.needs == "mounts" or scenario.needs.startswith("mkfs"):
+        reason = why_no_mounts()
+        if reason or scenario.needs == "mounts":
+            return reason
+    return "" if not scenario.needs or find_program(scenario.needs) else f"{scenario.needs} is not installed"
+
+
+def table(rows: Iterable[Outcome], minutes: float) -> str:
+    """Write the rows as a table. acknowledged, delivered: instances times destinations."""
+    lines = [
+        "| scenario | runs | acknowledged | delivered | lost | altered | extra | repeated | minutes | |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for row in rows:
+        counts = (row.runs, row.acknowledged, row.delivered, row.lost, row.altered, row.extra, row.repeated)
+        lines.append(
+            f"| {row.scenario} | {' | '.join(f'{n:,}' for n in counts)} | {row.seconds / 60:.1f} | {row.note} |"
+        )
+    limit = f"limited to {minutes:g} minutes" if minutes else "not limited in time"
+    return "\n".join([*lines, "", f"The last run was {limit}; `results.json` has the figures."])
+
+
+def write_results(rows: list[Outcome], minutes: float) -> None:
+    """Keep the rows, those of scenarios not run this time too, and put the table into README.md."""
+    old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    known = {row["scenario"]: Outcome(**row) for row in old}
+    known.update({row.scenario: row for row in rows})
+    order = [scenario.name for scenario in SCENARIOS]
+    kept = [known[name] for name in order if name in known]
+    RESULTS.write_text(json.dumps([asdict(row) for row in kept], indent=1) + "\n")
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{table(kept, minutes)}\n{END}{rest.split(END)[1]}")
+
+
+def main() -> int:
+    """Run as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=0.0, help="for all of it; 0: as long as it takes")
+    parser.add_argument("--only", default="", help="scenarios whose name has this word in it")
+    options = parser.parse_args()
+    chosen = [scenario for scenario in SCENARIOS if options.only in scenario.name]
+    directory = Path(tempfile.mkdtemp(prefix="router-proof-"))
+    rows, broken = [], []
+    end = time.monotonic() + options.minutes * 60
+    for number, scenario in enumerate(chosen):
+        reason = missing(scenario)
+        if reason:
+            print(f"{scenario.name}: not run, {reason}", flush=True)
+            continue
+        shares = sum(one.share for one in chosen[number:])
+        deadline_s = (end - time.monotonic()) * scenario.share / shares if options.minutes else FOREVER_S
+        row, why = carry_out(scenario, directory, deadline_s)
+        rows.append(row)
+        print(row, flush=True)
+        if why:
+            broken.append(why)
+            print(f"BROKEN: {why}", flush=True)
+        write_results(rows, options.minutes)
+    if not broken:
+        shutil.rmtree(directory)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Rounds of load and drain: memory does not grow, and what was taken for a round is given back after it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.support.fast_peers import wait_until
+from tests.system.stand import BrokenPromise, Outcome, Stand, roles_alive, stand
+
+QUIET_S = 30.0
+GROWTH_BYTES_MAX = 12 << 20
+"""Allowed between the second round and the last, whole tree; allocators and caches warm up in the first."""
+
+SLOPE_BYTES_MAX = 256 << 10
+"""Allowed a round, over the second half of a soak of at least ten."""
+
+IDLE_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the router holds when it has nothing to do. descriptors, threads: by role."""
+
+    memory_bytes: int
+    descriptors: dict[str, int]
+    threads: dict[str, int]
+    shared_memory: int
+    spool_bytes: int
+
+
+def soak(directory: Path, rounds: int, seconds: float, deadline_s: float = 1e9) -> Outcome:
+    """Load and drain so many rounds. Raises BrokenPromise, PeerFailed."""
+    end = time.monotonic() + deadline_s
+    shared_before = _shared_memory()
+    with stand(directory, slow_s=0.0, start=False) as here:
+        for name in ("FAST", "SLOW"):
+            here.router.tables[f"destinations.{name}"]["idle_s"] = IDLE_S
+        here.router.start()
+        baseline = _sample(here)
+        samples: list[Sample] = []
+        outcome = Outcome("memory, descriptors, threads after each drain")
+        while len(samples) < rounds and time.monotonic() < end:
+            kind = ("small", "mr", "ct")[len(samples) % 3]
+            stop = here.load(kind=kind, pause_s=0.0)
+            time.sleep(seconds)
+            outcome = here.settle(outcome.scenario, stop, len(samples) + 1)
+            samples.append(_quiet(here, baseline))
+        _judge(samples)
+        here.router.stop()
+        if _shared_memory() > shared_before:
+            raise BrokenPromise(f"{_shared_memory() - shared_before} files are left in /dev/shm")
+        grown = samples[-1].memory_bytes - samples[min(1, len(samples) - 1)].memory_bytes
+        outcome.note = f"{grown / 1024:+.0f} kB since the second round"
+        return outcome
+
+
+def _quiet(here: Stand, baseline: Sample) -> Sample:
+    """Wait until descriptors and threads are what they were before any load; return what is held then."""
+    last: list[Sample] = []
+
+    def is_back() -> bool:
+        last[:] = [_sample(here)]
+        now = last[0]
+        return all(now.descriptors[role] <= baseline.descriptors[role] + _LASTING[role] for role in _LASTING)
+
+    wait_until(is_back, QUIET_S, lambda: f"still in use: {last[0]}\nat first: {baseline}")
+    return last[0]
+
+
+_LASTING = {"acceptor": 0, "worker": 12, "admin": 1}
+"""Descriptors that stay on purpose: the worker's current segment, its spare, and files kept for reading."""
+
+
+def _judge(samples: list[Sample]) -> None:
+    first, last = samples[min(1, len(samples) - 1)], samples[-1]
+    grown = last.memory_bytes - first.memory_bytes
+    if grown > GROWTH_BYTES_MAX:
+        raise BrokenPromise(f"memory grew by {grown >> 10} kB in {len(samples)} rounds")
+    if last.threads != first.threads:
+        raise BrokenPromise(f"threads: {first.threads} became {last.threads}")
+    half = samples[len(samples) // 2 :]
+    if len(samples) >= 10:
+        slope = _slope([sample.memory_bytes for sample in half])
+        if slope > SLOPE_BYTES_MAX:
+            raise BrokenPromise(f"memory grows by {slope / 1024:.0f} kB a round")
+    if last.spool_bytes > 2 * max(sample.spool_bytes for sample in samples[:3]):
+        raise BrokenPromise(f"the spool grew: {[sample.spool_bytes for sample in samples]}")
+
+
+def _slope(values: list[int]) -> float:
+    """Return the least-squares growth from one value to the next."""
+    n = len(values)
+    middle = (n - 1) / 2
+    mean = sum(values) / n
+    return sum((x - middle) * (y - mean) for x, y in enumerate(values)) / sum(
+        (x - middle) ** 2 for x in range(n)
+    )
+
+
+def _sample(here: Stand) -> Sample:
+    roles = roles_alive(here.router)
+    processes = {role: [psutil.Process(pid) for pid in pids] for role, pids in roles.items()}
+    return Sample(
+        here.router.memory_bytes(),
+        {role: sum(one.num_fds() for one in some) for role, some in processes.items()},
+        {role: sum(one.num_threads() for one in some) for role, some in processes.items()},
+        _shared_memory(),
+        _size_of(here.directory / "spool"),
+    )
+
+
+def _shared_memory() -> int:
+    return len(os.listdir("/dev/shm"))
+
+
+def _size_of(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
