@@ -302,6 +302,15 @@ class Source(Section):
         le=100_000,
         reload="next association",
     )
+    pdu_tolerance_kb: int = setting(
+        0,
+        "By how much a P-DATA-TF of this source may exceed the length announced to it, as some devices do; "
+        "0: it is a violation.",
+        unit="kb",
+        ge=0,
+        le=65536,
+        reload="next association",
+    )
 
 
 class Destination(Section):

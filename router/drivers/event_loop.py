@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
 
+from router.drivers.pace import PROGRESS_MIN_BYTES, Pace
 from router.drivers.socket_options import rearm_quick_ack, set_connection_options
 from router.errors import DeadlineExceeded
 from router.protocol.association import Association
@@ -50,8 +51,8 @@ class Deadlines:
     """How long a connection may keep us waiting, in seconds; None: for ever.
 
     artim_s: PS3.8 section 9.1.5, in total: from connection to request, and from the last PDU to the close.
-    idle_s: no byte and no request in progress. progress_s: no byte in the middle of a message.
-    write_s: the peer takes no byte of what we send.
+    idle_s: no byte and no request in progress. progress_s: no byte in the middle of a message, or too few.
+    write_s: the peer takes no byte of what we send, or too few (see pace.py).
     """
 
     artim_s: float = 30.0
@@ -180,6 +181,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_reading_paused = False
         self._is_writing_paused = False
         self._busy_at = 0.0
+        self._in_pace = Pace()
         self._out_bytes = 0
         self._out_at = 0.0
         self._artim_seen = 0
@@ -363,7 +365,7 @@ class Connection(asyncio.BufferedProtocol):
             self._busy_at = now
         unsent = self._confirm_output()
         out = self.bytes_sent - unsent
-        if not unsent or out != self._out_bytes:
+        if not unsent or out - self._out_bytes >= PROGRESS_MIN_BYTES:
             self._out_bytes = out
             self._out_at = now
         elif self.deadlines.write_s is not None and now - self._out_at >= self.deadlines.write_s:
@@ -378,12 +380,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def _check_silence(self, now: float) -> None:
         association = self.association
+        if not association.is_established or self._is_reading_paused or not association.mid_message:
+            self._in_pace.rest()
         if not association.is_established or self._is_reading_paused:
             return
         progress_s, idle_s = self.deadlines.progress_s, self.deadlines.idle_s
         if association.mid_message:
             if progress_s is not None and now - self.last_byte_at >= progress_s:
                 self.abort(2, 0, f"no byte for {progress_s:g} s in the middle of a message")
+            elif progress_s is not None and self._in_pace.is_too_slow(now, self.bytes_received, progress_s):
+                self.abort(2, 0, f"hardly a byte for {progress_s:g} s in the middle of a message")
         elif idle_s is not None and now - max(self.last_byte_at, self._busy_at) >= idle_s:
             self.abort(0, 0, f"idle for {idle_s:g} s")
 

@@ -89,6 +89,10 @@ class Incoming:
             self.rejection = answer
             return answer
         self.admitted = answer
+        sources = self._acceptor.config.sources
+        if answer.source in sources and sources[answer.source].pdu_tolerance_kb:
+            announced = answer.answer.ac.user_information.maximum_length or 0
+            self.association.tolerate(announced + sources[answer.source].pdu_tolerance_kb * 1024)
         return answer.answer
 
     def _open_sink(

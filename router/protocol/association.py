@@ -263,6 +263,10 @@ class Association:
         assert self.ac is not None
         self._establish(contexts, self.ac.user_information.maximum_length)
 
+    def tolerate(self, pdu_max_bytes: int) -> None:
+        """Take longer P-DATA-TFs than were announced: some peers do not heed it (PS3.8 section D.1)."""
+        self._reader.pdu_max_bytes = pdu_max_bytes
+
     def reject(self, rj: AssociateRJ) -> None:
         """A-ASSOCIATE response, reject (Evt8)."""
         self._handle(Event.ASSOCIATE_RESPONSE_REJECT, rj)

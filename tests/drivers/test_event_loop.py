@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from router.drivers.event_loop import ANSWERS_WAITING_MAX, Connection, Deadlines, EventLoopDriver
+from router.drivers.pace import PROGRESS_MIN_BYTES
 from router.errors import AssociationAborted, DeadlineExceeded
 from router.protocol.association import Association, Limits
 from router.protocol.indications import MessageReceived
@@ -470,7 +471,7 @@ def test_a_peer_that_takes_no_byte_is_dropped_and_one_that_takes_some_is_not() -
             await until(lambda: connection._is_writing_paused)
             now = monotonic()
             connection.check_deadlines(now)
-            connection._out_bytes -= 1  # as if a byte had gone out since
+            connection._out_bytes -= PROGRESS_MIN_BYTES  # as if so many had gone out since
             connection.check_deadlines(now + 61)
             assert not answered.done()
             connection.check_deadlines(now + 61 + 61)

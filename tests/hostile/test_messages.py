@@ -7,7 +7,9 @@ nothing left of the hostile one.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import resource
 import socket
 import struct
 from pathlib import Path
@@ -26,8 +28,10 @@ from router.standard.dimse_fields import (
     NO_DATASET,
     STATUS,
 )
+from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE, MR_IMAGE_STORAGE
 from router.wire import codec
+from router.wire.pdus import ProposedContext
 from tests.support.hostile_octets import pdu, request
 from tests.support.live_acceptor import LiveAcceptor, live_acceptor
 from tests.support.live_worker import LiveWorker
@@ -282,6 +286,28 @@ def test_row_35_no_file_is_named_from_what_a_peer_sent(tmp_path: Path) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("title", ["CT1", "MODALITY"])
+def test_row_25_longer_pdus_than_announced_are_tolerated_of_a_source_that_is_said_to_send_them(
+    tmp_path: Path, title: str
+) -> None:
+    sources = '[sources.CT]\ncalling_ae_titles = ["CT1"]\npdu_tolerance_kb = 512\n'
+
+    async def test() -> None:
+        async with live_acceptor(tmp_path, 'unknown_sources = "accept"', sources) as live:
+            async with raw_peer(live.port) as peer:
+                await peer.associate(associate_rq(calling_ae_title=title))
+                await peer.send(store(payload=bytes(600_000), fragment=PDU_MAX_BYTES + 400_000))
+                if title == "CT1":
+                    assert (await peer.read_response())[STATUS] == 0
+                    await peer.send(pdu(4, b"", PDU_MAX_BYTES + (512 << 10) + 1))
+                assert await peer.read_pdu() == INVALID
+            assert [dataset for _, dataset in live.stored] == (
+                [dataset_of(payload=bytes(600_000))] if title == "CT1" else []
+            )
+
+    run(test())
+
+
 @pytest.mark.parametrize("same_id", [False, True])
 def test_row_43_requests_sent_without_waiting_are_served_one_by_one(tmp_path: Path, same_id: bool) -> None:
     async def test() -> None:
@@ -411,6 +437,95 @@ def test_row_46_a_peer_that_never_takes_its_answers_is_dropped(tmp_path: Path) -
             connection.check_deadlines(monotonic() + 61)
             await until(lambda: not live.acceptor.incoming)
             await sending
+
+    run(test())
+
+
+def test_row_20_a_dataset_that_dribbles_in_is_given_up_and_its_memory_freed(tmp_path: Path) -> None:
+    """Else a hundred peers that send a byte a minute would hold all the memory for arriving datasets."""
+
+    async def test() -> None:
+        async with live_acceptor(tmp_path) as live:
+            async with raw_peer(live.port) as peer:
+                await peer.associate()
+                await peer.send(
+                    HALF + pdu(4, b"", 60_000) + (50_000).to_bytes(4, "big") + bytes([STORE_CONTEXT, 0])
+                )
+                connection = next(iter(live.acceptor.driver.connections))
+                begun = monotonic()
+                for second in range(0, 61, 10):
+                    before = connection.bytes_received
+                    await peer.send(b"x")
+                    await until(lambda before=before: connection.bytes_received > before)
+                    connection.last_byte_at = begun + second
+                    assert connection.association.mid_message
+                    connection.check_deadlines(begun + second)
+                assert await peer.read_pdu() == abort_pdu(2, 0)
+            assert live.stored == []
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "opening", [b"", b"\n", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", b"\x16\x03\x01", b"GET /"]
+)
+def test_row_1_probes_and_stray_octets_cost_a_counter_and_no_line(
+    tmp_path: Path, opening: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with live_acceptor(tmp_path) as live:
+            slot = live.child.page.slot("probes", listener="main", probe="stray" if opening else "silent")
+            for _ in range(50):
+                async with raw_peer(live.port) as peer:
+                    await peer.send(opening)
+                    if opening:
+                        assert await peer.read_pdu() == abort_pdu(0, 0)
+            await until(lambda: live.child.page.cells[slot] == 50)
+            assert live.acceptor.slab.slots_used == 0
+
+    with caplog.at_level(logging.INFO):
+        run(test())
+    assert [record for record in caplog.records if "peer=" in record.getMessage()][1:] == []
+
+
+def test_row_52_no_series_and_no_memory_grows_with_what_peers_call_themselves(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with live_acceptor(tmp_path) as live:
+            cells = len(live.child.page.cells)
+            for n in range(300):
+                async with raw_peer(live.port) as peer:
+                    context = ProposedContext(
+                        1, f"1.2.840.10008.5.1.4.1.1.2.{n}", (IMPLICIT_VR_LITTLE_ENDIAN,)
+                    )
+                    rq = associate_rq(
+                        calling_ae_title=f"AE{n}", called_ae_title=f"R{n}", presentation_contexts=(context,)
+                    )
+                    assert (await peer.associate(rq))[:1] == b"\x02"
+            await until(lambda: not live.acceptor.incoming)
+            acceptor = live.acceptor
+            assert len(live.child.page.cells) == cells
+            assert set(acceptor._open_by_source) <= {""}
+            assert len(acceptor._log_limit._peers) == 1
+
+    run(test())
+
+
+def test_row_47_a_lack_of_descriptors_delays_and_does_not_end_the_accepting(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with live_acceptor(tmp_path) as live:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            peers = [raw_peer(live.port) for _ in range(60)]
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 80, hard))
+                opened = await asyncio.gather(*[one.__aenter__() for one in peers])
+                await asyncio.gather(*[peer.send(request()[:50]) for peer in opened])
+                await until(lambda: len(live.acceptor.driver.connections) >= 10)
+                await asyncio.sleep(0)
+            finally:
+                for one in peers:
+                    await one.__aexit__(None, None, None)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await live.echo()
 
     run(test())
 
