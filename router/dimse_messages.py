@@ -12,5 +12,9 @@ from router.api import dimse_messages
 
 if TYPE_CHECKING:
     from router.api.dimse_messages import *  # noqa: F403
+    from router.api.dimse_messages import DIMSEMessage
+
+    def __getattr__(name: str) -> type[DIMSEMessage]: ...
+
 
 sys.modules[__name__] = dimse_messages

@@ -12,5 +12,9 @@ from router.api import sop_class
 
 if TYPE_CHECKING:
     from router.api.sop_class import *  # noqa: F403
+    from router.api.sop_class import SOPClass
+
+    def __getattr__(name: str) -> SOPClass: ...
+
 
 sys.modules[__name__] = sop_class

@@ -12,5 +12,9 @@ from router.api import status
 
 if TYPE_CHECKING:
     from router.api.status import *  # noqa: F403
+    from router.api.status import StatusDictType
+
+    def __getattr__(name: str) -> StatusDictType: ...
+
 
 sys.modules[__name__] = status

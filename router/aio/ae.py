@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from router._globals import DEFAULT_MAX_LENGTH, MODE_REQUESTOR
 from router.aio.association import Association
-from router.aio.connection import running_driver
+from router.aio.connection import load_pydicom, running_driver
 from router.aio.server import Server
 from router.api.address import AddressInformation
 from router.api.ae import ApplicationEntity
@@ -121,6 +121,7 @@ async def _request(
     tls: tuple[ssl.SSLContext, str | None] | None,
 ) -> None:
     """Connect and negotiate; the association's state tells how it ended."""
+    await load_pydicom()
     LOGGER.info("Requesting Association")
     rq = _request_of(assoc)
     connection = assoc._attach_to_loop()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from router.api import pydicom_loading
 from router.api.observation import ObservedAssociation
 from router.drivers.channel import ConnectionTimeouts
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
@@ -32,6 +33,12 @@ def running_driver() -> EventLoopDriver:
     if driver is None:
         driver = _drivers[loop] = EventLoopDriver(loop)
     return driver
+
+
+async def load_pydicom() -> None:
+    """Load pydicom beside the loop, if it was not yet."""
+    if not pydicom_loading.is_loaded():
+        await asyncio.to_thread(pydicom_loading.load)
 
 
 class TappedAssociation(ObservedAssociation):

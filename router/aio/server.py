@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from router._globals import MODE_ACCEPTOR
 from router.aio.association import Association
-from router.aio.connection import LoopConnection
+from router.aio.connection import LoopConnection, load_pydicom
 from router.aio.handlers import LoopHandlers
 from router.api import events as evt
 from router.api.address import AddressInformation
@@ -77,6 +77,7 @@ class Server:
 
     async def start(self) -> None:
         """Begin to accept. Raises OSError if the address cannot be listened on."""
+        await load_pydicom()
         self._server = await asyncio.get_running_loop().create_server(
             self._make_connection,
             self.address_info.address,

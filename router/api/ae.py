@@ -12,6 +12,7 @@ from router._globals import DEFAULT_MAX_LENGTH, DEFAULT_TRANSFER_SYNTAXES, MODE_
 from router.api.address import AddressInformation
 from router.api.association import Association
 from router.api.presentation import PresentationContext, build_context, name_of_uid
+from router.api.received_files import ReceiveTo, check_place
 from router.api.requesting import request_association
 from router.api.utils import as_uid, check_uid, set_ae
 from router.drivers.connect import TlsChoice
@@ -49,6 +50,7 @@ class ApplicationEntity:
         self._connection_timeout: float | None = None
         self._maximum_associations = 10
         self._maximum_pdu_size = DEFAULT_MAX_LENGTH
+        self._receive_to: ReceiveTo = None
         self._require_called_aet = False
         self._require_calling_aet: list[str] = []
         self._requested: list[PresentationContext] = []
@@ -185,6 +187,22 @@ class ApplicationEntity:
         self._require_calling_aet = [
             set_ae(title, "require_calling_aet", False, False) or "" for title in titles
         ]
+
+    @property
+    def receive_to(self) -> ReceiveTo:
+        """Where datasets of C-STORE requests go as they arrive, so that they need no memory.
+
+        None: to memory. A directory: to files with fresh names in it. A function: it is called with each
+        `Incoming` (router.api.received_files) and returns the path of a file, or None for memory. Each is a
+        DICOM file; it has its name when it is complete, and one that is there already is replaced.
+        The handler of EVT_C_STORE finds it at `event.dataset_path`. It stays if the handler returns, and is
+        removed if that raises, or when the association breaks. Associations that are open keep their place.
+        """
+        return self._receive_to
+
+    @receive_to.setter
+    def receive_to(self, place: ReceiveTo) -> None:
+        self._receive_to = check_place(place)
 
     # Presentation contexts
 

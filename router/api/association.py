@@ -22,6 +22,7 @@ from router.api.composite_services import CompositeServices
 from router.api.normalised_services import NormalisedServices
 from router.api.observation import ObservedAssociation
 from router.api.presentation import PresentationContext
+from router.api.received_files import ReceiveTo, check_place
 from router.api.responders import services_of
 from router.api.service_user import ServiceUser
 from router.api.utils import make_target
@@ -55,8 +56,7 @@ class Association(CompositeServices, NormalisedServices):
 
     It may be used from any thread, one operation at a time. As a context manager it releases itself at the
     end of the block, and aborts if the block raises. network_timeout_response: what happens after
-    network_timeout seconds without traffic: "A-ABORT" or "A-RELEASE".
-    """
+    network_timeout seconds without traffic: "A-ABORT" or "A-RELEASE"."""
 
     daemon = True
 
@@ -77,6 +77,7 @@ class Association(CompositeServices, NormalisedServices):
         self._acse_timeout = ae.acse_timeout
         self._dimse_timeout = ae.dimse_timeout
         self.connection_timeout = ae.connection_timeout
+        self._receive_to = ae.receive_to
         self._timeouts = ConnectionTimeouts(ae.acse_timeout, ae.network_timeout)
         self._handlers = evt.Handlers()
         self._is_logging = _config.LOG_HANDLER_LEVEL != "none"
@@ -179,6 +180,15 @@ class Association(CompositeServices, NormalisedServices):
         if value not in ("A-ABORT", "A-RELEASE"):
             raise ValueError("'network_timeout_response' must be 'A-ABORT' or 'A-RELEASE'")
         self._network_timeout_response = value
+
+    @property
+    def receive_to(self) -> ReceiveTo:
+        """Where datasets of C-STORE requests go as they arrive, see AE.receive_to."""
+        return self._receive_to
+
+    @receive_to.setter
+    def receive_to(self, place: ReceiveTo) -> None:
+        self._receive_to = check_place(place)
 
     # Handlers
 

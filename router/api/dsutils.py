@@ -51,6 +51,20 @@ def decode_as(encoded: bytes, transfer_syntax: str) -> Dataset:
 
 def encode(ds: Dataset, is_implicit_vr: bool, is_little_endian: bool, deflated: bool = False) -> bytes | None:
     """Return the encoded dataset, or None if it cannot be encoded; why then stands in the log."""
+    from router.api.plain_encoding import encode_plain
+
+    pieces = encode_plain(ds, is_implicit_vr) if is_little_endian else None
+    encoded = b"".join(pieces) if pieces is not None else _encode_any(ds, is_implicit_vr, is_little_endian)
+    if encoded is None:
+        return None
+    if not deflated:
+        return encoded
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    squeezed = compressor.compress(encoded) + compressor.flush()
+    return squeezed + b"\x00" * (len(squeezed) % 2)
+
+
+def _encode_any(ds: Dataset, is_implicit_vr: bool, is_little_endian: bool) -> bytes | None:
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_dataset
 
@@ -63,12 +77,7 @@ def encode(ds: Dataset, is_implicit_vr: bool, is_little_endian: bool, deflated: 
         # pydicom raises whatever its element writers do; the text may hold values, so only the kind is told.
         LOGGER.error("pydicom.write_dataset() failed: %s", type(error).__name__)
         return None
-    encoded = stream.getvalue()
-    if not deflated:
-        return encoded
-    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    squeezed = compressor.compress(encoded) + compressor.flush()
-    return squeezed + b"\x00" * (len(squeezed) % 2)
+    return stream.getvalue()
 
 
 def encode_as(ds: Dataset, transfer_syntax: str) -> bytes | None:

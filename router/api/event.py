@@ -117,14 +117,17 @@ class Event:
 
     @property
     def dataset_path(self) -> Path:
-        """The file that a C-STORE's dataset was written to, with _config.STORE_RECV_CHUNKED_DATASET.
+        """The file that a C-STORE's dataset was written to as it came.
 
-        It is removed when the handler returns.
+        With AE.receive_to it is the program's; with _config.STORE_RECV_CHUNKED_DATASET it is removed when
+        the handler returns.
         """
         self._require("dataset_path")
         path: Path | None = self.request._dataset_path
         if path is None:
-            raise AttributeError("there is no file without _config.STORE_RECV_CHUNKED_DATASET")
+            raise AttributeError(
+                "there is no file: neither AE.receive_to nor _config.STORE_RECV_CHUNKED_DATASET asks for one"
+            )
         return path
 
     @property
@@ -147,9 +150,15 @@ class Event:
         data: bytes = encoded.getvalue() if encoded is not None else b""
         if not include_meta:
             return data
-        from router.api.dsutils import PREAMBLE, encode_file_meta
+        from router.api.file_meta import file_head
 
-        return PREAMBLE + encode_file_meta(self.file_meta) + data
+        elements = self.request._elements
+        head = file_head(
+            elements[AFFECTED_SOP_CLASS_UID],
+            elements[AFFECTED_SOP_INSTANCE_UID],
+            self.context.transfer_syntax,
+        )
+        return head + data
 
     # C-FIND, C-GET, C-MOVE
 

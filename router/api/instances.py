@@ -135,6 +135,12 @@ def read_head(data: bytes) -> FileHead | None:
     return FileHead(sop_class, sop_instance, transfer_syntax, offset)
 
 
+def dataset_offset(data: bytes) -> int:
+    """Return where the dataset begins in a file that file_meta.file_head() begins."""
+    # The group length element is 12 bytes long and counts what follows it.
+    return PREAMBLE_BYTES + 12 + int.from_bytes(data[PREAMBLE_BYTES + 8 : PREAMBLE_BYTES + 12], "little")
+
+
 def _text(found: dict[int, tuple[str, bytes]], tag: int) -> str:
     value = found.get(tag)
     return "" if value is None else value[1].rstrip(b"\0 ").decode("ascii", "replace")

@@ -36,10 +36,10 @@ class ObservedAssociation(core.Association):
     """The protocol core of one association, which tells what it sends and how its state changes."""
 
     def __init__(self, owner: Association, role: Role, limits: core.Limits) -> None:
-        from router.api.received_datasets import open_sink
+        from router.api.received_datasets import sink_opener
 
         self.observation = Observation(owner, self)
-        super().__init__(role, limits, open_sink, self.observation.on_transition)
+        super().__init__(role, limits, sink_opener(owner), self.observation.on_transition)
 
     def send_message(
         self, context_id: int, command: CommandSet, dataset: Iterable[Buffer] | None = None

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
 from router import _config
 from router.errors import LimitReached
-from router.protocol.association import Association
-from router.protocol.messages import CommandSet, DatasetSink
+from router.protocol.association import Association as ProtocolAssociation
+from router.protocol.messages import CommandSet, DatasetSink, OpenSink
 from router.protocol.negotiation import AcceptedContext
-from router.standard.dimse_fields import (
-    AFFECTED_SOP_CLASS_UID,
-    AFFECTED_SOP_INSTANCE_UID,
-    C_STORE_RQ,
-    COMMAND_FIELD,
-)
+from router.standard.dimse_fields import C_STORE_RQ, COMMAND_FIELD
+
+if TYPE_CHECKING:
+    from router.api.association import Association
 
 FIRST_CHUNK_BYTES = 16384
 CHUNK_MAX_BYTES = 4 << 20
 DATASET_MAX_BYTES = 4 << 30
 """Largest dataset taken into memory; a file may be larger."""
-
-FILE_BUFFER_BYTES = 1 << 20
 
 
 class ReceivedDataset:
@@ -44,24 +37,6 @@ class ReceivedDataset:
             self._pieces = [memoryview(b"".join(self._pieces))]
         joined: bytes = self._pieces[0].obj  # type: ignore[assignment]
         return joined
-
-
-class ReceivedFile:
-    """A dataset in a DICOM file of ours; release() removes it."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def getvalue(self) -> bytes:
-        """Return nothing: who wants the dataset reads the file."""
-        return b""
-
-    def release(self) -> None:
-        """Remove the file."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
 
 
 class MemorySink:
@@ -93,40 +68,16 @@ class MemorySink:
         self._pieces.clear()
 
 
-class FileSink:
-    """Write a dataset to a temporary DICOM file as it arrives."""
+def sink_opener(assoc: Association) -> OpenSink:
+    """Return what opens the sink of each message of an association: a file for some C-STOREs, else memory."""
 
-    def __init__(self, head: bytes) -> None:
-        file = NamedTemporaryFile(mode="wb", suffix=".dcm", delete=False)  # noqa: SIM115 - closed in finish
-        self._file = file
-        self._path = Path(file.name)
-        self._buffer = memoryview(bytearray(FILE_BUFFER_BYTES))
-        file.write(head)
+    def open_sink(_: ProtocolAssociation, context: AcceptedContext, command: CommandSet) -> DatasetSink:
+        place = assoc.receive_to
+        is_wanted = place is not None or _config.STORE_RECV_CHUNKED_DATASET
+        if not is_wanted or command[COMMAND_FIELD] != C_STORE_RQ:
+            return MemorySink()
+        from router.api.received_files import open_file_sink
 
-    def next_buffer(self) -> memoryview | None:
-        return self._buffer
+        return open_file_sink(assoc, place, context.transfer_syntax, command) or MemorySink()
 
-    def filled(self, count: int) -> None:
-        self._file.write(self._buffer[:count])
-
-    def finish(self) -> object:
-        self._file.close()
-        return ReceivedFile(self._path)
-
-    def discard(self) -> None:
-        self._file.close()
-        os.unlink(self._path)
-
-
-def open_sink(association: Association, context: AcceptedContext, command: CommandSet) -> DatasetSink:
-    """Open the sink of one message: a file for a C-STORE if _config says so, else memory."""
-    if not _config.STORE_RECV_CHUNKED_DATASET or command[COMMAND_FIELD] != C_STORE_RQ:
-        return MemorySink()
-    from router.api.dsutils import PREAMBLE, create_file_meta, encode_file_meta
-
-    meta = create_file_meta(
-        sop_class_uid=str(command.get(AFFECTED_SOP_CLASS_UID, "")),
-        sop_instance_uid=str(command.get(AFFECTED_SOP_INSTANCE_UID, "")),
-        transfer_syntax=context.transfer_syntax,
-    )
-    return FileSink(PREAMBLE + encode_file_meta(meta))
+    return open_sink

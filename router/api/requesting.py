@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from router.api import events as evt
+from router.api import pydicom_loading
 from router.api.negotiation_items import information_of
 from router.api.pdu_primitives import associate_request, associate_response
 from router.api.presentation import PresentationContext
@@ -35,6 +36,7 @@ def request_association(
 
     Raises socket.gaierror if the acceptor's name has no address, ValueError for what cannot be sent.
     """
+    pydicom_loading.load()
     LOGGER.info("Requesting Association")
     rq = _request_of(assoc)
     transport = _connect(assoc, bind_address, tls)

@@ -14,6 +14,7 @@ from router.api import events as evt
 from router.api.event import Event
 from router.api.events import NoHandlerError
 from router.api.matches import Matches, find_matches
+from router.api.received_files import ReceivedFile
 from router.api.replies import encode_or_none, reply_of
 from router.api.retrievals import start_get, start_move
 from router.api.service_class import ServiceClass
@@ -152,6 +153,8 @@ class Responders:
         assoc = self._assoc
         try:
             value = assoc._handlers.ask(Event.of_message(assoc, evt.EVT_C_STORE, message))
+            if type(message.dataset) is ReceivedFile:
+                message.dataset.keep()
         except NoHandlerError as error:
             LOGGER.error(str(error))
             return Reply(STORE_FAILED)

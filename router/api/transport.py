@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from router._globals import MODE_ACCEPTOR
 from router.api import events as evt
+from router.api import pydicom_loading
 from router.api.acceptance import decide
 from router.api.acse import AssociationSocket
 from router.api.address import AddressInformation
@@ -101,7 +102,8 @@ class AssociationServer:
         return self._handlers.of(event)
 
     def start(self) -> None:
-        """Begin to accept; returns at once, no thread is needed."""
+        """Begin to accept; no thread is needed. pydicom is loaded before, if it was not yet."""
+        pydicom_loading.load()
         with self._lock:
             if not self._is_started and not self._stopped.is_set():
                 self._is_started = True

@@ -46,13 +46,14 @@ def run(args: argparse.Namespace) -> int:
     from router import StoragePresentationContexts, build_role, evt
     from router.apps.log import set_up_log
     from router.apps.peer import make_ae, open_association
-    from router.apps.stored_files import handle_store
+    from router.apps.stored_files import handle_store, receive_into
 
     log = set_up_log(args, APP)
     query = querying.read_query(args, log)
     if query is None:
         return 1
     ae = make_ae(args, args.calling_aet)
+    ae.receive_to = receive_into(args, log)
     for sop_class in SOP_CLASSES.values():
         ae.add_requested_context(sop_class)
     ae.requested_contexts = StoragePresentationContexts

@@ -102,10 +102,11 @@ def _storage(args: argparse.Namespace, log: logging.Logger) -> Iterator[None]:
     from router import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
     from router.apps.peer import make_ae
     from router.apps.serving import support
-    from router.apps.stored_files import handle_store
+    from router.apps.stored_files import handle_store, receive_into
 
     with make_ae(args, args.store_aet) as ae:
         ae.maximum_pdu_size = args.max_pdu
+        ae.receive_to = receive_into(args, log)
         support(
             ae, (context.abstract_uid for context in AllStoragePresentationContexts), ALL_TRANSFER_SYNTAXES
         )

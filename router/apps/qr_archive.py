@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from router.apps.qr_attributes import ATTRIBUTES, WANTED, Matching
 from router.apps.qr_database import Database, DatabaseError
 from router.apps.qr_matching import integer_text
-from router.apps.stored_files import write_instance
+from router.apps.stored_files import arriving_in, dataset_of, forget_arrived, write_instance
 from router.routing.attributes import read_attributes
 from router.standard.uids import is_valid_uid
 
@@ -32,10 +32,17 @@ class Archive:
         """Open the archive, or make it. Raises OSError, DatabaseError."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self.receive_to = arriving_in(directory, LOGGER)
         self.database = Database(database_path)
 
     def store(self, event: Event) -> int:
         """Keep the instance of an EVT_C_STORE; return the status to answer."""
+        try:
+            return self._store(event)
+        finally:
+            forget_arrived(event)
+
+    def _store(self, event: Event) -> int:
         try:
             values = facts_of(event)
         except ValueError as error:
@@ -82,9 +89,7 @@ def facts_of(event: Event) -> dict[str, str | None]:
 
     Raises ValueError for a dataset that cannot be parsed.
     """
-    found = read_attributes(
-        [event.encoded_dataset(include_meta=False)], event.context.transfer_syntax, WANTED
-    )
+    found = read_attributes([dataset_of(event)], event.context.transfer_syntax, WANTED)
     facts: dict[str, str | None] = {}
     for attribute in ATTRIBUTES:
         text = "\\".join(found.get(attribute.tag, ()))

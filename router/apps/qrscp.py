@@ -89,10 +89,13 @@ def _serve(settings: Settings, log: logging.Logger) -> int:
     def handlers() -> list[Any]:
         from router.apps.qr_handlers import Handlers
 
-        return Handlers(settings, _open(settings), log).bound()
+        archive = _open(settings)
+        ae.receive_to = archive.receive_to
+        return Handlers(settings, archive, log).bound()
 
+    ae = _ae(settings)
     try:
-        return serve(_ae(settings), settings, log, handlers)
+        return serve(ae, settings, log, handlers)
     except ArchiveError as error:
         log.error(str(error))
         return 1

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from router import AE
+from router.api import pydicom_loading
 from router.apps.peer import set_timeouts
 
 ASSOCIATIONS_MAX = 100
@@ -58,9 +59,7 @@ def serve(
     address, port = server.server_address[:2]
     log.info(f"Listening on {address}, port {port}")
     try:
-        # In this thread, before there are others: two that begin to load pydicom at once get half of it.
-        import pydicom  # noqa: F401
-
+        pydicom_loading.load()
         for event, handler, *more in handlers():
             server.bind(event, handler, *more)
         server.start()

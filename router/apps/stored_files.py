@@ -7,9 +7,13 @@ import itertools
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+from router.apps.part10 import open_part10
+from router.protocol.messages import Buffer
 from router.routing.attributes import read_attributes
 from router.routing.wanted import SOP_CLASS_UID, SOP_INSTANCE_UID, Wanted
 from router.standard.printable import printable
@@ -17,6 +21,7 @@ from router.standard.transfer_syntaxes import encoding_of
 
 if TYPE_CHECKING:
     from router.api.events import Event
+    from router.api.received_files import Incoming
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 SOP_CLASS_PREFIXES = {
@@ -48,6 +53,8 @@ MISSING_UID = 0xC210
 CANNOT_WRITE = 0xA700
 CANNOT_STORE = 0xA701
 
+CANNOT_WRITE_SAID = "Could not write file to specified directory"
+
 _WANTED = Wanted.of({})
 _FILE_META_GROUP = 0x0002
 _numbers = itertools.count(1)
@@ -59,6 +66,28 @@ def file_name(sop_class: str, sop_instance: str) -> str:
     return f"{prefix}.{re.sub('[^0-9.]', '_', sop_instance)}"
 
 
+def receive_into(args: argparse.Namespace, log: logging.Logger) -> Callable[[Incoming], Path] | None:
+    """Return where datasets go as they arrive, for AE.receive_to: the folder they stay in, if they are kept.
+
+    args: as for handle_store(), which gives each file its name.
+    """
+    return None if args.ignore else arriving_in(Path(args.output_directory or ""), log)
+
+
+def arriving_in(directory: Path, log: logging.Logger) -> Callable[[Incoming], Path]:
+    """Return a function for AE.receive_to that has files begin in a directory, hidden, under fresh names."""
+
+    def place(incoming: Incoming) -> Path:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            log.error(f"{CANNOT_WRITE_SAID}: {directory}: {error.strerror or error}")
+            raise
+        return directory / f".{uuid4().hex}.arrived"
+
+    return place
+
+
 def handle_store(event: Event, args: argparse.Namespace, log: logging.Logger) -> int:
     """Write the instance of an EVT_C_STORE to a file; return the status to answer.
 
@@ -66,9 +95,15 @@ def handle_store(event: Event, args: argparse.Namespace, log: logging.Logger) ->
     """
     if args.ignore:
         return SUCCESS
-    encoded = event.encoded_dataset(include_meta=False)
     try:
-        sop_class, sop_instance = identify(encoded, event.context.transfer_syntax)
+        return _store(event, args, log)
+    finally:
+        forget_arrived(event)
+
+
+def _store(event: Event, args: argparse.Namespace, log: logging.Logger) -> int:
+    try:
+        sop_class, sop_instance = identify(dataset_of(event), event.context.transfer_syntax)
     except ValueError as error:
         log.error(f"Unable to decode the dataset: {printable(str(error.args[0]))}")
         return CANNOT_DECODE
@@ -83,7 +118,7 @@ def handle_store(event: Event, args: argparse.Namespace, log: logging.Logger) ->
             log.warning("DICOM file already exists, overwriting")
         write_instance(event, path)
     except OSError as error:
-        log.error(f"Could not write file to specified directory: {path.parent}: {error.strerror or error}")
+        log.error(f"{CANNOT_WRITE_SAID}: {path.parent}: {error.strerror or error}")
         return CANNOT_WRITE
     except Exception as error:
         # pydicom raises whatever its element writers do; the text may hold values.
@@ -92,7 +127,26 @@ def handle_store(event: Event, args: argparse.Namespace, log: logging.Logger) ->
     return SUCCESS
 
 
-def identify(encoded: bytes, transfer_syntax: str) -> tuple[str, str]:
+def arrived(event: Event) -> Path | None:
+    """Return the file that the instance went to as it arrived, if it did."""
+    path: Path | None = getattr(event, "dataset_path", None)
+    return path
+
+
+def forget_arrived(event: Event) -> None:
+    """Remove the file that the instance went to, unless it was moved since."""
+    path = arrived(event)
+    if path is not None:
+        path.unlink(missing_ok=True)
+
+
+def dataset_of(event: Event) -> Buffer:
+    """Return the encoded dataset, without reading it whole if it is in a file."""
+    path = arrived(event)
+    return event.encoded_dataset(include_meta=False) if path is None else open_part10(path).dataset
+
+
+def identify(encoded: Buffer, transfer_syntax: str) -> tuple[str, str]:
     """Return SOP Class and SOP Instance UID of a dataset, empty if missing. Raises ValueError."""
     found = read_attributes([encoded], transfer_syntax, _WANTED)
     return found.get(SOP_CLASS_UID, ("",))[0], found.get(SOP_INSTANCE_UID, ("",))[0]
@@ -104,11 +158,15 @@ def write_instance(event: Event, path: Path) -> None:
     The file appears under its name when it is complete. Raises OSError, and what pydicom raises for a dataset
     that holds elements of group 0002, which must go.
     """
+    has_meta, whole = has_file_meta_elements(event), arrived(event)
+    if whole is not None and not has_meta:
+        whole.replace(path)
+        return
     # Several associations may receive the same instance at once.
     partial = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}")
     try:
         with partial.open("wb") as file:
-            if has_file_meta_elements(event):
+            if has_meta:
                 dataset = event.dataset[0x00030000:]
                 dataset.file_meta = event.file_meta
                 dataset.save_as(file, enforce_file_format=True)
@@ -126,5 +184,5 @@ def has_file_meta_elements(event: Event) -> bool:
     if encoding.deflated:
         return False
     order = "big" if encoding.big_endian else "little"
-    head = event.encoded_dataset(include_meta=False)[:2]
+    head = bytes(dataset_of(event)[:2])
     return int.from_bytes(head, order) == _FILE_META_GROUP  # type: ignore[arg-type]

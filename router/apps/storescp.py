@@ -42,11 +42,12 @@ def run(args: argparse.Namespace) -> int:
     from router import AllStoragePresentationContexts, evt
     from router.apps.log import set_up_log
     from router.apps.serving import make_scp, serve, support
-    from router.apps.stored_files import handle_store
+    from router.apps.stored_files import handle_store, receive_into
     from router.standard.uids import VERIFICATION
 
     log = set_up_log(args, APP)
     ae = make_scp(args)
+    ae.receive_to = receive_into(args, log)
     syntaxes = arguments.preferred_syntaxes(args)
     support(ae, (context.abstract_uid for context in AllStoragePresentationContexts), syntaxes)
     if not args.no_echo:

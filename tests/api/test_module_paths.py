@@ -62,12 +62,72 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert out == "[]"
 
 
-def test_an_ae_needs_no_pydicom() -> None:
+def test_an_open_port_needs_no_pydicom() -> None:
     out = run(
         "import sys\nfrom router import AE, evt\nae = AE()\nae.add_supported_context('1.2.840.10008.1.1')\n"
-        "ae.start_server(('127.0.0.1', 0), block=False)\nprint('pydicom' in sys.modules)"
+        "ae.make_server(('127.0.0.1', 0))\nprint('pydicom' in sys.modules)"
     )
     assert out == "False"
+
+
+FRESH_PROCESS = """
+import threading
+from router import AE, evt
+
+def handle(event):
+    is_whole = event.dataset.PatientID == 'P1' and event.file_meta and event.request.MessageID
+    return 0x0000 if is_whole else 0x0110
+
+CT, COUNT = '1.2.840.10008.5.1.4.1.1.2', 8
+ae = AE()
+ae.maximum_associations = COUNT
+ae.add_supported_context(CT)
+ae.add_requested_context(CT)
+server = ae.start_server(('127.0.0.1', 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)])
+barrier, statuses = threading.Barrier(COUNT), []
+
+def send():
+    barrier.wait()
+    assoc = ae.associate('127.0.0.1', server.server_address[1])
+    from tests.support.datasets import instance
+    statuses.append(assoc.send_c_store(instance()).get('Status'))
+    assoc.release()
+
+threads = [threading.Thread(target=send) for _ in range(COUNT)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(statuses == [0] * COUNT)
+"""
+
+
+def test_many_threads_may_begin_at_once_in_a_fresh_process() -> None:
+    assert run(FRESH_PROCESS) == "True"
+
+
+LOAD_AT_ONCE = """
+import threading
+from router.api import pydicom_loading
+barrier, loaded = threading.Barrier(8), []
+
+def load():
+    barrier.wait()
+    pydicom_loading.load()
+    from pydicom.dataset import Dataset
+    loaded.append(Dataset.__name__)
+
+threads = [threading.Thread(target=load) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(loaded == ['Dataset'] * 8)
+"""
+
+
+def test_threads_that_load_pydicom_at_once_all_get_the_whole_of_it() -> None:
+    assert run(LOAD_AT_ONCE) == "True"
 
 
 def test_star_import_and_submodules() -> None:

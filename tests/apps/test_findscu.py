@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 
 from benchmarks.peers.process import HOST, free_port
 from router import evt
 from tests.support.applications import dcmqrscp, library_scp, refusal_of, run_app, wlmscpfs
-from tests.support.datasets import CT, EXPLICIT, STUDY_FIND, instance, status_with, write
+from tests.support.datasets import CT, STUDY_FIND, instance, status_with, write
+from tests.support.worklist import WORKLIST_FIND, write_worklist_item
 
 PATIENT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
-WORKLIST_FIND = "1.2.840.10008.5.1.4.31"
 
 
 def patients(event: Any) -> Any:
@@ -58,21 +58,7 @@ def test_dcmtk_is_queried(tmp_path: Path, require_peer: Any) -> None:
 
 def test_dcmtk_gives_its_worklist(tmp_path: Path, require_peer: Any) -> None:
     require_peer("wlmscpfs")
-    step = Dataset()
-    step.Modality, step.ScheduledStationAETitle = "CT", "CT1"
-    step.ScheduledProcedureStepStartDate, step.ScheduledProcedureStepStartTime = "20240101", "1200"
-    step.ScheduledPerformingPhysicianName, step.ScheduledProcedureStepID = "A^B", "1"
-    step.ScheduledProcedureStepDescription = "Head"
-    item = Dataset()
-    item.PatientName, item.PatientID, item.PatientBirthDate, item.PatientSex = "Doe^Jane", "P1", "", "F"
-    item.AccessionNumber, item.StudyInstanceUID, item.ReferringPhysicianName = "A1", "1.2.3", ""
-    item.RequestedProcedureID, item.RequestedProcedureDescription = "R1", "CT"
-    item.ScheduledProcedureStepSequence = [step]
-    item.file_meta = FileMetaDataset()
-    item.file_meta.TransferSyntaxUID = EXPLICIT
-    item.file_meta.MediaStorageSOPClassUID, item.file_meta.MediaStorageSOPInstanceUID = WORKLIST_FIND, "1.2"
-    path = tmp_path / "item.wl"
-    item.save_as(path, enforce_file_format=True)
+    path = write_worklist_item(tmp_path / "item.wl")
     with wlmscpfs(tmp_path, [path]) as port:
         keys = ("-k", "PatientName=", "-k", "ScheduledProcedureStepSequence[0].Modality=CT")
         done = run_app("findscu", HOST, port, "-aec", "WL", "-W", *keys, "-w", cwd=tmp_path)

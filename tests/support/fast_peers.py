@@ -65,10 +65,16 @@ class FastSink:
 
 @dataclass(slots=True)
 class FastSender:
-    """A running sender and what it has been told."""
+    """A running sender and what it has been told. allowance: where it looks how many it may send."""
 
     records: Path
     peer: PeerProcess
+    allowance: Path | None = None
+
+    def allow(self, count: int) -> None:
+        """Let it send so many instances in all."""
+        assert self.allowance is not None
+        write_whole(self.allowance, str(count))
 
     def sent(self) -> list[Sent]:
         """Return every finished attempt so far."""
@@ -118,16 +124,32 @@ def fast_sender(
     port: int,
     name: str = "sender",
     files: Iterable[Instance] | None = None,
+    allowed: int | None = None,
     **options: object,
 ) -> Iterator[FastSender]:
-    """Run a sender in the background; options are those of `fast_sender`'s command line, with underscores."""
+    """Run a sender in the background; options are those of `fast_sender`'s command line, with underscores.
+
+    allowed: how many it may send before FastSender.allow() is called; None: all it has.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     records = directory / f"{name}.records.jsonl"
     command = [sys.executable, "-m", "tests.support.fast_sender", str(port), str(records), *flags(options)]
     if files is not None:
         command += ["--files", str(write_list(directory / f"{name}.files.jsonl", files))]
+    allowance = None
+    if allowed is not None:
+        allowance = directory / f"{name}.allowance"
+        write_whole(allowance, str(allowed))
+        command += ["--allowance", str(allowance)]
     with peer_process(name, command, directory, environment={"PYTHONPATH": str(REPOSITORY)}) as peer:
-        yield FastSender(records, peer)
+        yield FastSender(records, peer, allowance)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that whoever reads it meanwhile gets the old text or the new one."""
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def send_all(

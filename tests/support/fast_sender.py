@@ -6,6 +6,7 @@ transfer_syntax), `--kind K --count N` (synthetic), `--multiframe-bytes N` (stre
 the work.
 Each attempt gives one record (see `ledger.Sent`); an operation without an answer is recorded with status
 null and its error. With `--reconnect-s` a lost association is replaced until that long after the loss.
+With `--allowance FILE` no more instances are begun than the number in that file says; it may grow meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.support.corpus import Multiframe
 from tests.support.streams import PduStream, PeerGone, RecordFile
 
 RECONNECT_PAUSE_S = 0.05
+ALLOWANCE_POLL_S = 0.02
 
 
 class Refused(Exception):
@@ -54,9 +56,12 @@ class Work:
     pause_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
     handed_out: int = 0
+    allowance: Path | None = None
 
     def next(self) -> Item | None:
-        """Take the next instance; None when all are taken, or nothing more is wanted."""
+        """Take the next instance as soon as it is allowed; None when all are taken, or no more is wanted."""
+        while not self._may_go_on():
+            time.sleep(ALLOWANCE_POLL_S)
         if self.stop_file is not None and self.stop_file.exists():
             return None
         time.sleep(self.pause_s)
@@ -64,6 +69,9 @@ class Work:
             item = next(self.items, None)
             self.handed_out += item is not None
             return item
+
+    def _may_go_on(self) -> bool:
+        return self.allowance is None or self.handed_out < int(self.allowance.read_text())
 
 
 class Requestor:
@@ -236,9 +244,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--run", type=int, default=0)
     parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--allowance", type=Path)
     options = parser.parse_args()
     work, records, failures = work_of(options), RecordFile(options.records), list[str]()
-    work.stop_file, work.pause_s = options.stop_file, options.pause_s
+    work.stop_file, work.pause_s, work.allowance = options.stop_file, options.pause_s, options.allowance
     threads = [
         threading.Thread(target=keep_sending, args=(options, work, records, failures))
         for _ in range(options.associations)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.system
 
 COUNT = 4000
 KILLS_AT = (300, 1500, 2500)  # acknowledged instances
+AHEAD = 500  # instances that may be sent beyond those, so that the load is not over when the kill comes
 RECONNECT_S = 40
 
 
@@ -65,6 +66,7 @@ def test_nothing_acknowledged_is_lost_when_it_is_killed(tmp_path: Path, victim: 
                 router.port,
                 kind="small",
                 count=COUNT,
+                allowed=KILLS_AT[0] + AHEAD,
                 associations=4,
                 reconnect_s=RECONNECT_S,
                 timeout=30,
@@ -90,6 +92,7 @@ def test_nothing_is_lost_with_two_of_each_and_an_async_window(tmp_path: Path, vi
                 router.port,
                 kind="mr",
                 count=1200,
+                allowed=200 + AHEAD,
                 associations=6,
                 window=8,
                 reconnect_s=RECONNECT_S,
@@ -136,11 +139,13 @@ def kill_during_load(
     step: Callable[[RouterProcess], None],
     kills_at: tuple[int, ...],
 ) -> None:
-    """Carry out the step at each of these counts of acknowledged instances; the sender must still be busy."""
+    """Carry out the step at each of these counts of acknowledged instances, the sender being busy."""
     for count in kills_at:
+        sender.allow(count + AHEAD)
         sender.wait_acknowledged(count)
-        assert sender.peer.process.poll() is None, "the load ended before the kill"
+        assert sender.peer.process.poll() is None, sender.peer.log()
         step(router)
+    sender.allow(COUNT)
 
 
 def settle(router: RouterProcess, sender: FastSender, *sinks: FastSink) -> None:
