@@ -156,20 +156,20 @@ def matches() -> list[Any]:
     return [make_match(number) for number in range(MATCHES)]
 
 
-def write_instance(directory: Path) -> Path:
-    """Write the CT as a DICOM file; return its path."""
+def write_instance(directory: Path, kind: str = "ct") -> Path:
+    """Write an instance (see load.instances) as a DICOM file; return its path."""
     from pydicom import dcmread
     from pydicom.dataset import FileMetaDataset
     from pydicom.filebase import DicomBytesIO
     from pydicom.uid import UID
 
     uid = instance_uid(1, 1)
-    dataset = dcmread(DicomBytesIO(template("ct").dataset_of(uid)), force=True)
+    dataset = dcmread(DicomBytesIO(template(kind).dataset_of(uid)), force=True)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = UID(CT_IMAGE_STORAGE)
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid)
     dataset.file_meta.TransferSyntaxUID = UID(EXPLICIT_VR_LITTLE_ENDIAN)
-    path = directory / "ct.dcm"
+    path = directory / f"{kind}.dcm"
     dataset.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=True)
     return path
 

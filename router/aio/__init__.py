@@ -1,8 +1,8 @@
 """The asyncio face of the library: the same application entity, associations awaited instead of blocking.
 
-Floor 6, on router/api, whose settings, presentation contexts, events and handling of Datasets it shares;
-exchanges are the same generators of router/services, run by router/drivers/event_loop.py instead of
-router/drivers/blocking.py. Nothing of the protocol is written here a second time.
+On router/api, which knows nothing of it and whose settings, contexts, events, states of associations and
+servers, and preparation of requests it shares. Exchanges are the same generators of router/services, run by
+router/drivers/event_loop.py instead of router/drivers/blocking.py.
 Read first: ae.py (associate, start_server), association.py (one association), asking.py (handlers, which may
 be plain functions or asynchronous ones). No thread is made; everything happens in the loop that awaits.
 """

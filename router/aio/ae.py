@@ -12,9 +12,8 @@ from router._globals import DEFAULT_MAX_LENGTH, MODE_REQUESTOR
 from router.aio.association import Association
 from router.aio.connection import load_pydicom, running_driver
 from router.aio.server import Server
-from router.api.address import AddressInformation
 from router.api.ae import ApplicationEntity
-from router.api.requesting import _negotiate, _request_of
+from router.api.requesting import negotiate, prepare_request, request_of
 from router.errors import AssociationAborted, AssociationRejected, DeadlineExceeded, PeerViolation
 from router.services.steps import Procedure
 
@@ -51,22 +50,10 @@ class AE(ApplicationEntity):
         network: see `is_established`, `is_rejected` and `is_aborted`. If this is cancelled, what there is of
         the association is aborted.
         """
-        target = AddressInformation.from_addr_port(addr, port)
-        local = None if bind_address is None else AddressInformation.from_tuple(bind_address).as_tuple
         assoc = Association(self, MODE_REQUESTOR)
-        requestor, acceptor = assoc.requestor, assoc.acceptor
-        requestor.ae_title = self.ae_title
-        acceptor.ae_title = ae_title
-        acceptor.address_info = target
-        requestor.maximum_length = max_pdu
-        requestor._implementation_class_uid = self._implementation_class_uid
-        requestor._implementation_version_name = self._implementation_version_name
-        requestor.requested_contexts = self._contexts_to_request(contexts)
-        for item in ext_neg or ():
-            requestor.add_negotiation_item(item)
-        for event, handler, *args in evt_handlers or ():
-            assoc._handlers.bind(event, handler, args[0] if args else None)
-        await _request(assoc, target, cast("tuple[str, int] | None", local), tls_args)
+        local = prepare_request(assoc, addr, port, contexts, ae_title, max_pdu, ext_neg, bind_address)
+        assoc._bind_all(evt_handlers)
+        await _request(assoc, cast("tuple[str, int] | None", local), tls_args)
         return assoc
 
     def make_server(
@@ -116,18 +103,18 @@ class AE(ApplicationEntity):
 
 async def _request(
     assoc: Association,
-    target: AddressInformation,
     local: tuple[str, int] | None,
     tls: tuple[ssl.SSLContext, str | None] | None,
 ) -> None:
     """Connect and negotiate; the association's state tells how it ended."""
     await load_pydicom()
     LOGGER.info("Requesting Association")
-    rq = _request_of(assoc)
+    rq, target = request_of(assoc), assoc.acceptor.address_info
+    assert target is not None
     connection = assoc._attach_to_loop()
     core = assoc._protocol
     assert core is not None
-    negotiation: Procedure[None] = _negotiate(assoc, core, rq)
+    negotiation: Procedure[None] = negotiate(assoc, core, rq)
     # An address of a zone is written with it (RFC 4007 section 11).
     host = f"{target.address}%{target.scope_id}" if target.scope_id else target.address
     context, hostname = (None, None) if tls is None else tls

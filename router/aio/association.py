@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from router.aio.asking import coroutine_for
+from router.aio.composite_services import CompositeServices
 from router.aio.connection import LoopConnection, TappedAssociation, running_driver
 from router.aio.handlers import LoopHandlers
 from router.aio.normalised_services import NormalisedServices
@@ -33,7 +34,7 @@ ABORT_WAIT_S = 0.1
 """How long an abort waits for the peer to close the connection."""
 
 
-class Association(NormalisedServices):
+class Association(CompositeServices, NormalisedServices):
     """An association with a peer, for the coroutines of one event loop.
 
     Made by AE.associate(), or by a server for each peer that asks. State, contexts, users, timeouts and
@@ -44,9 +45,7 @@ class Association(NormalisedServices):
     """
 
     _handlers: LoopHandlers
-    _connection: LoopConnection  # type: ignore[assignment]
-    _protocol: TappedAssociation | None
-    _server: Server | None  # type: ignore[assignment]
+    _server: Server | None
 
     def __init__(self, ae: AE, mode: str) -> None:
         super().__init__(ae, mode)
@@ -61,13 +60,13 @@ class Association(NormalisedServices):
 
     # The end
 
-    async def release(self) -> None:  # type: ignore[override]
+    async def release(self) -> None:
         """Release the association and wait for the peer's answer; nothing if it is not established.
 
         Afterwards it is released, or aborted if the peer did not answer within the ACSE timeout.
         """
         connection, protocol = self._connection, self._protocol
-        if not self.is_established or protocol is None:
+        if not self.is_established or protocol is None or connection is None:
             return
         LOGGER.info("Releasing Association")
         if self._watch_task is not None:
@@ -83,7 +82,7 @@ class Association(NormalisedServices):
         except (AssociationAborted, LocalMisuse) as error:
             self._note_aborted(error)
 
-    def abort(self, block: bool = True) -> Awaitable[None]:  # type: ignore[override]
+    def abort(self, block: bool = True) -> Awaitable[None]:
         """Abort the association at once; awaiting it waits a moment for the peer to close the connection.
 
         Nothing if it has ended. block: False does not wait, whether it is awaited or not.
@@ -129,6 +128,7 @@ class Association(NormalisedServices):
         return connection
 
     def _opened(self) -> None:
+        assert self._connection is not None
         self._was_open = True
         local_address, self._peer_address = self._connection.addresses
         ours, theirs = self.requestor, self.acceptor
@@ -156,7 +156,8 @@ class Association(NormalisedServices):
         return deferred
 
     def _settle(self, deferred: Deferred, task: asyncio.Task[Any]) -> None:
-        self._connection.conversation.now = monotonic()
+        if self._connection is not None:
+            self._connection.conversation.now = monotonic()
         if task.cancelled():
             deferred.settle(RuntimeError("the handler was cancelled"))
         else:
@@ -181,11 +182,5 @@ class Association(NormalisedServices):
             connection.close()
             await connection.closed.wait()
 
-    def _idle(self) -> None:
-        """Nothing has come for network_timeout seconds."""
-        if self._network_timeout_response == "A-RELEASE":
-            LOGGER.info("Network timeout reached: releasing the association")
-            self._timeouts.idle_s = None
-            self._spawn(self.release())
-            return
-        super()._idle()
+    def _release_beside(self) -> None:
+        self._spawn(self.release())

@@ -38,7 +38,7 @@ async def start(assoc: Association, message: MessageReceived, table: StatusTable
         count = items.take_count(MOVE_COUNT_INVALID, MOVE_COUNT_TOO_LARGE)
         if count:
             items.destination = await _associate(assoc, message, *destination)
-    except retrievals._Failed as failed:
+    except retrievals.CannotBegin as failed:
         items.close()
         return failed.reply
     return Retrieval(count, items, items.finish)
@@ -53,10 +53,10 @@ async def _associate(
     except Exception as error:
         # Whatever is wrong with what the handler yielded, or with the AE's contexts.
         LOGGER.error(f"cannot associate with the move destination: {error}")
-        raise retrievals._Failed(Reply(MOVE_DESTINATION_INVALID)) from error
+        raise retrievals.CannotBegin(Reply(MOVE_DESTINATION_INVALID)) from error
     if not destination.is_established:
         LOGGER.error("the move destination does not accept an association")
-        raise retrievals._Failed(Reply(MOVE_DESTINATION_UNKNOWN))
+        raise retrievals.CannotBegin(Reply(MOVE_DESTINATION_UNKNOWN))
     return destination
 
 

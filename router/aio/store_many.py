@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router.api.exchange import status_of
-from router.api.store_many import _refused, _window_of
+from router.api.store_many import refused, window_of
 from router.services.message_ids import MessageIds
 from router.standard.dimse_fields import C_STORE_RQ
 
@@ -24,7 +24,7 @@ async def store_many(
     priority: int,
 ) -> AsyncGenerator[tuple[Any, Dataset], None]:
     """Yield (item, status) of each instance, in the order they are answered."""
-    window, ids = _window_of(assoc), MessageIds()
+    window, ids = window_of(assoc), MessageIds()
     source = _iterate(instances)
     running: dict[asyncio.Task[Dataset], Any] = {}
     is_exhausted = False
@@ -55,7 +55,7 @@ async def _store(
     try:
         return await assoc.send_c_store(item, message_id, priority)
     except (ValueError, AttributeError, OSError, TypeError) as error:
-        return _refused(error)
+        return refused(error)
 
 
 async def _iterate(

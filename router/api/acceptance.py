@@ -16,6 +16,7 @@ from router.api.negotiation_items import (
 )
 from router.api.pdu_primitives import associate_request, associate_response
 from router.api.presentation import PresentationContext
+from router.errors import AssociationAborted, PeerViolation
 from router.protocol.negotiation import (
     AcceptorOutcome,
     Roles,
@@ -24,7 +25,9 @@ from router.protocol.negotiation import (
     check_request,
     negotiate_as_acceptor,
 )
+from router.services import establish
 from router.services.establish import Acceptance
+from router.services.steps import Procedure
 from router.standard.reasons import (
     REJECT_LOCAL_LIMIT_EXCEEDED,
     REJECT_NO_REASON_GIVEN,
@@ -42,7 +45,7 @@ from router.wire.user_information import (
 )
 
 if TYPE_CHECKING:
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 LOGGER = logging.getLogger("router.acse")
 
@@ -74,7 +77,28 @@ def _may_be_stored(abstract_syntax: str) -> bool:
     return is_storage(abstract_syntax) or service_of(abstract_syntax) is None
 
 
-def decide(assoc: Association, rq: AssociateRQ) -> Acceptance | AssociateRJ:
+def accept(assoc: AssociationState) -> Procedure[None]:
+    """The main procedure of an acceptor: answer the request, then wait for the end."""
+    core = assoc._protocol
+    assert core is not None
+    try:
+        is_accepted = yield from establish.respond(core, lambda rq: assoc._invoke(decide, assoc, rq))
+    except (AssociationAborted, PeerViolation) as error:
+        if core.rq is not None:
+            assoc._note_aborted(error)
+        return
+    if not is_accepted:
+        assoc.is_rejected = True
+        assoc._leave_server()
+        assoc._notify(evt.EVT_REJECTED)
+        return
+    assoc._notify(evt.EVT_ACCEPTED)
+    assoc.is_established = True
+    assoc._notify(evt.EVT_ESTABLISHED)
+    yield from assoc._watch()
+
+
+def decide(assoc: AssociationState, rq: AssociateRQ) -> Acceptance | AssociateRJ:
     """Return the answer to a request; handlers of the negotiation events are called here."""
     _note_request(assoc, rq)
     assoc._notify(evt.EVT_REQUESTED)
@@ -96,7 +120,7 @@ def decide(assoc: Association, rq: AssociateRQ) -> Acceptance | AssociateRJ:
     return _accept(assoc, rq, accepted_response)
 
 
-def _note_request(assoc: Association, rq: AssociateRQ) -> None:
+def _note_request(assoc: AssociationState, rq: AssociateRQ) -> None:
     """Take note of who asks and what it says."""
     primitive = associate_request(rq)
     requestor = assoc.requestor
@@ -108,7 +132,7 @@ def _note_request(assoc: Association, rq: AssociateRQ) -> None:
         server._active[assoc] = None
 
 
-def _check(assoc: Association, rq: AssociateRQ) -> AssociateRJ | None:
+def _check(assoc: AssociationState, rq: AssociateRQ) -> AssociateRJ | None:
     ae, server = assoc.ae, assoc._server
     called = [assoc.acceptor.ae_title.strip()] if ae.require_called_aet else []
     calling = [title.strip() for title in ae.require_calling_aet]
@@ -122,7 +146,7 @@ def _check(assoc: Association, rq: AssociateRQ) -> AssociateRJ | None:
     return None
 
 
-def _user_identity(assoc: Association) -> tuple[bool, UserIdentityAC | None]:
+def _user_identity(assoc: AssociationState) -> tuple[bool, UserIdentityAC | None]:
     """Ask who the user is; return whether it is accepted, and what to answer."""
     item = assoc.requestor.user_identity
     if item is None:
@@ -145,7 +169,7 @@ def _user_identity(assoc: Association) -> tuple[bool, UserIdentityAC | None]:
     return True, UserIdentityAC(bytes(response))
 
 
-def _accept(assoc: Association, rq: AssociateRQ, identity: UserIdentityAC | None) -> Acceptance:
+def _accept(assoc: AssociationState, rq: AssociateRQ, identity: UserIdentityAC | None) -> Acceptance:
     extended = _sop_class_extended(assoc)
     _sop_class_common_extended(assoc)
     window = _asynchronous_operations(assoc)
@@ -174,7 +198,7 @@ def _accept(assoc: Association, rq: AssociateRQ, identity: UserIdentityAC | None
     return Acceptance(ac, outcome.accepted, min(operations, OPERATIONS_MAX))
 
 
-def _policy(assoc: Association) -> SupportedContexts:
+def _policy(assoc: AssociationState) -> SupportedContexts:
     supported = [
         SupportedContext(context.abstract_uid, context.transfer_uids, _roles_of(context))
         for context in assoc.acceptor.supported_contexts
@@ -189,7 +213,7 @@ def _roles_of(context: PresentationContext) -> Roles | None:
     return Roles(context.scu_role, context.scp_role)
 
 
-def _note_contexts(assoc: Association, rq: AssociateRQ, outcome: AcceptorOutcome) -> None:
+def _note_contexts(assoc: AssociationState, rq: AssociateRQ, outcome: AcceptorOutcome) -> None:
     accepted = {context.context_id: context for context in outcome.accepted}
     for proposed, result in zip(rq.presentation_contexts, outcome.results, strict=True):
         context = PresentationContext()
@@ -206,7 +230,7 @@ def _note_contexts(assoc: Association, rq: AssociateRQ, outcome: AcceptorOutcome
         assoc._contexts[proposed.context_id] = context
 
 
-def _sop_class_extended(assoc: Association) -> tuple[SOPClassExtended, ...]:
+def _sop_class_extended(assoc: AssociationState) -> tuple[SOPClassExtended, ...]:
     proposed = assoc.requestor.sop_class_extended
     if not proposed:
         return ()
@@ -218,7 +242,7 @@ def _sop_class_extended(assoc: Association) -> tuple[SOPClassExtended, ...]:
         return ()
 
 
-def _sop_class_common_extended(assoc: Association) -> None:
+def _sop_class_common_extended(assoc: AssociationState) -> None:
     """Let the handler say which of the requestor's items hold; they decide over the service class."""
     from router.api.sop_class import uid_to_service_class
 
@@ -238,7 +262,7 @@ def _sop_class_common_extended(assoc: Association) -> None:
         assoc._service_classes[uid] = uid_to_service_class(str(item.service_class_uid))
 
 
-def _asynchronous_operations(assoc: Association) -> AsynchronousOperationsWindow | None:
+def _asynchronous_operations(assoc: AssociationState) -> AsynchronousOperationsWindow | None:
     """Return the window to answer: what the handler allows of what was proposed; none without a handler."""
     if not assoc._handlers.has(evt.EVT_ASYNC_OPS):
         return None

@@ -9,13 +9,13 @@ from router.standard.reasons import REJECT_REASONS, REJECT_RESULTS
 from router.wire.pdus import AssociateRJ
 
 if TYPE_CHECKING:
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 
 class ACSE:
     """The association control of one association."""
 
-    def __init__(self, assoc: Association) -> None:
+    def __init__(self, assoc: AssociationState) -> None:
         self.assoc = assoc
 
     @property
@@ -74,7 +74,7 @@ class ACSE:
 class AssociationSocket:
     """The transport connection of one association, as `assoc.dul.socket`. socket: None once it is closed."""
 
-    def __init__(self, assoc: Association) -> None:
+    def __init__(self, assoc: AssociationState) -> None:
         self._assoc = assoc
 
     @property
@@ -91,7 +91,7 @@ class AssociationSocket:
 class DUL:
     """What is left of a service provider with a thread of its own: its socket."""
 
-    def __init__(self, assoc: Association) -> None:
+    def __init__(self, assoc: AssociationState) -> None:
         self.assoc = assoc
         self.socket = AssociationSocket(assoc)
 

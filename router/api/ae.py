@@ -6,14 +6,13 @@ import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from router._globals import DEFAULT_MAX_LENGTH, DEFAULT_TRANSFER_SYNTAXES, MODE_REQUESTOR
-from router.api.address import AddressInformation
 from router.api.association import Association
-from router.api.presentation import PresentationContext, build_context, name_of_uid
+from router.api.presentation import PresentationContext, build_context, name_of_uid, require_contexts
 from router.api.received_files import ReceiveTo, check_place
-from router.api.requesting import request_association
+from router.api.requesting import REQUESTED_CONTEXTS_MAX, prepare_request, request_association
 from router.api.utils import as_uid, check_uid, set_ae
 from router.drivers.connect import TlsChoice
 from router.standard.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -21,14 +20,13 @@ from router.standard.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
+    from router.api.association_state import AssociationState
     from router.api.events import EventHandlerType
     from router.api.negotiation_items import NegotiationItem
-    from router.api.transport import AssociationServer, ThreadedAssociationServer
+    from router.api.server_state import ServerState
+    from router.api.transport import ThreadedAssociationServer
 
 LOGGER = logging.getLogger("router.ae")
-
-REQUESTED_CONTEXTS_MAX = 128
-"""Presentation context IDs are odd and 1 to 255 (PS3.8 section 9.3.2.2)."""
 
 Syntaxes = "str | UID | Iterable[str | UID] | None"
 
@@ -55,8 +53,8 @@ class ApplicationEntity:
         self._require_calling_aet: list[str] = []
         self._requested: list[PresentationContext] = []
         self._supported: dict[str, PresentationContext] = {}
-        self._servers: list[AssociationServer] = []
-        self._alive: dict[Association, None] = {}
+        self._servers: list[ServerState] = []
+        self._alive: dict[AssociationState, None] = {}
         self._lock = threading.Lock()
 
     # Who it is
@@ -213,7 +211,7 @@ class ApplicationEntity:
 
     @requested_contexts.setter
     def requested_contexts(self, contexts: list[PresentationContext]) -> None:
-        _require_contexts(contexts)
+        require_contexts(contexts)
         if not contexts:
             self._requested = []
         for context in contexts:
@@ -226,7 +224,7 @@ class ApplicationEntity:
 
     @supported_contexts.setter
     def supported_contexts(self, contexts: list[PresentationContext]) -> None:
-        _require_contexts(contexts)
+        require_contexts(contexts)
         if not contexts:
             self._supported = {}
         for context in contexts:
@@ -297,7 +295,11 @@ class ApplicationEntity:
         """The associations of this AE that are open, on either side."""
         with self._lock:
             alive = list(self._alive)
-        return [assoc for assoc in alive if assoc._server is None or assoc in assoc._server._active]
+        return [
+            cast("Association", assoc)
+            for assoc in alive
+            if assoc._server is None or assoc in assoc._server._active
+        ]
 
     def associate(
         self,
@@ -320,33 +322,11 @@ class ApplicationEntity:
         a name without address. Never raises for what happens on the network: see `is_established`,
         `is_rejected` and `is_aborted` of the association returned.
         """
-        target = AddressInformation.from_addr_port(addr, port)
-        bound = None if bind_address is None else AddressInformation.from_tuple(bind_address).as_tuple
         assoc = Association(self, MODE_REQUESTOR)
-        requestor, acceptor = assoc.requestor, assoc.acceptor
-        requestor.ae_title = self.ae_title
-        acceptor.ae_title = ae_title
-        acceptor.address_info = target
-        requestor.maximum_length = max_pdu
-        requestor._implementation_class_uid = self._implementation_class_uid
-        requestor._implementation_version_name = self._implementation_version_name
-        requestor.requested_contexts = self._contexts_to_request(contexts)
-        for item in ext_neg or ():
-            requestor.add_negotiation_item(item)
-        for event, handler, *args in evt_handlers or ():
-            assoc._handlers.bind(event, handler, args[0] if args else None)
+        bound = prepare_request(assoc, addr, port, contexts, ae_title, max_pdu, ext_neg, bind_address)
+        assoc._bind_all(evt_handlers)
         request_association(assoc, bound, None if tls_args is None else TlsChoice(*tls_args))
         return assoc
-
-    def _contexts_to_request(self, contexts: list[PresentationContext] | None) -> list[PresentationContext]:
-        if contexts is None:
-            contexts = self._requested
-        _require_contexts(contexts)
-        if not contexts:
-            raise RuntimeError("At least one requested presentation context is required to associate")
-        if len(contexts) > REQUESTED_CONTEXTS_MAX:
-            raise ValueError(f"not more than {REQUESTED_CONTEXTS_MAX} presentation contexts can be requested")
-        return contexts
 
     # Servers
 
@@ -438,11 +418,11 @@ class ApplicationEntity:
 
     # Inside
 
-    def _note_alive(self, assoc: Association) -> None:
+    def _note_alive(self, assoc: AssociationState) -> None:
         with self._lock:
             self._alive[assoc] = None
 
-    def _note_ended(self, assoc: Association) -> None:
+    def _note_ended(self, assoc: AssociationState) -> None:
         with self._lock:
             self._alive.pop(assoc, None)
 
@@ -450,7 +430,7 @@ class ApplicationEntity:
         """How many associations this AE has accepted, or is deciding about."""
         return sum(assoc.is_acceptor for assoc in self.active_associations)
 
-    def _forget_server(self, server: AssociationServer) -> None:
+    def _forget_server(self, server: ServerState) -> None:
         with self._lock:
             if server in self._servers:
                 self._servers.remove(server)
@@ -465,11 +445,6 @@ def _timeout(value: Any, name: str, default: float | None, may_be_zero: bool = T
         return float(value) if isinstance(value, float) else int(value)
     LOGGER.warning(f"{name} cannot be {value!r}: it is set to {default}")
     return default
-
-
-def _require_contexts(contexts: Any) -> None:
-    if not isinstance(contexts, list) or not all(isinstance(c, PresentationContext) for c in contexts):
-        raise ValueError("'contexts' must be a list of PresentationContext items")
 
 
 def _list(transfer_syntax: Any) -> list[str] | None:

@@ -8,27 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from router.api.utils import as_uid, check_uid, set_ae
 from router.standard import dimse_fields
 from router.standard.dimse_fields import KEYWORDS, VRS
 
 TAGS: dict[str, int] = {keyword: tag for tag, keyword in KEYWORDS.items()}
-
-DATASET_KEYWORDS = frozenset(
-    {
-        "DataSet",
-        "Identifier",
-        "EventInformation",
-        "EventReply",
-        "AttributeList",
-        "ModificationList",
-        "ActionInformation",
-        "ActionReply",
-    }
-)
-"""Parameters that travel as the message's dataset: an encoded dataset in a BytesIO, or None."""
 
 PRIORITIES = (0, 1, 2)
 US_MAX = 0xFFFF
@@ -125,6 +111,53 @@ def _plain_tags(value: Any) -> tuple[int, ...]:
     return tuple(int(Tag(tag)) for tag in values)
 
 
+_PARAMETERS: dict[str, str] = {
+    "C_ECHO": "MessageID! AffectedSOPClassUID! ErrorComment?",
+    "C_STORE": """
+        MessageID! AffectedSOPClassUID! AffectedSOPInstanceUID! Priority! MoveOriginatorApplicationEntityTitle
+        MoveOriginatorMessageID OffendingElement? ErrorComment? DataSet=!
+    """,
+    "C_FIND": """
+        MessageID! AffectedSOPClassUID! Priority! OffendingElement? ErrorComment? Identifier=!
+    """,
+    "C_GET": """
+        MessageID! AffectedSOPClassUID! Priority! NumberOfRemainingSuboperations?
+        NumberOfCompletedSuboperations? NumberOfFailedSuboperations? NumberOfWarningSuboperations?
+        OffendingElement? ErrorComment? Identifier=!
+    """,
+    "C_MOVE": """
+        MessageID! AffectedSOPClassUID! Priority! MoveDestination! NumberOfRemainingSuboperations?
+        NumberOfCompletedSuboperations? NumberOfFailedSuboperations? NumberOfWarningSuboperations?
+        OffendingElement? ErrorComment? Identifier=!
+    """,
+    "N_EVENT_REPORT": """
+        MessageID! AffectedSOPClassUID!? AffectedSOPInstanceUID!? EventTypeID!? ErrorComment? ErrorID?
+        EventInformation= EventReply=
+    """,
+    "N_GET": """
+        MessageID! RequestedSOPClassUID! RequestedSOPInstanceUID! AttributeIdentifierList?
+        AffectedSOPInstanceUID ErrorComment? ErrorID? AttributeList=
+    """,
+    "N_SET": """
+        MessageID! RequestedSOPClassUID! RequestedSOPInstanceUID! AttributeIdentifierList?
+        AffectedSOPInstanceUID ErrorComment? ErrorID? ModificationList=! AttributeList=
+    """,
+    "N_ACTION": """
+        MessageID! RequestedSOPClassUID! RequestedSOPInstanceUID! ActionTypeID! AttributeIdentifierList?
+        AffectedSOPInstanceUID ErrorComment? ErrorID? ActionInformation= ActionReply=
+    """,
+    "N_CREATE": """
+        MessageID! AffectedSOPClassUID! AffectedSOPInstanceUID ErrorComment? ErrorID? AttributeList=
+    """,
+    "N_DELETE": """
+        MessageID! RequestedSOPClassUID! RequestedSOPInstanceUID! AffectedSOPInstanceUID ErrorComment?
+        ErrorID?
+    """,
+}
+"""Primitive -> its parameters; `!`: a request must have it, `?`: it may come with a status, `=`: it is the
+message's dataset. All have Message ID Being Responded To, Affected SOP Class UID and Status besides."""
+
+
 class DIMSEPrimitive:
     """What all primitives share.
 
@@ -141,6 +174,22 @@ class DIMSEPrimitive:
     MessageIDBeingRespondedTo = Element()
     AffectedSOPClassUID = Element()
     Status = Element()
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __init_subclass__(cls) -> None:
+        """Give the class the parameters that the table says."""
+        marks = {word.rstrip("!?="): word for word in _PARAMETERS[cls.__name__].split()}
+        cls.REQUEST_KEYWORDS = tuple(keyword for keyword, word in marks.items() if "!" in word)
+        cls.STATUS_OPTIONAL_KEYWORDS = tuple(keyword for keyword, word in marks.items() if "?" in word)
+        cls.COMMAND_FIELD = getattr(dimse_fields, f"{cls.__name__}_RQ")
+        for keyword, word in marks.items():
+            parameter = Payload() if "=" in word else Element()
+            if isinstance(parameter, Element):
+                parameter.__set_name__(cls, keyword)
+            setattr(cls, keyword, parameter)
 
     def __init__(self) -> None:
         self._elements: dict[int, Any] = {}
@@ -181,25 +230,9 @@ class DIMSEPrimitive:
 class C_ECHO(DIMSEPrimitive):
     """C-ECHO (PS3.7 section 9.1.5)."""
 
-    COMMAND_FIELD = dimse_fields.C_ECHO_RQ
-    REQUEST_KEYWORDS = ("MessageID", "AffectedSOPClassUID")
-    STATUS_OPTIONAL_KEYWORDS = ("ErrorComment",)
-    ErrorComment = Element()
-
 
 class C_STORE(DIMSEPrimitive):
     """C-STORE (PS3.7 section 9.1.1)."""
-
-    COMMAND_FIELD = dimse_fields.C_STORE_RQ
-    REQUEST_KEYWORDS = ("MessageID", "AffectedSOPClassUID", "AffectedSOPInstanceUID", "Priority", "DataSet")
-    STATUS_OPTIONAL_KEYWORDS = ("OffendingElement", "ErrorComment")
-    AffectedSOPInstanceUID = Element()
-    Priority = Element()
-    MoveOriginatorApplicationEntityTitle = Element()
-    MoveOriginatorMessageID = Element()
-    OffendingElement = Element()
-    ErrorComment = Element()
-    DataSet = Payload()
 
     @property
     def _dataset_path(self) -> Any:
@@ -209,49 +242,13 @@ class C_STORE(DIMSEPrimitive):
 class C_FIND(DIMSEPrimitive):
     """C-FIND (PS3.7 section 9.1.2)."""
 
-    COMMAND_FIELD = dimse_fields.C_FIND_RQ
-    REQUEST_KEYWORDS = ("MessageID", "AffectedSOPClassUID", "Priority", "Identifier")
-    STATUS_OPTIONAL_KEYWORDS = ("OffendingElement", "ErrorComment")
-    Priority = Element()
-    OffendingElement = Element()
-    ErrorComment = Element()
-    Identifier = Payload()
 
-
-class _Retrieve(DIMSEPrimitive):
-    """What C-GET and C-MOVE share: the counts of their sub-operations."""
-
-    STATUS_OPTIONAL_KEYWORDS = (
-        "ErrorComment",
-        "OffendingElement",
-        "NumberOfRemainingSuboperations",
-        "NumberOfCompletedSuboperations",
-        "NumberOfFailedSuboperations",
-        "NumberOfWarningSuboperations",
-    )
-    Priority = Element()
-    NumberOfRemainingSuboperations = Element()
-    NumberOfCompletedSuboperations = Element()
-    NumberOfFailedSuboperations = Element()
-    NumberOfWarningSuboperations = Element()
-    OffendingElement = Element()
-    ErrorComment = Element()
-    Identifier = Payload()
-
-
-class C_GET(_Retrieve):
+class C_GET(DIMSEPrimitive):
     """C-GET (PS3.7 section 9.1.3)."""
 
-    COMMAND_FIELD = dimse_fields.C_GET_RQ
-    REQUEST_KEYWORDS = ("MessageID", "AffectedSOPClassUID", "Priority", "Identifier")
 
-
-class C_MOVE(_Retrieve):
+class C_MOVE(DIMSEPrimitive):
     """C-MOVE (PS3.7 section 9.1.4)."""
-
-    COMMAND_FIELD = dimse_fields.C_MOVE_RQ
-    REQUEST_KEYWORDS = ("MessageID", "AffectedSOPClassUID", "Priority", "Identifier", "MoveDestination")
-    MoveDestination = Element()
 
 
 class C_CANCEL:
@@ -270,86 +267,28 @@ class C_CANCEL:
         self._message_id = None if value is None else _check_number(value, "MessageIDBeingRespondedTo")
 
 
-class _Normalised(DIMSEPrimitive):
-    """What the N-services share."""
-
-    STATUS_OPTIONAL_KEYWORDS: ClassVar[tuple[str, ...]] = ("ErrorComment", "ErrorID")
-    AffectedSOPInstanceUID = Element()
-    ErrorComment = Element()
-    ErrorID = Element()
-
-
-class N_EVENT_REPORT(_Normalised):
+class N_EVENT_REPORT(DIMSEPrimitive):
     """N-EVENT-REPORT (PS3.7 section 10.1.1)."""
 
-    COMMAND_FIELD = dimse_fields.N_EVENT_REPORT_RQ
-    REQUEST_KEYWORDS = ("MessageID", "AffectedSOPClassUID", "EventTypeID", "AffectedSOPInstanceUID")
-    STATUS_OPTIONAL_KEYWORDS = (
-        "AffectedSOPClassUID",
-        "AffectedSOPInstanceUID",
-        "EventTypeID",
-        "ErrorComment",
-        "ErrorID",
-    )
-    EventTypeID = Element()
-    EventInformation = Payload()
-    EventReply = Payload()
 
-
-class N_GET(_Normalised):
+class N_GET(DIMSEPrimitive):
     """N-GET (PS3.7 section 10.1.2)."""
 
-    COMMAND_FIELD = dimse_fields.N_GET_RQ
-    REQUEST_KEYWORDS = ("MessageID", "RequestedSOPClassUID", "RequestedSOPInstanceUID")
-    STATUS_OPTIONAL_KEYWORDS = ("AttributeIdentifierList", "ErrorComment", "ErrorID")
-    RequestedSOPClassUID = Element()
-    RequestedSOPInstanceUID = Element()
-    AttributeIdentifierList = Element()
-    AttributeList = Payload()
 
-
-class N_SET(_Normalised):
+class N_SET(DIMSEPrimitive):
     """N-SET (PS3.7 section 10.1.3)."""
 
-    COMMAND_FIELD = dimse_fields.N_SET_RQ
-    REQUEST_KEYWORDS = ("MessageID", "RequestedSOPClassUID", "RequestedSOPInstanceUID", "ModificationList")
-    STATUS_OPTIONAL_KEYWORDS = ("ErrorComment", "ErrorID", "AttributeIdentifierList")
-    RequestedSOPClassUID = Element()
-    RequestedSOPInstanceUID = Element()
-    AttributeIdentifierList = Element()
-    ModificationList = Payload()
-    AttributeList = Payload()
 
-
-class N_ACTION(_Normalised):
+class N_ACTION(DIMSEPrimitive):
     """N-ACTION (PS3.7 section 10.1.4)."""
 
-    COMMAND_FIELD = dimse_fields.N_ACTION_RQ
-    REQUEST_KEYWORDS = ("MessageID", "RequestedSOPClassUID", "RequestedSOPInstanceUID", "ActionTypeID")
-    STATUS_OPTIONAL_KEYWORDS = ("ErrorComment", "ErrorID", "AttributeIdentifierList")
-    RequestedSOPClassUID = Element()
-    RequestedSOPInstanceUID = Element()
-    ActionTypeID = Element()
-    AttributeIdentifierList = Element()
-    ActionInformation = Payload()
-    ActionReply = Payload()
 
-
-class N_CREATE(_Normalised):
+class N_CREATE(DIMSEPrimitive):
     """N-CREATE (PS3.7 section 10.1.5)."""
 
-    COMMAND_FIELD = dimse_fields.N_CREATE_RQ
-    REQUEST_KEYWORDS = ("MessageID", "AffectedSOPClassUID")
-    AttributeList = Payload()
 
-
-class N_DELETE(_Normalised):
+class N_DELETE(DIMSEPrimitive):
     """N-DELETE (PS3.7 section 10.1.6)."""
-
-    COMMAND_FIELD = dimse_fields.N_DELETE_RQ
-    REQUEST_KEYWORDS = ("MessageID", "RequestedSOPClassUID", "RequestedSOPInstanceUID")
-    RequestedSOPClassUID = Element()
-    RequestedSOPInstanceUID = Element()
 
 
 PRIMITIVES: dict[int, type[DIMSEPrimitive]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from router.api.dimse_primitives import PRIMITIVES, dataset_bytes
 from router.api.presentation import PresentationContextTuple
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileMetaDataset
 
     from router.api.association import Association
+    from router.api.association_state import AssociationState
     from router.api.events import EventType
     from router.protocol.indications import MessageReceived
 
@@ -55,8 +56,10 @@ class Event:
     request: Any
     context: PresentationContextTuple
 
-    def __init__(self, assoc: Association, event: EventType, attrs: dict[str, Any] | None = None) -> None:
-        self.assoc = assoc
+    def __init__(
+        self, assoc: AssociationState, event: EventType, attrs: dict[str, Any] | None = None
+    ) -> None:
+        self.assoc = cast("Association", assoc)
         self.event: Any = event
         self.timestamp = datetime.now()
         self._message: MessageReceived | None = None
@@ -66,7 +69,7 @@ class Event:
                 setattr(self, name, value)
 
     @classmethod
-    def of_message(cls, assoc: Association, event: EventType, message: MessageReceived) -> Event:
+    def of_message(cls, assoc: AssociationState, event: EventType, message: MessageReceived) -> Event:
         """Return the event of a received request; what it holds is looked at when it is asked for."""
         told = cls(assoc, event)
         told._message = message

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from router.api.event import Event
 
 if TYPE_CHECKING:
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 LOGGER = logging.getLogger("router.events")
 
@@ -187,7 +187,7 @@ class Handlers:
         bound += [(event, handler, args) for event, (handler, args) in self._interventions.items()]
         return bound
 
-    def notify(self, assoc: Association, event: NotificationEvent, attrs: dict[str, Any]) -> None:
+    def notify(self, assoc: AssociationState, event: NotificationEvent, attrs: dict[str, Any]) -> None:
         """Tell every handler of a notification event; what they raise is logged."""
         handlers = self._notifications.get(event)
         if not handlers:
@@ -209,7 +209,7 @@ class Handlers:
         return handler(event) if args is None else handler(event, *args)
 
 
-def trigger(assoc: Association, event: EventType, attrs: dict[str, Any] | None = None) -> Any:
+def trigger(assoc: AssociationState, event: EventType, attrs: dict[str, Any] | None = None) -> Any:
     """Tell the handlers of a notification event, or return the answer to an intervention event."""
     handlers = assoc.get_handlers(event)
     if isinstance(event, NotificationEvent):

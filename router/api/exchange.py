@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from router.api.dimse_primitives import PRIMITIVES, TAGS
 from router.api.presentation import PresentationContext, name_of_uid
@@ -18,8 +19,6 @@ from router.standard.transfer_syntaxes import encoding_of
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from router.api.association import Association
-    from router.drivers.blocking import BlockingConnection
     from router.protocol.association import Association as ProtocolAssociation
 
 LOGGER = logging.getLogger("router.association")
@@ -32,17 +31,34 @@ _OPTIONAL_TAGS: dict[int, tuple[int, ...]] = {
     for field, primitive in PRIMITIVES.items()
 }
 
+ResultT = TypeVar("ResultT")
+
 Start = Callable[["ProtocolAssociation", int], Procedure[MessageReceived]]
 """Make the procedure of one exchange from the protocol's association and the Message ID."""
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange(Generic[ResultT]):
+    """One request that is ready to be sent, whoever runs it.
+
+    finish: what its response, None for none, means to the program. close: to be called when it is over.
+    """
+
+    message_id: int
+    start: Start
+    finish: Callable[[MessageReceived | None], ResultT]
+    close: Callable[[], None] = _nothing
+
+
 class Exchanges:
-    """Run exchanges; mixed into Association."""
+    """Find contexts, and take note of how exchanges fail; mixed into AssociationState."""
 
     is_established: bool
     _contexts: dict[int, PresentationContext]
-    _connection: BlockingConnection | None
-    _protocol: ProtocolAssociation | None
 
     def _require_established(self, service: str) -> None:
         if not self.is_established:
@@ -92,37 +108,41 @@ class Exchanges:
             found = [c for c in self._contexts.values() if service_of(c.abstract_uid) == UPS_SERVICE]
         return found
 
-    def _exchange(self, message_id: int, start: Start) -> MessageReceived | None:
-        """Run one exchange in this thread; None if there is no response, whatever became of it.
-
-        After a DIMSE timeout the association is aborted. Raises ValueError for a Message ID out of range.
-        """
-        check_message_id(message_id)
-        connection, protocol = self._connection, self._protocol
-        assert connection is not None
-        assert protocol is not None
-        try:
-            with connection.turn:
-                number = connection.conversation.free_message_id(message_id)
-                response: MessageReceived = connection.run(start(protocol, number), number)
-        except DeadlineExceeded:
-            self._dimse_timed_out()
-        except PeerViolation as violation:
-            LOGGER.error(f"Invalid response received: {violation}")
-        except (AssociationAborted, LocalMisuse) as error:
-            LOGGER.error(f"Connection closed or aborted before a response was received: {error}")
-        else:
-            return response
-        return None
-
-    def _operations_granted(self) -> int:
-        """Return how many operations this side may have outstanding; 0: any number."""
+    def _dimse_timed_out(self) -> None:
+        """Take note that a response did not come in time."""
         raise NotImplementedError
 
-    def _dimse_timed_out(self: Any) -> None:
-        LOGGER.error("DIMSE timeout reached while waiting for message response")
-        association: Association = self
-        association.abort()
+
+class FailuresNoted:
+    """Log why the block has no response, instead of raising that; abort after a DIMSE timeout."""
+
+    __slots__ = ("_exchanges",)
+
+    def __init__(self, exchanges: Exchanges) -> None:
+        self._exchanges = exchanges
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> bool:
+        match error:
+            case None:
+                return False
+            case DeadlineExceeded():
+                self._exchanges._dimse_timed_out()
+            case PeerViolation():
+                LOGGER.error(f"Invalid response received: {error}")
+            case AssociationAborted() | LocalMisuse():
+                LOGGER.error(f"Connection closed or aborted before a response was received: {error}")
+            case _:
+                return False
+        return True
+
+
+def id_of(context: PresentationContext) -> int:
+    """Return the ID of an accepted context."""
+    assert context.context_id is not None
+    return context.context_id
 
 
 def check_message_id(message_id: int) -> None:

@@ -18,7 +18,7 @@ from router.standard.dimse_fields import C_FIND_RQ
 from router.standard.statuses import CANCEL, PENDING, PENDING_WITH_WARNING, SUCCESS, StatusTable
 
 if TYPE_CHECKING:
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 LOGGER = logging.getLogger("router.service_class")
 
@@ -30,7 +30,7 @@ PENDING_STATUSES = (PENDING, PENDING_WITH_WARNING)
 class Produced(Iterator[Any]):
     """What a handler yields, item by item, each produced where handlers run: items are Deferreds."""
 
-    def __init__(self, assoc: Association, event: Event) -> None:
+    def __init__(self, assoc: AssociationState, event: Event) -> None:
         self._assoc = assoc
         self._event = event
         self._items: Iterator[Any] | None = None
@@ -66,7 +66,9 @@ class Produced(Iterator[Any]):
 class Matches(Produced):
     """Replies with identifiers, then perhaps a final one."""
 
-    def __init__(self, assoc: Association, event: Event, table: StatusTable, syntax: str, limit: int) -> None:
+    def __init__(
+        self, assoc: AssociationState, event: Event, table: StatusTable, syntax: str, limit: int
+    ) -> None:
         super().__init__(assoc, event)
         self._table = table
         self._syntax = syntax
@@ -99,7 +101,7 @@ class Matches(Produced):
 
 
 def find_matches(
-    assoc: Association, message: MessageReceived, service_class: type[ServiceClass], table: StatusTable
+    assoc: AssociationState, message: MessageReceived, service_class: type[ServiceClass], table: StatusTable
 ) -> Matches:
     """Return the matches that the handler of EVT_C_FIND gives for a request."""
     event = Event.of_message(assoc, evt.EVT_C_FIND, message)

@@ -25,7 +25,7 @@ from router.wire.pdus import Abort, AssociateRJ
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 _RELEASE_RECEIVED = frozenset({Action.AR_2, Action.AR_8})
 _RELEASE_ANSWERED = frozenset({Action.AR_3, Action.AR_10})
@@ -35,7 +35,7 @@ _RELEASE_ANSWER_SENT = frozenset({Action.AR_4, Action.AR_9})
 class ObservedAssociation(core.Association):
     """The protocol core of one association, which tells what it sends and how its state changes."""
 
-    def __init__(self, owner: Association, role: Role, limits: core.Limits) -> None:
+    def __init__(self, owner: AssociationState, role: Role, limits: core.Limits) -> None:
         from router.api.received_datasets import sink_opener
 
         self.observation = Observation(owner, self)
@@ -51,7 +51,7 @@ class ObservedAssociation(core.Association):
 class Observation:
     """Turn what the core reports into log lines and notification events of one association."""
 
-    def __init__(self, owner: Association, association: ObservedAssociation) -> None:
+    def __init__(self, owner: AssociationState, association: ObservedAssociation) -> None:
         self._owner = owner
         self._association = association
 
@@ -170,7 +170,7 @@ class Observation:
             owner._handlers.notify(owner, event, {"primitive": make()})
 
 
-def log_pdu_of(owner: Association, pdu: Any, is_sent: bool) -> None:
+def log_pdu_of(owner: AssociationState, pdu: Any, is_sent: bool) -> None:
     """Log a PDU unless logging was switched off for the association."""
     if owner._is_logging:
         log_pdu(pdu, is_sent)

@@ -268,3 +268,9 @@ def __getattr__(name: str) -> Any:
     from router.api import context_negotiation
 
     return getattr(context_negotiation, name)
+
+
+def require_contexts(contexts: Any) -> None:
+    """Raise ValueError unless this is a list of presentation contexts."""
+    if not isinstance(contexts, list) or not all(isinstance(c, PresentationContext) for c in contexts):
+        raise ValueError("'contexts' must be a list of PresentationContext items")

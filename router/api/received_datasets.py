@@ -12,7 +12,7 @@ from router.protocol.negotiation import AcceptedContext
 from router.standard.dimse_fields import C_STORE_RQ, COMMAND_FIELD
 
 if TYPE_CHECKING:
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 FIRST_CHUNK_BYTES = 16384
 CHUNK_MAX_BYTES = 4 << 20
@@ -68,7 +68,7 @@ class MemorySink:
         self._pieces.clear()
 
 
-def sink_opener(assoc: Association) -> OpenSink:
+def sink_opener(assoc: AssociationState) -> OpenSink:
     """Return what opens the sink of each message of an association: a file for some C-STOREs, else memory."""
 
     def open_sink(_: ProtocolAssociation, context: AcceptedContext, command: CommandSet) -> DatasetSink:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from router.api.file_meta import file_head
@@ -25,6 +25,7 @@ from router.standard.statuses import OUT_OF_RESOURCES
 
 if TYPE_CHECKING:
     from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 LOGGER = logging.getLogger("router.service_class")
 
@@ -150,14 +151,14 @@ class FileSink:
 
 
 def open_file_sink(
-    assoc: Association, place: ReceiveTo, transfer_syntax: str, command: CommandSet
+    assoc: AssociationState, place: ReceiveTo, transfer_syntax: str, command: CommandSet
 ) -> DatasetSink | None:
     """Open the sink of a C-STORE request at the program's place, else in a temporary file.
 
     place: of the association; None: a temporary file. Returns None if the dataset shall go to memory.
     """
     incoming = Incoming(
-        assoc,
+        cast("Association", assoc),
         str(command.get(AFFECTED_SOP_CLASS_UID, "")),
         str(command.get(AFFECTED_SOP_INSTANCE_UID, "")),
         transfer_syntax,

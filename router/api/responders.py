@@ -31,7 +31,7 @@ from router.standard.dimse_fields import COMMAND_FIELD
 from router.standard.statuses import PROCESSING_FAILURE, SUCCESS
 
 if TYPE_CHECKING:
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 LOGGER = logging.getLogger("router.service_class")
 
@@ -48,7 +48,7 @@ _N_EVENTS: dict[int, evt.InterventionEvent] = {
 }
 
 
-def services_of(assoc: Association) -> Services:
+def services_of(assoc: AssociationState) -> Services:
     """Return the services of one association: Command Field to respond()."""
     responders = Responders(assoc)
     services: dict[int, Any] = {
@@ -66,7 +66,7 @@ def services_of(assoc: Association) -> Services:
 class Responders:
     """Answer the requests that come on one association."""
 
-    def __init__(self, assoc: Association) -> None:
+    def __init__(self, assoc: AssociationState) -> None:
         self._assoc = assoc
 
     def c_echo(self, association: ProtocolAssociation, message: MessageReceived) -> Procedure[None]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from router import _config
 from router.api.dimse_primitives import dataset_bytes
-from router.api.exchange import status_of
+from router.api.exchange import id_of, status_of
 from router.api.handlers import service_name
-from router.api.presentation import PresentationContext
+from router.api.preparation import PreparedQuery
 from router.drivers.procedure_iterator import ProcedureIterator
-from router.errors import AssociationAborted, DeadlineExceeded, LocalMisuse, PeerViolation
 from router.protocol.indications import MessageReceived
-from router.services.query import Query
 from router.standard.dimse_fields import C_FIND_RQ, STATUS
 from router.standard.statuses import PENDING, PENDING_WITH_WARNING, SUCCESS
 
@@ -28,57 +26,18 @@ LOGGER = logging.getLogger("router.association")
 PENDING_STATUSES = (PENDING, PENDING_WITH_WARNING)
 
 
-class Responses(Iterator[tuple[Any, Any]]):
-    """Yield (status, identifier) of each response; close() ends the operation early, as leaving it does."""
+class ResponseReader:
+    """Make (status, identifier) of each response of one operation, and log it."""
 
-    def __init__(
-        self,
-        assoc: CompositeServices,
-        context: PresentationContext,
-        command_field: int,
-        message_id: int,
-        request: Callable[..., Any],
-        query: Query,
-    ) -> None:
-        connection, core = assoc._connection, assoc._protocol
-        assert connection is not None
-        assert core is not None
-        assert context.context_id is not None
-        self._assoc = assoc
-        self._context = context
-        self._command_field = command_field
+    def __init__(self, query: PreparedQuery) -> None:
+        self._context = query.context
+        self._command_field = query.command_field
         self._count = 0
-        self._is_over = False
-        with connection.turn:
-            number = connection.conversation.free_message_id(message_id)
-            procedure = request(core, context.context_id, number, query, assoc.dimse_timeout)
-            self._iterator = ProcedureIterator(connection, procedure, number)
-        context_id = context.context_id
-        self._iterator.on_abandoned = lambda: assoc._send_cancel(context_id, number)
 
-    def __next__(self) -> tuple[Dataset, Dataset | None]:
-        if self._is_over:
-            raise StopIteration
-        try:
-            response: MessageReceived = next(self._iterator)
-        except StopIteration:
-            self._is_over = True
-            raise
-        except DeadlineExceeded:
-            self._assoc._dimse_timed_out()
-        except PeerViolation as violation:
-            LOGGER.error(f"Invalid response received: {violation}")
-        except (AssociationAborted, LocalMisuse) as error:
-            LOGGER.error(f"Connection closed or aborted before the last response was received: {error}")
-        else:
-            return status_of(response, self._command_field), self._identifier(response)
-        self._is_over = True
-        return status_of(None, self._command_field), None
-
-    def close(self) -> None:
-        """End the operation: C-CANCEL is sent, and what still comes is dropped."""
-        self._is_over = True
-        self._iterator.close()
+    def read(self, response: MessageReceived | None) -> tuple[Dataset, Dataset | None]:
+        """Return status and identifier; (empty Dataset, None) if there is no response."""
+        status = status_of(response, self._command_field)
+        return status, None if response is None else self._identifier(response)
 
     def _identifier(self, response: MessageReceived) -> Dataset | None:
         status = response.command[STATUS]
@@ -112,3 +71,39 @@ class Responses(Iterator[tuple[Any, Any]]):
             LOGGER.info(f"{name} SCP Response: {self._count} - 0x{status:04X} ({category})")
         else:
             LOGGER.info(f"{name} SCP Result: 0x{status:04X} ({category})")
+
+
+class Responses(Iterator[tuple[Any, Any]]):
+    """Yield (status, identifier) of each response; close() ends the operation early, as leaving it does."""
+
+    def __init__(self, assoc: CompositeServices, query: PreparedQuery) -> None:
+        connection, core = assoc._connection, assoc._protocol
+        assert connection is not None
+        assert core is not None
+        self._assoc = assoc
+        self._reader = ResponseReader(query)
+        self._is_over = False
+        with connection.turn:
+            number = connection.conversation.free_message_id(query.message_id)
+            procedure = query.request(core, number, assoc.dimse_timeout)
+            self._iterator = ProcedureIterator(connection, procedure, number)
+        context_id = id_of(query.context)
+        self._iterator.on_abandoned = lambda: assoc._send_cancel(context_id, number)
+
+    def __next__(self) -> tuple[Dataset, Dataset | None]:
+        if self._is_over:
+            raise StopIteration
+        response: MessageReceived | None = None
+        with self._assoc._failures_noted:
+            try:
+                response = next(self._iterator)
+            except StopIteration:
+                self._is_over = True
+                raise
+        self._is_over = response is None
+        return self._reader.read(response)
+
+    def close(self) -> None:
+        """End the operation: C-CANCEL is sent, and what still comes is dropped."""
+        self._is_over = True
+        self._iterator.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from router.api import events as evt
 from router.api.event import Event
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from router.api.association import Association
+    from router.api.association_state import AssociationState
 
 LOGGER = logging.getLogger("router.service_class")
 
@@ -45,7 +46,7 @@ _BULK_DATA_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010, 0x56000020, 0x00420011)
 PENDING_STATUSES = (PENDING, PENDING_WITH_WARNING)
 
 
-class _Failed(Exception):
+class CannotBegin(Exception):
     """The operation cannot begin; `reply` says why."""
 
     def __init__(self, reply: Reply) -> None:
@@ -57,7 +58,7 @@ class SubOperations(Produced):
     """What the handler yields after the number of sub-operations."""
 
     def __init__(
-        self, assoc: Association, event: Event, message: MessageReceived, field: int, table: StatusTable
+        self, assoc: AssociationState, event: Event, message: MessageReceived, field: int, table: StatusTable
     ) -> None:
         super().__init__(assoc, event)
         self.message = message
@@ -66,19 +67,19 @@ class SubOperations(Produced):
         self._failed = GET_FAILED if field == C_GET_RQ else MOVE_FAILED
 
     def take_count(self, invalid: int, too_large: int) -> int:
-        """Return the number of sub-operations, which the handler yields first. Raises _Failed."""
+        """Return the number of sub-operations, which the handler yields first. Raises CannotBegin."""
         try:
             count = int(self._next_item())
             if count < 0:
                 raise ValueError("a negative number of sub-operations")
         except (TypeError, ValueError, StopIteration) as error:
             LOGGER.error(f"the handler yielded no valid number of sub-operations: {error}")
-            raise _Failed(Reply(invalid)) from error
+            raise CannotBegin(Reply(invalid)) from error
         except Exception as error:
-            raise _Failed(self._failure(error, self._failed)) from error
+            raise CannotBegin(self._failure(error, self._failed)) from error
         if count > SUBOPERATIONS_MAX:
             LOGGER.error(f"{count} sub-operations, allowed {SUBOPERATIONS_MAX}")
-            raise _Failed(Reply(too_large))
+            raise CannotBegin(Reply(too_large))
         return count
 
     def _produce(self) -> Any:
@@ -129,13 +130,13 @@ class GetSubOperations(SubOperations):
         return GetSubOperation(prepared.context_id, prepared.instance)
 
 
-def start_get(assoc: Association, message: MessageReceived, table: StatusTable) -> Retrieval | Reply:
+def start_get(assoc: AssociationState, message: MessageReceived, table: StatusTable) -> Retrieval | Reply:
     """Ask the handler of EVT_C_GET for the number of sub-operations; it runs where handlers run."""
     event = Event.of_message(assoc, evt.EVT_C_GET, message)
     items = GetSubOperations(assoc, event, message, C_GET_RQ, table)
     try:
         count = items.take_count(GET_COUNT_INVALID, GET_COUNT_TOO_LARGE)
-    except _Failed as failed:
+    except CannotBegin as failed:
         return failed.reply
     return Retrieval(count, items, items.close)
 
@@ -144,7 +145,7 @@ def start_get(assoc: Association, message: MessageReceived, table: StatusTable) 
 class MoveSubOperation:
     """One C-STORE at the move destination."""
 
-    destination: Association
+    destination: AssociationState
     dataset: Dataset
     message_id: int
     originator: tuple[str, int]
@@ -158,7 +159,7 @@ class MoveSubOperation:
         """Perform it; return the status, None if there was none."""
         title, message_id = self.originator
         try:
-            status = self.destination.send_c_store(
+            status = cast("Association", self.destination).send_c_store(
                 self.dataset, self.message_id, originator_aet=title, originator_id=message_id
             )
         except (ValueError, AttributeError, RuntimeError) as error:
@@ -170,46 +171,46 @@ class MoveSubOperation:
 class MoveSubOperations(SubOperations):
     """C-STOREs over an association with the destination that the handler names first."""
 
-    destination: Association | None = None
+    destination: AssociationState | None = None
 
     def __init__(
-        self, assoc: Association, event: Event, message: MessageReceived, table: StatusTable
+        self, assoc: AssociationState, event: Event, message: MessageReceived, table: StatusTable
     ) -> None:
         super().__init__(assoc, event, message, C_MOVE_RQ, table)
         self._ids = MessageIds(after=message.command[MESSAGE_ID])
 
     def take_destination(self) -> tuple[str, int, dict[str, Any]]:
-        """Return address, port and further arguments of associate(). Raises _Failed."""
+        """Return address, port and further arguments of associate(). Raises CannotBegin."""
         try:
             item = self._next_item()
         except StopIteration as error:
             LOGGER.error("the handler yielded no move destination")
-            raise _Failed(Reply(MOVE_DESTINATION_MISSING)) from error
+            raise CannotBegin(Reply(MOVE_DESTINATION_MISSING)) from error
         except Exception as error:
-            raise _Failed(self._failure(error, MOVE_FAILED)) from error
+            raise CannotBegin(self._failure(error, MOVE_FAILED)) from error
         try:
             address, port, *more = item
             kwargs = dict(more[0]) if more else {}
         except (TypeError, ValueError, IndexError) as error:
             LOGGER.error("the handler yielded no valid move destination")
-            raise _Failed(Reply(MOVE_DESTINATION_INVALID)) from error
+            raise CannotBegin(Reply(MOVE_DESTINATION_INVALID)) from error
         if address is None or port is None:
             LOGGER.error("the move destination is unknown")
-            raise _Failed(Reply(MOVE_DESTINATION_UNKNOWN))
+            raise CannotBegin(Reply(MOVE_DESTINATION_UNKNOWN))
         return address, port, kwargs
 
     def open_destination(self, address: str, port: int, kwargs: dict[str, Any]) -> None:
-        """Associate with the destination. Raises _Failed."""
+        """Associate with the destination. Raises CannotBegin."""
         kwargs.setdefault("ae_title", str(self.message.command[MOVE_DESTINATION]))
         try:
             destination = self._assoc.ae.associate(address, port, **kwargs)
         except Exception as error:
             # Whatever is wrong with what the handler yielded, or with the AE's contexts.
             LOGGER.error(f"cannot associate with the move destination: {error}")
-            raise _Failed(Reply(MOVE_DESTINATION_INVALID)) from error
+            raise CannotBegin(Reply(MOVE_DESTINATION_INVALID)) from error
         if not destination.is_established:
             LOGGER.error("the move destination does not accept an association")
-            raise _Failed(Reply(MOVE_DESTINATION_UNKNOWN))
+            raise CannotBegin(Reply(MOVE_DESTINATION_UNKNOWN))
         self.destination = destination
 
     def _store_of(self, dataset: Dataset) -> Any:
@@ -221,11 +222,11 @@ class MoveSubOperations(SubOperations):
         """Close the handler and release the association with the destination, where handlers run."""
         self.close()
         if self.destination is not None:
-            return self._assoc._invoke(self.destination.release)
+            return self._assoc._invoke(cast("Association", self.destination).release)
         return None
 
 
-def start_move(assoc: Association, message: MessageReceived, table: StatusTable) -> Retrieval | Reply:
+def start_move(assoc: AssociationState, message: MessageReceived, table: StatusTable) -> Retrieval | Reply:
     """Ask the handler of EVT_C_MOVE for destination and number; it runs where handlers run."""
     event = Event.of_message(assoc, evt.EVT_C_MOVE, message)
     items = MoveSubOperations(assoc, event, message, table)
@@ -234,7 +235,7 @@ def start_move(assoc: Association, message: MessageReceived, table: StatusTable)
         count = items.take_count(MOVE_COUNT_INVALID, MOVE_COUNT_TOO_LARGE)
         if count:
             items.open_destination(*destination)
-    except _Failed as failed:
+    except CannotBegin as failed:
         return failed.reply
     return Retrieval(count, items, items.finish)
 

@@ -25,7 +25,7 @@ from router.api.utils import as_uid, check_uid, set_ae
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
-    from router.api.association import Association
+    from router.api.association_state import AssociationState
     from router.api.pdu_primitives import A_ASSOCIATE
 
 ItemT = TypeVar("ItemT", bound=ServiceParameter)
@@ -47,7 +47,7 @@ class ServiceUser:
     negotiation it took.
     """
 
-    def __init__(self, assoc: Association, mode: str) -> None:
+    def __init__(self, assoc: AssociationState, mode: str) -> None:
         if mode not in (MODE_REQUESTOR, MODE_ACCEPTOR):
             raise ValueError("'mode' must be 'requestor' or 'acceptor'")
         self.assoc = assoc

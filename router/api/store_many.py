@@ -21,6 +21,7 @@ from router.standard.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from router.api.association_state import AssociationState
     from router.api.composite_services import CompositeServices
 
 LOGGER = logging.getLogger("router.association")
@@ -40,7 +41,7 @@ class StoreMany(Iterator[tuple[Any, Any]]):
         self._assoc = assoc
         self._source = iter(instances)
         self._priority = priority
-        self._window = _window_of(assoc)
+        self._window = window_of(assoc)
         self._ids = MessageIds()
         self._running: dict[Task, tuple[Any, Prepared]] = {}
         self._ready: deque[tuple[Any, Any]] = deque()
@@ -95,9 +96,9 @@ class StoreMany(Iterator[tuple[Any, Any]]):
             self._ready.append((item, status_of(None, C_STORE_RQ)))
             return
         try:
-            prepared = assoc._prepare_store(item, self._priority)
+            prepared = assoc._prepare_instance(item, self._priority)
         except (ValueError, AttributeError, OSError, TypeError) as error:
-            self._ready.append((item, _refused(error)))
+            self._ready.append((item, refused(error)))
             return
         number = connection.conversation.free_message_id(self._ids.take())
         request = c_store.request(core, prepared.context_id, number, prepared.instance, assoc.dimse_timeout)
@@ -120,13 +121,13 @@ class StoreMany(Iterator[tuple[Any, Any]]):
                 raise task.error
 
 
-def _window_of(assoc: CompositeServices) -> int:
+def window_of(assoc: AssociationState) -> int:
     """Return how many operations we may have outstanding: what was proposed and granted, 1 without."""
     granted = assoc._operations_granted()
     return IN_FLIGHT_MAX if granted == 0 else min(granted, IN_FLIGHT_MAX)
 
 
-def _refused(error: Exception) -> Dataset:
+def refused(error: Exception) -> Dataset:
     """Return the status of an instance that was not sent at all."""
     code = SOP_CLASS_NOT_SUPPORTED if isinstance(error, ValueError) else PROCESSING_FAILURE
     command = {STATUS: code, ERROR_COMMENT: f"not sent: {type(error).__name__}"[:COMMENT_MAX]}

@@ -6,7 +6,6 @@ import logging
 import socket
 import ssl
 import threading
-import weakref
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 from router._globals import MODE_ACCEPTOR
 from router.api import events as evt
 from router.api import pydicom_loading
-from router.api.acceptance import decide
+from router.api.acceptance import accept
 from router.api.acse import AssociationSocket
 from router.api.address import AddressInformation
 from router.api.association import Association
 from router.api.presentation import PresentationContext
+from router.api.server_state import ServerState
 from router.drivers.blocking import BlockingConnection
 from router.drivers.listener import BACKLOG, Listener
 from router.drivers.reactor import reactor
 from router.drivers.tls import PlainTransport, TlsTransport, Transport
-from router.errors import AssociationAborted, PeerViolation
-from router.services import establish
-from router.services.steps import Call, Procedure
+from router.services.steps import Call
 
 if TYPE_CHECKING:
     from router.api.ae import ApplicationEntity
@@ -35,7 +33,7 @@ LOGGER = logging.getLogger("router.transport")
 SHUTDOWN_POLL_S = 0.5
 
 
-class AssociationServer:
+class AssociationServer(ServerState):
     """Listen on an address for one AE. Made by AE.make_server() or AE.start_server().
 
     The socket is bound from the start, so that server_address tells the real port; serve_forever() or start()
@@ -55,15 +53,9 @@ class AssociationServer:
         evt_handlers: list[evt.EventHandlerType] | None = None,
         request_handler: Callable[..., Association] | None = None,
     ) -> None:
+        super().__init__(ae, address, ae_title, contexts, ssl_context, evt.Handlers(evt_handlers))
         self.ae = ae
-        self.ae_title = ae_title
-        self.contexts = contexts
-        self.ssl_context = ssl_context
-        self.address_info = AddressInformation.from_tuple(address)
         self._request_handler = request_handler
-        self._handlers = evt.Handlers(evt_handlers)
-        self._active: dict[Association, None] = {}
-        self._open: weakref.WeakSet[Association] = weakref.WeakSet()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self.socket = self._bind_socket()
@@ -80,26 +72,6 @@ class AssociationServer:
     def connections_accepted(self) -> int:
         """How many TCP connections were taken, whatever became of them."""
         return self._listener.accepted
-
-    def bind(self, event: evt.EventType, handler: Callable[..., Any], args: list[Any] | None = None) -> None:
-        """Bind a handler, also to the associations that are open."""
-        self._handlers.bind(event, handler, args)
-        for assoc in list(self._open):
-            assoc.bind(event, handler, args)
-
-    def unbind(self, event: evt.EventType, handler: Callable[..., Any]) -> None:
-        """Unbind a handler, also from the associations that are open."""
-        self._handlers.unbind(event, handler)
-        for assoc in list(self._open):
-            assoc.unbind(event, handler)
-
-    def get_events(self) -> list[evt.EventType]:
-        """Return the events that have handlers."""
-        return self._handlers.bound_events()
-
-    def get_handlers(self, event: evt.EventType) -> Any:
-        """Return (handler, args) of an intervention event, a list of them of a notification event."""
-        return self._handlers.of(event)
 
     def start(self) -> None:
         """Begin to accept; no thread is needed. pydicom is loaded before, if it was not yet."""
@@ -172,14 +144,7 @@ class AssociationServer:
         else:
             transport = TlsTransport(sock, self.ssl_context, server_side=True)
         assoc = Association(self.ae, MODE_ACCEPTOR)
-        assoc._server = self
-        assoc._handlers = evt.Handlers(self._handlers.entries())
-        acceptor = assoc.acceptor
-        acceptor._ae_title = self.ae_title
-        acceptor.maximum_length = self.ae.maximum_pdu_size
-        acceptor._implementation_class_uid = self.ae._implementation_class_uid
-        acceptor.implementation_version_name = self.ae.implementation_version_name
-        acceptor.supported_contexts = self.contexts
+        self._prepare(assoc)
         connection = assoc._attach(transport, address)
         self._open.add(assoc)
         connection.on_begin = lambda connection: self._begin(assoc, connection)
@@ -187,28 +152,7 @@ class AssociationServer:
 
     def _begin(self, assoc: Association, connection: BlockingConnection) -> None:
         assoc._notify(evt.EVT_CONN_OPEN, {"address": assoc._peer_address})
-        assoc._watch_task = connection.start(_accept(assoc))
-
-
-def _accept(assoc: Association) -> Procedure[None]:
-    """The main procedure of an acceptor: answer the request, then wait for the end."""
-    core = assoc._protocol
-    assert core is not None
-    try:
-        is_accepted = yield from establish.respond(core, lambda rq: assoc._invoke(decide, assoc, rq))
-    except (AssociationAborted, PeerViolation) as error:
-        if core.rq is not None:
-            assoc._note_aborted(error)
-        return
-    if not is_accepted:
-        assoc.is_rejected = True
-        assoc._leave_server()
-        assoc._notify(evt.EVT_REJECTED)
-        return
-    assoc._notify(evt.EVT_ACCEPTED)
-    assoc.is_established = True
-    assoc._notify(evt.EVT_ESTABLISHED)
-    yield from assoc._watch()
+        assoc._watch_task = connection.start(accept(assoc))
 
 
 class ThreadedAssociationServer(AssociationServer):

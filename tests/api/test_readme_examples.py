@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,7 +141,8 @@ def test_the_asyncio_query_prints_its_matches(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_mypy_strict_finds_nothing_in_the_examples(tmp_path: Path) -> None:
+def test_mypy_strict_finds_nothing_in_the_examples_nor_in_a_users_program(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "tests" / "support" / "user_program.py", tmp_path)
     for name, source in EXAMPLES.items():
         (tmp_path / f"{name.replace('-', '_')}.py").write_text(source)
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from pydicom import dcmread
 
 from router.api.dsutils import create_file_meta, encode_file_meta
+from router.api.exchange import Exchange
 from router.api.file_meta import PREAMBLE, file_head
 from router.api.received_files import Incoming
+from router.services import c_store
 from tests.api.conftest import Pair
 from tests.support.datasets import CT, EXPLICIT, STUDY_GET, instance, query, write
 
@@ -154,8 +157,6 @@ def test_a_full_disk_is_answered_a700_and_leaves_nothing(
 
 
 def test_an_association_that_breaks_leaves_no_file(ours: Pair, tmp_path: Path) -> None:
-    import threading
-
     begun, ended = threading.Event(), threading.Event()
 
     def pieces() -> Any:
@@ -171,13 +172,13 @@ def test_an_association_that_breaks_leaves_no_file(ours: Pair, tmp_path: Path) -
     handlers = [(evt.EVT_C_STORE, lambda event: 0x0000), (evt.EVT_CONN_CLOSE, lambda event: ended.set())]
     server = ours.serve([CT], handlers, receive_to=place)
     assoc = ours.associate(server, [CT])
-    from router.services import c_store
-
     broken = c_store.Instance(CT, "1.2.3", pieces())
     context_id = assoc.accepted_contexts[0].context_id
-    assert (
-        assoc._exchange(1, lambda core, number: c_store.request(core, context_id, number, broken, 30)) is None
-    )
+
+    def send(core: Any, number: int) -> Any:
+        return c_store.request(core, context_id, number, broken, 30)
+
+    assert assoc._perform(Exchange(1, send, lambda response: response)) is None
     assert ended.wait(30)
     assert begun.is_set()
     assert list(tmp_path.iterdir()) == []

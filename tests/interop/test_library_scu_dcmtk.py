@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from benchmarks.peers.process import HOST
 from router import AE, build_role, evt
-from tests.support.applications import dcmqrscp, library_scp, wlmscpfs
+from tests.support.applications import dcmprscp, dcmqrscp, library_scp, wlmscpfs
 from tests.support.datasets import (
     BIG_ENDIAN,
     CT,
@@ -183,3 +183,46 @@ def test_move_has_them_sent_to_an_scp_of_ours(
     assert (last.Status, last.NumberOfCompletedSuboperations) == (0x0000, IMAGES)
     assert sorted(got) == [(f"1.2.3.{number}", "FINDSCU") for number in range(1, IMAGES + 1)]
     assert nowhere.Status == 0xA801
+
+
+def test_a_film_is_printed_by_the_n_services(tmp_path: Path, require_peer: RequirePeer) -> None:
+    require_peer("dcmprscp")
+    from router.sop_class import (
+        BasicFilmBox,
+        BasicFilmSession,
+        BasicGrayscaleImageBox,
+        Printer,
+        PrinterInstance,
+    )
+    from router.sop_class import BasicGrayscalePrintManagementMeta as Meta
+
+    session, of_session, film, image, pixels = (Dataset() for _ in range(5))
+    session.NumberOfCopies = "1"
+    of_session.ReferencedSOPClassUID, of_session.ReferencedSOPInstanceUID = BasicFilmSession, "1.2.3.4"
+    film.ImageDisplayFormat, film.FilmSizeID = "STANDARD\\1,1", "8INX10IN"
+    film.ReferencedFilmSessionSequence = [of_session]
+    pixels.SamplesPerPixel, pixels.PhotometricInterpretation, pixels.PixelAspectRatio = (
+        1,
+        "MONOCHROME2",
+        [1, 1],
+    )
+    pixels.Rows, pixels.Columns, pixels.PixelRepresentation = 8, 8, 0
+    pixels.BitsAllocated, pixels.BitsStored, pixels.HighBit = 8, 8, 7
+    pixels.add_new(0x7FE00010, "OW", bytes(64))
+    image.ImageBoxPosition, image.BasicGrayscaleImageSequence = 1, [pixels]
+
+    with dcmprscp(tmp_path) as port, associate(port, Meta, called="PRINTER") as assoc:
+        status, printer = assoc.send_n_get([0x21100010], Printer, PrinterInstance, meta_uid=Meta)
+        assert (status.Status, printer.PrinterStatus) == (0x0000, "NORMAL")
+        status, made = assoc.send_n_create(session, BasicFilmSession, "1.2.3.4", meta_uid=Meta)
+        assert (status.Status, made.NumberOfCopies) == (0x0000, 1)
+        status, made = assoc.send_n_create(film, BasicFilmBox, "1.2.3.5", meta_uid=Meta)
+        assert status.Status == 0x0000
+        box = made.ReferencedImageBoxSequence[0].ReferencedSOPInstanceUID
+        status, made = assoc.send_n_set(image, BasicGrayscaleImageBox, box, meta_uid=Meta)
+        assert (status.Status, made.ImageBoxPosition) == (0x0000, 1)
+        status, _ = assoc.send_n_action(None, 1, BasicFilmBox, "1.2.3.5", meta_uid=Meta)
+        assert status.Status == 0x0000
+        assert assoc.send_n_delete(BasicFilmSession, "1.2.3.4", meta_uid=Meta).Status == 0x0000
+        assert assoc.send_n_delete(BasicFilmSession, "1.2.3.4", meta_uid=Meta).Status == 0x0112
+    assert list((tmp_path / "database").glob("SP_*.dcm"))

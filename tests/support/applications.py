@@ -131,6 +131,41 @@ def wlmscpfs(directory: Path, worklist: Sequence[Path]) -> Iterator[int]:
         yield port
 
 
+@contextmanager
+def dcmprscp(directory: Path) -> Iterator[int]:
+    """Run DCMTK's print SCP for the AE title PRINTER."""
+    port = free_port()
+    for name in ("spool", "database"):
+        (directory / name).mkdir(parents=True)
+    path = directory / "dcmprscp.cfg"
+    path.write_text(
+        f"""
+[[GENERAL]]
+[PRINT]
+Directory = {directory / "spool"}
+[DATABASE]
+Directory = {directory / "database"}
+[NETWORK]
+aetitle = DCMPSTATE
+[[COMMUNICATION]]
+[PRINTER]
+Type = LOCALPRINTER
+Aetitle = PRINTER
+Hostname = localhost
+Port = {port}
+DisplayFormat = 1,1
+FilmSizeID = 8INX10IN
+MediumType = PAPER
+FilmDestination = PROCESSOR
+MagnificationType = NONE
+"""
+    )
+    command = [program("dcmprscp"), "-v", "--config", str(path)]
+    with peer_process("dcmprscp", command, directory, environment=ENVIRONMENT) as peer:
+        peer.wait_listening(port)
+        yield port
+
+
 def refusal_of(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return a function that runs a command line which is wrong use, and gives what it says."""
 

@@ -63,6 +63,9 @@ class FastSink:
         return lambda: f"{len({r.uid for r in self.taken()})} of {count} instances reached {self.peer.name}"
 
 
+UNLIMITED = 1 << 40
+
+
 @dataclass(slots=True)
 class FastSender:
     """A running sender and what it has been told. allowance: where it looks how many it may send."""
@@ -71,10 +74,10 @@ class FastSender:
     peer: PeerProcess
     allowance: Path | None = None
 
-    def allow(self, count: int) -> None:
-        """Let it send so many instances in all."""
+    def allow(self, count: int | None) -> None:
+        """Let it send so many instances in all; None: all it has, and end."""
         assert self.allowance is not None
-        write_whole(self.allowance, str(count))
+        write_whole(self.allowance, str(UNLIMITED if count is None else count))
 
     def sent(self) -> list[Sent]:
         """Return every finished attempt so far."""

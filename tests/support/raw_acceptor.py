@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from router.wire.pdus import AssociateRQ, decode_pdu, encode_pdu
+from router.wire.pdus import AssociateAC, AssociateRQ, decode_pdu, encode_pdu
 from tests.support.driver_pair import accept_all
 
 
 class RawAcceptor:
     """One connection is taken; `read_until` waits for octets of the peer's."""
 
-    def __init__(self) -> None:
+    def __init__(self, accept: Callable[[AssociateRQ], AssociateAC]) -> None:
+        self._accept = accept
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._ready = threading.Event()
@@ -27,7 +28,7 @@ class RawAcceptor:
         head = sock.recv(6, socket.MSG_WAITALL)
         rq = decode_pdu(head + sock.recv(int.from_bytes(head[2:]), socket.MSG_WAITALL))
         assert isinstance(rq, AssociateRQ)
-        sock.sendall(encode_pdu(accept_all(rq).ac))
+        sock.sendall(encode_pdu(self._accept(rq)))
         self._sock = sock
         self._ready.set()
 
@@ -57,9 +58,11 @@ class RawAcceptor:
 
 
 @contextmanager
-def raw_acceptor() -> Iterator[RawAcceptor]:
-    """Run one."""
-    acceptor = RawAcceptor()
+def raw_acceptor(
+    accept: Callable[[AssociateRQ], AssociateAC] = lambda rq: accept_all(rq).ac,
+) -> Iterator[RawAcceptor]:
+    """Run one. accept: what to answer; by default what the driver's tests propose is accepted."""
+    acceptor = RawAcceptor(accept)
     try:
         yield acceptor
     finally:

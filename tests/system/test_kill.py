@@ -145,7 +145,7 @@ def kill_during_load(
         sender.wait_acknowledged(count)
         assert sender.peer.process.poll() is None, sender.peer.log()
         step(router)
-    sender.allow(COUNT)
+    sender.allow(None)
 
 
 def settle(router: RouterProcess, sender: FastSender, *sinks: FastSink) -> None:
