@@ -3,6 +3,8 @@
 CLOSED: it is sent to. OPEN: after a failure that is the destination's, nothing is sent until `blocked_until`;
 each further failure doubles the wait. HALF_OPEN: the wait is over and it is tested, first by C-ECHO (where it
 accepts Verification), then by one instance at a time, until one is answered well: CLOSED.
+One that opens again and again is flapping: each time it closes it is sent to one at a time for a second, two
+at a time for the next, and so on, so that its ups and downs do not cost the others their share.
 """
 
 from __future__ import annotations
@@ -10,7 +12,13 @@ from __future__ import annotations
 import logging
 from enum import Enum, unique
 
-from router.delivery.retry import ErrorClass, Failure
+from router.delivery.retry import Failure
+
+FLAP_WINDOW_S = 60.0
+"""Opened twice within this time: it flaps."""
+
+RAMP_STEPS = 6
+"""Seconds in which a flapping destination comes back to full speed: at most 1, 2, 4, ... under way."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +36,24 @@ class Circuit:
     """The breaker of one destination. Times are monotonic.
 
     setbacks: failures in a row. down_since: of the first of them; None while closed. opened: how often it
-    left CLOSED. last: the latest failure, also after it was overcome.
+    left CLOSED. last: the latest failure, also after it was overcome. is_restrained: less is sent than could
+    be.
     """
 
-    __slots__ = ("blocked_until", "down_since", "is_tested", "last", "name", "opened", "setbacks", "state")
+    __slots__ = (
+        "_last_opening",
+        "_opening_before",
+        "_ramp_from",
+        "blocked_until",
+        "down_since",
+        "is_restrained",
+        "is_tested",
+        "last",
+        "name",
+        "opened",
+        "setbacks",
+        "state",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -42,20 +64,25 @@ class Circuit:
         self.opened = 0
         self.last: Failure | None = None
         self.is_tested = True
+        self.is_restrained = False
+        self._last_opening = self._opening_before = float("-inf")
+        self._ramp_from: float | None = None
 
     @property
     def is_closed(self) -> bool:
         return self.setbacks == 0
 
     def set_back(self, failure: Failure, now: float, delay_s: float) -> None:
-        """Block for a while. What is out of resources answers: it needs no C-ECHO."""
+        """Block for a while. What has answered with a status needs no C-ECHO."""
         if self.state is CircuitState.CLOSED:
             self.opened += 1
             self.down_since = now
+            self._opening_before, self._last_opening = self._last_opening, now
+            self.is_restrained = True
         self.setbacks += 1
         self.blocked_until = now + delay_s
         self.last = failure
-        self.is_tested = failure.error_class is ErrorClass.BUSY
+        self.is_tested = failure.status is not None
         self._change(CircuitState.OPEN)
         logger.warning(
             "circuit=open destination=%s class=%s setbacks=%d retry_s=%.1f why=\"%s\"",
@@ -68,7 +95,7 @@ class Circuit:
             self._change(CircuitState.HALF_OPEN)
             logger.info("circuit=half-open destination=%s setbacks=%d", self.name, self.setbacks)
 
-    def close(self) -> None:
+    def close(self, now: float) -> None:
         """Take note that it works again."""
         if self.state is CircuitState.CLOSED:
             return
@@ -78,6 +105,22 @@ class Circuit:
         self.blocked_until = 0.0
         self.down_since = None
         self.is_tested = True
+        is_flapping = now - self._opening_before < FLAP_WINDOW_S
+        self._ramp_from = now if is_flapping else None
+        self.is_restrained = is_flapping
+
+    def in_flight_max(self, now: float) -> int | None:
+        """Return how many instances may be under way at a time, None: any number."""
+        if self.setbacks:
+            return 1
+        if self._ramp_from is None:
+            return None
+        step = int(now - self._ramp_from)
+        if step < RAMP_STEPS:
+            return int(2**step)
+        self._ramp_from = None
+        self.is_restrained = False
+        return None
 
     def down_s(self, now: float) -> float:
         """Return for how long nothing has gone well, 0 while closed."""

@@ -45,15 +45,20 @@ logger = logging.getLogger(__name__)
 HUNGRY_EVERY = 64
 """Deliveries after which the ledger is asked for more, if it has more."""
 
-BUSY_STEPS_MAX = 2
-"""Back-off steps for a destination out of resources: single instances may be the reason, and are passed
-by."""
+ANSWERED_STEPS_MAX = 2
+"""Back-off steps for a destination that answers, but failures only: single instances may be the reason, and
+are passed by."""
+
+REFUSED_IN_A_ROW_MAX = 32
+"""So many instances refused for good, without one taken in between: it is the destination that is ill. Then
+one is tried from time to time, in place of giving up all that it is owed."""
 
 
 class Destination:
     """See the module's text. All methods are called on the worker's event loop.
 
-    is_backlogged: set by the owner while the ledger has more than is held here.
+    is_backlogged: set by the owner while the ledger has more than is held here. is_late: set by the owner when
+    it has waited in vain for an immediate item, until the next success.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Destination:
         self.circuit = Circuit(name)
         self.in_flight = 0
         self.is_backlogged = False
+        self.is_late = False
         self.delivered_count = 0
         self._driver = driver
         self._listener = listener
@@ -75,6 +81,7 @@ class Destination:
         self._suspects = 0
         self._alone: Item | None = None
         self._busy_in_a_row = 0
+        self._refused_in_a_row = 0
         self._opening_setbacks = 0
         self._open_again_at = 0.0
         self._hungry_at = 0
@@ -93,6 +100,16 @@ class Destination:
     def is_up(self) -> bool:
         """Whether the last attempt succeeded, or none was made yet."""
         return self.circuit.setbacks == 0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether an answer may be expected soon."""
+        return not self.circuit.is_restrained and not self.is_late
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way that would go on with the queue when it ends."""
+        return not self.in_flight and not self._queue.has_waiting()
 
     @property
     def associations_open(self) -> int:
@@ -177,7 +194,7 @@ class Destination:
         queue, pool = self._queue, self._pool
         passed = self._lanes_that_wait() if self._lane_waits else []
         while (key := queue.next_key(passed)) is not None:
-            if (self.circuit.setbacks or self._suspects) and self._has_to_wait():
+            if (self.circuit.is_restrained or self._suspects) and self._has_to_wait():
                 return
             association = pool.find(key)
             if association is None:
@@ -187,8 +204,10 @@ class Destination:
                 self._send(association, queue.pop(key))
 
     def _has_to_wait(self) -> bool:
-        """Whether nothing may be sent now to a peer that failed: one at a time until it has answered well."""
-        return self.in_flight > 0 or monotonic() < self.circuit.blocked_until
+        """Whether nothing may be sent now to a peer that failed, or during which others fell."""
+        now = monotonic()
+        most = 1 if self._suspects else self.circuit.in_flight_max(now)
+        return now < self.circuit.blocked_until or (most is not None and self.in_flight >= most)
 
     def tend(self, now: float) -> None:
         """Look after idle associations; called about once a second."""
@@ -308,8 +327,10 @@ class Destination:
         if failure is None:
             self._pool.give_back(association)
             if self.circuit.setbacks:
-                self.circuit.close()
-            self._busy_in_a_row = 0
+                self.circuit.close(monotonic())
+            self._busy_in_a_row = self._refused_in_a_row = 0
+            if self.is_late:
+                self.is_late = False
             self.delivered_count += 1
             self._settle(item)
             self._listener.delivered(self, item, status, seconds)
@@ -386,6 +407,9 @@ class Destination:
                 return False
             self._busy_in_a_row += 1
             return self._busy_in_a_row > 1
+        if failure.error_class is ErrorClass.REFUSED:
+            self._refused_in_a_row += 1
+            return self._refused_in_a_row >= REFUSED_IN_A_ROW_MAX
         return failure.treatment.blame is not Blame.INSTANCE
 
     # Opening and its outcomes
@@ -475,7 +499,7 @@ class Destination:
             self._pool.probe(reversed(self._queue.keys()), self._probed)
             return False
         if not self._queue.held and not self.is_backlogged:
-            circuit.close()
+            circuit.close(monotonic())
         return True
 
     def _probed(self, error: BaseException | None) -> None:
@@ -491,8 +515,8 @@ class Destination:
         if now < self.circuit.blocked_until:
             return
         setbacks = self.circuit.setbacks + 1
-        if failure.error_class is ErrorClass.BUSY:
-            setbacks = min(setbacks, BUSY_STEPS_MAX)
+        if failure.status is not None:
+            setbacks = min(setbacks, ANSWERED_STEPS_MAX)
         self.circuit.set_back(failure, now, self._delay(setbacks, failure))
         self._alarm.at(self.circuit.blocked_until)
 

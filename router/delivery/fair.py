@@ -32,6 +32,9 @@ QUEUE_HARD_MAX = 2 * QUEUE_MAX
 LANES_KEPT = 16
 """Lanes from which on empty ones are forgotten."""
 
+IDLE_MAX = 256
+"""Flows remembered that hold nothing now: what they had of their turn counts when they come again soon."""
+
 _SHARE = 1.0 / QUANTUM_INSTANCES
 
 
@@ -52,6 +55,7 @@ class FairQueue:
         self.lanes: dict[Key, list[tuple[int, int, Item]]] = {}
         self.held = 0
         self._flows: dict[FlowName, Flow] = {}
+        self._idle = 0
         self._turn = 0
 
     # Coming and going: once for each instance
@@ -61,6 +65,8 @@ class FairQueue:
         flow = self._flows.get(item.flow)
         if flow is None:
             flow = self._flows[item.flow] = Flow()
+        elif flow.held == 0:
+            self._idle -= 1
         begins = max(flow.turn, self._turn)
         item.turn = int(begins)
         flow.turn = begins + max(_SHARE, item.dataset_bytes / QUANTUM_BYTES)
@@ -72,8 +78,13 @@ class FairQueue:
         flow = self._flows[item.flow]
         flow.held -= 1
         self.held -= 1
-        if flow.held == 0:
-            del self._flows[item.flow]
+        if self.held == 0:
+            self._flows.clear()  # nobody waits: nobody is before or behind
+            self._idle = 0
+        elif flow.held == 0:
+            self._idle += 1
+            if self._idle > IDLE_MAX:
+                self._forget_idle()
 
     def room(self, name: FlowName) -> int:
         """Return how many instances of a flow may enter now."""
@@ -152,6 +163,16 @@ class FairQueue:
     def has_immediate(self) -> bool:
         """Whether any instance in the lanes is not in the ledger."""
         return any(entry[2].is_immediate for lane in self.lanes.values() for entry in lane)
+
+    def _forget_idle(self) -> None:
+        """Forget flows that hold nothing: those whose turn is past, or all if these are few."""
+        flows = self._flows
+        past = [name for name, flow in flows.items() if not flow.held and flow.turn <= self._turn]
+        if len(past) < IDLE_MAX // 2:
+            past = [name for name, flow in flows.items() if not flow.held]
+        for name in past:
+            del flows[name]
+        self._idle -= len(past)
 
     def _new_lane(self, key: Key) -> list[tuple[int, int, Item]]:
         if len(self.lanes) >= LANES_KEPT:

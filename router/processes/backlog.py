@@ -30,6 +30,12 @@ FETCH_FLOWS_MAX = 8
 SCAN_MAX = 1000
 """Entries looked through in one go."""
 
+SCAN_PAUSE_S = 0.02
+"""Between two of these, for all others of the worker."""
+
+HELD_UP_PAUSE_S = 0.25
+"""After which a flow held up by an older version asks again: the ledger may have written that it is settled."""
+
 
 class Backlog:
     """See the module's text. held: numbers of the entries in the destination's memory."""
@@ -96,8 +102,9 @@ class Backlog:
         self.look_again()
         return True
 
-    def fetch(self, item_of: Callable[[Owed], Item]) -> bool:
-        """Bring into memory what there is room for; return whether there is anything to do soon again."""
+    def fetch(self, item_of: Callable[[Owed], Item]) -> float | None:
+        """Bring into memory what there is room for; return in how many seconds to go on, None: when there is
+        room again."""
         if self.is_scanning:
             self._scan()
         items: list[Item] = []
@@ -113,7 +120,9 @@ class Backlog:
         is_last = not self.is_scanning and not self._behind
         if items or is_last:
             self.destination.refill(items, is_last)
-        return self.is_scanning or is_held_up
+        if self.is_scanning and len(self._behind) < FLOWS_MAX:
+            return SCAN_PAUSE_S
+        return HELD_UP_PAUSE_S if is_held_up else None
 
     def _fetch(self, flow: FlowName, limit: int, item_of: Callable[[Owed], Item], items: list[Item]) -> bool:
         """Fetch for one flow; return whether it is held up by another, whose older version goes first."""

@@ -356,13 +356,14 @@ class Handling:
                 backlog = self._worker.owing.backlogs[name]
                 if backlog.must_wait:
                     backlog.leave((handled.ticket.calling_ae_title, handled.study_uid), handled.seq)
-                    touched[destination] = None
+                    if destination.is_up and destination.is_idle:
+                        touched[destination] = None
                     continue
                 item = self._new_item(handled, handled.seq)
                 item.entry_id = handled.seq
                 if backlog.offer(item):
                     touched[destination] = None
-                    if destination.is_up and destination.queued <= HOT_QUEUE_MAX:
+                    if destination.is_well and destination.queued <= HOT_QUEUE_MAX:
                         hot.append((name, item))
         intake, slots = handled.intake, len(handled.ticket.slots)
         if not hot or handled.ticket.file or self._hot_tickets >= HOT_TICKETS_MAX:
@@ -419,7 +420,7 @@ class Handling:
             item.is_immediate = True
             item.tag = handled
             handled.items[destination.name] = item
-            if not destination.is_up or not destination.offer(item):
+            if not destination.is_well or not destination.offer(item):
                 handled.awaited.discard(destination.name)
                 handled.items.pop(destination.name)
                 handled.refused[destination.name] = DOWN

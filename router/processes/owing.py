@@ -30,8 +30,8 @@ from router.standard.uids import VERIFICATION
 if TYPE_CHECKING:
     from router.processes.worker import Worker
 
-GO_ON_S = 0.02
-"""Pause before a ledger that was not looked through to its end is looked through further."""
+TROUBLE_PAUSE_S = 0.25
+"""Until a ledger that cannot be read is asked again."""
 
 NS = 1_000_000_000
 
@@ -165,13 +165,12 @@ class Owing:
     def hungry(self, destination: Destination) -> None:
         name = destination.name
         try:
-            wants_more = self.backlogs[name].fetch(self._item_of)
+            pause_s = self.backlogs[name].fetch(self._item_of)
         except SpoolError as error:
             self._worker.spool_trouble(error)
-            wants_more = True
-        if wants_more and name not in self._going_on:
-            loop = self._driver.loop
-            self._going_on[name] = loop.call_later(GO_ON_S, self._go_on, destination)
+            pause_s = TROUBLE_PAUSE_S
+        if pause_s is not None and name not in self._going_on:
+            self._going_on[name] = self._driver.loop.call_later(pause_s, self._go_on, destination)
 
     def _go_on(self, destination: Destination) -> None:
         del self._going_on[destination.name]
