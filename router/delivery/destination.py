@@ -2,9 +2,6 @@
 
 Whether it is sent to says its circuit breaker (circuit.py), in which order its fair queue (fair.py), over
 what its pool (pool.py), and what a failure means the table in retry.py.
-Order: of the instances with one SOP Instance UID only the oldest is in a lane, in flight or waiting for its
-retry; the later ones are parked behind it until it is settled, else they would overtake it, or a retry
-overwrite them.
 Blame: when the peer falls with several instances under way, each of them is a suspect and goes alone until it
 is answered; only what was alone under way is blamed. Bounded: at most QUEUE_HARD_MAX instances are held here;
 the rest stays in the ledger.
@@ -16,7 +13,6 @@ import asyncio
 import heapq
 import logging
 import random
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
@@ -57,8 +53,8 @@ one is tried from time to time, in place of giving up all that it is owed."""
 class Destination:
     """See the module's text. All methods are called on the worker's event loop.
 
-    is_backlogged: set by the owner while the ledger has more than is held here. is_late: set by the owner when
-    it has waited in vain for an immediate item, until the next success.
+    is_backlogged: set by the owner while the ledger has more than is held here. is_late: set by the owner
+    when it has waited in vain for an immediate item, until the next success.
     """
 
     def __init__(
@@ -75,7 +71,6 @@ class Destination:
         self._listener = listener
         self._pool = AssociationPool(driver, settings, self.pump, self._open_failed, self._associated)
         self._queue = FairQueue()
-        self._uids: dict[str, deque[Item] | None] = {}
         self._retrying: list[tuple[float, int, Item]] = []
         self._lane_waits = LaneWaits()
         self._suspects = 0
@@ -134,13 +129,13 @@ class Destination:
         if self._queue.room(item.flow) <= 0:
             self.is_backlogged = True
             return False
-        self._enqueue(item)
+        self._queue.enter(item)
         return True
 
     def refill(self, items: Iterable[Item], is_last: bool) -> None:
         """Take items fetched from the ledger, oldest first; is_last: the ledger has no more for now."""
         for item in items:
-            self._enqueue(item)
+            self._queue.enter(item)
         self.is_backlogged = not is_last
         self.pump()
 
@@ -210,8 +205,10 @@ class Destination:
         return now < self.circuit.blocked_until or (most is not None and self.in_flight >= most)
 
     def tend(self, now: float) -> None:
-        """Look after idle associations; called about once a second."""
+        """Look after idle associations, and for room; called some times a second."""
         self._pool.tend(now)
+        if self.is_backlogged and self.is_up and not self._is_draining:
+            self._listener.hungry(self)
 
     def withdraw(self, entry_id: int) -> bool:
         """Take an item that is not being sent out of the queue; False if it is not here or is being sent."""
@@ -229,33 +226,24 @@ class Destination:
         """Forget everything that waits: it is in the ledger. False, and nothing done, while any is not."""
         if self.in_flight or self._queue.has_immediate():
             return False
-        if any(item.is_immediate for parked in self._uids.values() if parked for item in parked):
-            return False
         self._queue = FairQueue()
-        self._uids.clear()
         self._retrying.clear()
         self._suspects = 0
         return True
 
     def _take_out(self, is_wanted: Callable[[Item], bool]) -> bool:
-        for parked in filter(None, self._uids.values()):
-            if (item := next(filter(is_wanted, parked), None)) is not None:
-                parked.remove(item)
-                self._queue.leave(item)
-                return True
-        if (item := self._queue.remove(is_wanted)) is not None:
+        item = self._queue.take_out(is_wanted)
+        if item is not None:
             self._suspects -= item.is_suspect
-            self._settle(item)
-            self.pump()
-            return True
-        for waiting in self._retrying:
-            if is_wanted(waiting[2]):
-                self._retrying.remove(waiting)
-                heapq.heapify(self._retrying)
-                self._settle(waiting[2])
-                self.pump()
-                return True
-        return False
+        else:
+            waiting = next((one for one in self._retrying if is_wanted(one[2])), None)
+            if waiting is None:
+                return False
+            self._retrying.remove(waiting)
+            heapq.heapify(self._retrying)
+            self._queue.leave(waiting[2])
+        self.pump()
+        return True
 
     async def close(self, deadline_s: float) -> None:
         """Send what can be sent within deadline_s, then release every association."""
@@ -268,31 +256,10 @@ class Destination:
 
     # Queue
 
-    def _enqueue(self, item: Item) -> None:
-        self._queue.enter(item)
-        uid = item.sop_instance
-        if uid not in self._uids:
-            self._uids[uid] = None
-            self._queue.push(item)
-            return
-        parked = self._uids[uid]
-        if parked is None:
-            parked = self._uids[uid] = deque()
-        parked.append(item)
-
     def _put_back(self, item: Item) -> None:
         """Return an item to its lane; its UID stays its own."""
         self._suspects += item.is_suspect
         self._queue.push(item)
-
-    def _settle(self, item: Item) -> None:
-        """Let an item go that is delivered, or has left; the next version of its instance goes on."""
-        self._queue.leave(item)
-        parked = self._uids.pop(item.sop_instance)
-        if parked:
-            follower = parked.popleft()
-            self._uids[item.sop_instance] = parked
-            self._queue.push(follower)
 
     def _take_due_retries(self, now: float) -> None:
         while self._retrying and self._retrying[0][0] <= now:
@@ -332,7 +299,7 @@ class Destination:
             if self.is_late:
                 self.is_late = False
             self.delivered_count += 1
-            self._settle(item)
+            self._queue.leave(item)
             self._listener.delivered(self, item, status, seconds)
         else:
             self._take_failure(item, association, failure)
@@ -360,7 +327,7 @@ class Destination:
         if self._is_of_destination(item, failure):
             self._set_back(failure)
         if item.is_immediate:
-            self._settle(item)
+            self._queue.leave(item)
             self._listener.returned(self, item, failure)
             return
         blame = failure.treatment.blame
@@ -370,7 +337,7 @@ class Destination:
             return
         reason = self._judge(item, failure)
         if reason is not None:
-            self._settle(item)
+            self._queue.leave(item)
             self._listener.dead(self, item, reason)
         elif blame is Blame.DESTINATION:
             self._stay(item, failure)
@@ -390,7 +357,7 @@ class Destination:
     def _fall_with_another(self, item: Item, cause: ErrorClass, failure: Failure) -> None:
         """Put back an item whose association ended during an older one."""
         if item.is_immediate:
-            self._settle(item)
+            self._queue.leave(item)
             self._listener.returned(self, item, failure)
             return
         item.is_suspect = cause is not ErrorClass.SPOOL
@@ -435,9 +402,8 @@ class Destination:
         else:
             self._set_back(failure)
             self._listener.unreachable(self, failure)
-            first = self._queue.first(key)
-            if first is not None and failure.treatment.is_counted:
-                self._queue.remove(lambda item: item is first)
+            if failure.treatment.is_counted and self._queue.lanes.get(key):
+                first = self._queue.pop(key)
                 self._suspects -= first.is_suspect
                 self._fail(first, failure)
             self._return_immediate(failure)
@@ -448,14 +414,14 @@ class Destination:
         each."""
         delay = self._delay(self._lane_waits.refusals(key) + 1, failure)
         self._lane_waits.hold(key, monotonic() + delay)
-        for item in self._queue.drain(lambda _: True, key):
+        for item in self._queue.drain(key):
             self._suspects -= item.is_suspect
             item.is_suspect = False
             if item.is_immediate:
-                self._settle(item)
+                self._queue.leave(item)
                 self._listener.returned(self, item, failure)
             elif (reason := self._judge(item, failure)) is not None:
-                self._settle(item)
+                self._queue.leave(item)
                 self._listener.dead(self, item, reason)
             else:
                 self._queue.push(item)
@@ -472,18 +438,7 @@ class Destination:
 
     def _return_immediate(self, failure: Failure) -> None:
         """Return what shall not wait until the destination is back."""
-        waiting: list[Item] = []
-        for parked in filter(None, self._uids.values()):
-            followers = [item for item in parked if item.is_immediate]
-            for item in followers:
-                parked.remove(item)
-                self._queue.leave(item)
-            waiting += followers
-        for item in self._queue.drain(lambda item: item.is_immediate):
-            self._settle(item)
-            waiting.append(item)
-        waiting.sort(key=lambda item: item.seq)
-        for item in waiting:
+        for item in self._queue.take_out_immediate():
             self._listener.returned(self, item, failure)
 
     # Up and down

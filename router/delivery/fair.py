@@ -7,10 +7,13 @@ age; of two flows the older leaves first up to a quantum; and one instance of a 
 one quantum of each other flow, however much of them is owed (start-time fair queueing, with the start times
 rounded down to whole turns). What is alone leaves by age.
 Instances wait in lanes, one for each presentation context they need; the lanes share the turns.
+Of the instances with one SOP Instance UID only the oldest is in a lane, under way or waiting for a retry; the
+later ones are parked behind it until it has left, else they would overtake it, or a retry overwrite them.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
 
@@ -49,9 +52,10 @@ class Flow:
 
 
 class FairQueue:
-    """Lanes of waiting instances, and the flows that all instances held here belong to."""
+    """Lanes of waiting instances, and the flows and versions of all that the destination holds."""
 
     def __init__(self) -> None:
+        self._versions: dict[str, deque[Item] | None] = {}
         self.lanes: dict[Key, list[tuple[int, int, Item]]] = {}
         self.held = 0
         self._flows: dict[FlowName, Flow] = {}
@@ -61,7 +65,7 @@ class FairQueue:
     # Coming and going: once for each instance
 
     def enter(self, item: Item) -> None:
-        """Give an instance that the destination takes its turn; it is not in a lane yet."""
+        """Take an instance the destination holds from now on: into its lane, or behind its older version."""
         flow = self._flows.get(item.flow)
         if flow is None:
             flow = self._flows[item.flow] = Flow()
@@ -72,9 +76,26 @@ class FairQueue:
         flow.turn = begins + max(_SHARE, item.dataset_bytes / QUANTUM_BYTES)
         flow.held += 1
         self.held += 1
+        uid = item.sop_instance
+        if uid not in self._versions:
+            self._versions[uid] = None
+            self.push(item)
+            return
+        parked = self._versions[uid]
+        if parked is None:
+            parked = self._versions[uid] = deque()
+        parked.append(item)
 
     def leave(self, item: Item) -> None:
-        """Take note that the destination holds an instance no more."""
+        """Let an instance go that is in no lane; the next version of it takes its place."""
+        self._count_out(item)
+        uid = item.sop_instance
+        parked = self._versions.pop(uid)
+        if parked:
+            self._versions[uid] = parked
+            self.push(parked.popleft())
+
+    def _count_out(self, item: Item) -> None:
         flow = self._flows[item.flow]
         flow.held -= 1
         self.held -= 1
@@ -113,11 +134,6 @@ class FairQueue:
         self._turn = max(self._turn, item.turn)
         return item
 
-    def first(self, key: Key) -> Item | None:
-        """Return the first of a lane without taking it."""
-        lane = self.lanes.get(key)
-        return lane[0][2] if lane else None
-
     def next_key(self, passed: Collection[Key]) -> Key | None:
         """Return the lane whose first instance leaves first, those in `passed` left out; None if all are
         empty."""
@@ -133,36 +149,56 @@ class FairQueue:
         lanes = self.lanes
         return sorted([key for key, lane in lanes.items() if lane], key=lambda key: lanes[key][0])
 
-    def remove(self, is_wanted: Callable[[Item], bool]) -> Item | None:
-        """Take an instance out of its lane; None if none in the lanes is wanted."""
+    def take_out(self, is_wanted: Callable[[Item], bool]) -> Item | None:
+        """Let the first wanted instance go that waits here; None if there is none."""
+        for parked in filter(None, self._versions.values()):
+            for item in parked:
+                if is_wanted(item):
+                    parked.remove(item)
+                    self._count_out(item)
+                    return item
         for lane in self.lanes.values():
             for place, entry in enumerate(lane):
                 if is_wanted(entry[2]):
                     lane[place] = lane[-1]
                     lane.pop()
                     heapify(lane)
+                    self.leave(entry[2])
                     return entry[2]
         return None
 
-    def drain(self, is_wanted: Callable[[Item], bool], key: Key | None = None) -> list[Item]:
-        """Take every wanted instance out of the lanes, or out of one; first those that leave first."""
-        found: list[tuple[int, int, Item]] = []
-        lanes = list(self.lanes.values()) if key is None else [self.lanes.get(key, [])]
-        for lane in lanes:
-            some = [entry for entry in lane if is_wanted(entry[2])]
+    def take_out_immediate(self) -> list[Item]:
+        """Let all immediate instances go that wait here, by age."""
+        found: list[Item] = []
+        leaving: list[Item] = []
+        for parked in filter(None, self._versions.values()):
+            for item in [item for item in parked if item.is_immediate]:
+                parked.remove(item)
+                self._count_out(item)
+                found.append(item)
+        for lane in self.lanes.values():
+            some = [entry[2] for entry in lane if entry[2].is_immediate]
             if some:
-                lane[:] = [entry for entry in lane if not is_wanted(entry[2])]
+                lane[:] = [entry for entry in lane if not entry[2].is_immediate]
                 heapify(lane)
-                found += some
-        return [entry[2] for entry in sorted(found)]
+                leaving += some
+        for item in leaving:  # not before: a later version may open a lane
+            self.leave(item)
+        return sorted(found + leaving)
+
+    def drain(self, key: Key) -> list[Item]:
+        """Take everything out of a lane, in its order."""
+        return [entry[2] for entry in sorted(self.lanes.pop(key, []))]
 
     def has_waiting(self) -> bool:
         """Whether any lane has an instance."""
         return any(self.lanes.values())
 
     def has_immediate(self) -> bool:
-        """Whether any instance in the lanes is not in the ledger."""
-        return any(entry[2].is_immediate for lane in self.lanes.values() for entry in lane)
+        """Whether any instance that waits here is not in the ledger."""
+        waiting = [entry[2] for lane in self.lanes.values() for entry in lane]
+        waiting += [item for parked in self._versions.values() if parked for item in parked]
+        return any(item.is_immediate for item in waiting)
 
     def _forget_idle(self) -> None:
         """Forget flows that hold nothing: those whose turn is past, or all if these are few."""

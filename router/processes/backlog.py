@@ -34,7 +34,7 @@ SCAN_PAUSE_S = 0.02
 """Between two of these, for all others of the worker."""
 
 HELD_UP_PAUSE_S = 0.25
-"""After which a flow held up by an older version asks again: the ledger may have written that it is settled."""
+"""After which a flow held up by an older version asks again: that may be settled and written by then."""
 
 
 class Backlog:

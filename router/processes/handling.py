@@ -238,6 +238,9 @@ class Handling:
         """Fall back for tickets whose destinations take too long."""
         late = [handled for handled in self._undelivered.values() if handled.deadline <= now]
         for handled in late:
+            for name in handled.awaited:
+                if (destination := self._worker.owing.destinations.get(name)) is not None:
+                    destination.is_late = True
             self._settle_delivered(handled)
 
     # Deciding

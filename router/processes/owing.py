@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 from router import crash_points
@@ -24,6 +24,7 @@ from router.handoff.ticket import Offer
 from router.processes.alternates import Alternates
 from router.processes.backlog import Backlog
 from router.processes.instances import InstanceBytes
+from router.processes.logs import PeerLogLimit
 from router.spool.states import DeliveryState, Mark, Owed
 from router.standard.uids import VERIFICATION
 
@@ -51,6 +52,7 @@ class Owing:
         self.backlogs: dict[str, Backlog] = {}
         self._hot: dict[str, dict[Item, InstanceBytes]] = {}
         self._going_on: dict[str, asyncio.TimerHandle] = {}
+        self._log_limit = PeerLogLimit()
         self._alternates = Alternates(worker, self)
         self.apply(config)
 
@@ -127,10 +129,10 @@ class Owing:
         self._worker.counters.failed(destination.name, failure)
         self.cool_all(destination.name)
         self._mark_failed(DeliveryState.RETRYING, destination, item, failure, int(retry_s * NS))
-        logger.warning(
-            'delivery=retry destination=%s entry=%s class=%s attempts=%d retry_s=%.1f why="%s"',
-            destination.name, self._worker.entry_name(item.entry_id), failure.error_class.value,
-            item.attempts, retry_s, failure.text,
+        self._log(
+            logging.WARNING, "retry", destination,
+            'entry=%s class=%s attempts=%d retry_s=%.1f why="%s"', self._worker.entry_name(item.entry_id),
+            failure.error_class.value, item.attempts, retry_s, failure.text,
         )  # fmt: skip
 
     def dead(self, destination: Destination, item: Item, failure: Failure) -> None:
@@ -145,10 +147,10 @@ class Owing:
             if self._alternates.take_over(destination, item, failure):
                 return
         self._mark_failed(DeliveryState.DEAD, destination, item, failure, 0)
-        logger.error(
-            'delivery=dead destination=%s entry=%s class=%s attempts=%d why="%s"',
-            destination.name, self._worker.entry_name(item.entry_id), failure.error_class.value,
-            item.attempts, failure.text,
+        self._log(
+            logging.ERROR, "dead", destination,
+            'entry=%s class=%s attempts=%d why="%s"', self._worker.entry_name(item.entry_id),
+            failure.error_class.value, item.attempts, failure.text,
         )  # fmt: skip
 
     def returned(self, destination: Destination, item: Item, failure: Failure) -> None:
@@ -223,6 +225,15 @@ class Owing:
         item.flow = (record.calling_ae_title, record.study_uid)
         item.is_taken_over = bool(record.destinations) and owed.mark.destination not in record.destinations
         return item
+
+    def _log(self, level: int, what: str, destination: Destination, text: str, *values: object) -> None:
+        """Tell of one delivery; of the same kind to the same destination, some lines a minute."""
+        left_out = self._log_limit.admit(f"{what} {destination.name}", monotonic())
+        if left_out is None:
+            self._worker.counters.suppressed()
+            return
+        tail = f" left_out={left_out}" if left_out else ""
+        logger.log(level, "delivery=%s destination=%s " + text + "%s", what, destination.name, *values, tail)
 
     def _cool(self, name: str, item: Item) -> None:
         instance = self._hot[name].pop(item, None)

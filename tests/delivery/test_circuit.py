@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from router.delivery.circuit import Circuit, CircuitState
+from router.delivery.destination import REFUSED_IN_A_ROW_MAX
 from router.delivery.retry import ErrorClass, Failure
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, C_ECHO_RQ, COMMAND_FIELD
 from router.standard.uids import VERIFICATION
@@ -26,7 +27,7 @@ def test_it_opens_half_opens_and_closes() -> None:
     assert (circuit.state, circuit.setbacks, circuit.opened) == (CircuitState.OPEN, 2, 1)
     assert circuit.down_s(110.0) == 10.0
     circuit.half_open()
-    circuit.close()
+    circuit.close(120.0)
     assert (circuit.state, circuit.setbacks, circuit.down_since) == (CircuitState.CLOSED, 0, None)
     assert circuit.last is REFUSED
     circuit.set_back(BUSY, 200.0, 1.0)
@@ -172,5 +173,44 @@ def test_a_peer_that_takes_no_more_associations_goes_on_with_those_it_has() -> N
             assert one.is_up
             assert len(outcomes.unreached) <= 3
             assert not outcomes.failures
+
+    run(test())
+
+
+def test_one_that_flaps_comes_back_slowly() -> None:
+    circuit = Circuit("PACS")
+    circuit.set_back(REFUSED, 100.0, 1.0)
+    circuit.half_open()
+    assert circuit.in_flight_max(101.0) == 1
+    circuit.close(101.0)
+    assert circuit.in_flight_max(101.0) is None
+    assert not circuit.is_restrained
+    circuit.set_back(REFUSED, 110.0, 1.0)
+    circuit.close(111.0)
+    assert [circuit.in_flight_max(111.0 + step) for step in range(6)] == [1, 2, 4, 8, 16, 32]
+    assert circuit.is_restrained
+    assert circuit.in_flight_max(117.0) is None
+    assert not circuit.is_restrained
+    circuit.set_back(REFUSED, 500.0, 1.0)
+    circuit.close(501.0)
+    assert not circuit.is_restrained
+
+
+def test_one_that_refuses_everything_is_tried_from_time_to_time_and_its_instances_are_kept() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.serve(lambda _: 0xC000)
+
+    async def test() -> None:
+        outcomes = Outcomes()
+        async with (
+            scripted_acceptor(script) as acceptor,
+            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0, attempts_max=1) as one,
+        ):
+            offer_all(one, [item(seq) for seq in range(1, 101)])
+            await until(lambda: not one.is_up)
+            assert len(outcomes.dead_items) == REFUSED_IN_A_ROW_MAX
+            assert one.queued == 100 - REFUSED_IN_A_ROW_MAX
+            assert one.circuit.state is CircuitState.OPEN
 
     run(test())

@@ -30,7 +30,6 @@ def of(flow: str, seq: int, *, size: int = 100, sop_class: str = "1.2.3", uid: s
 def enter(queue: FairQueue, items: list[Item]) -> None:
     for one in items:
         queue.enter(one)
-        queue.push(one)
 
 
 def leave_all(queue: FairQueue, most: int = 10**9) -> list[Item]:
@@ -164,15 +163,37 @@ def test_flows_and_lanes_are_forgotten_when_nothing_is_left_of_them() -> None:
     assert queue.held_of(("F1", "study")) == 0
 
 
-def test_draining_takes_what_is_wanted_by_its_order() -> None:
+def test_draining_a_lane_takes_all_of_it_by_its_order() -> None:
     queue = FairQueue()
-    enter(queue, [of("A", seq, sop_class="1.2.3" if seq % 2 else "1.2.4") for seq in range(1, 21)])
-    assert [one.seq for one in queue.drain(lambda one: one.seq > 15)] == [16, 17, 18, 19, 20]
+    enter(queue, [of("A", seq, sop_class="1.2.3" if seq % 2 else "1.2.4") for seq in range(1, 11)])
+    assert [one.seq for one in queue.drain(of("A", 1).key)] == [1, 3, 5, 7, 9]
+    assert [one.seq for one in leave_all(queue)] == [2, 4, 6, 8, 10]
+
+
+def test_a_later_version_is_parked_until_the_earlier_has_left_and_can_be_taken_out() -> None:
+    queue = FairQueue()
+    enter(queue, [of("A", 1, uid="1.9"), of("B", 2, uid="1.9"), of("A", 3, uid="1.9"), of("A", 4)])
     key = of("A", 1).key
-    assert [one.seq for one in queue.drain(lambda _: True, key)] == [1, 3, 5, 7, 9, 11, 13, 15]
-    assert queue.remove(lambda one: one.seq == 4) is not None
-    assert queue.remove(lambda one: one.seq == 4) is None
-    assert [one.seq for one in leave_all(queue)] == [2, 6, 8, 10, 12, 14]
+    first = queue.pop(key)
+    assert queue.pop(key).seq == 4
+    assert queue.next_key(()) is None
+    assert queue.take_out(lambda one: one.seq == 2) is not None
+    assert queue.take_out(lambda one: one.seq == 2) is None
+    queue.leave(first)
+    assert [one.seq for one in leave_all(queue)] == [3]
+
+
+def test_immediate_instances_are_taken_out_wherever_they_wait() -> None:
+    queue = FairQueue()
+    items = [of("A", 1, uid="1.9"), of("A", 2, uid="1.9"), of("B", 3), of("B", 4)]
+    for one in items[1:3]:
+        one.is_immediate = True
+    enter(queue, items)
+    assert queue.has_immediate()
+    assert [one.seq for one in queue.take_out_immediate()] == [2, 3]
+    assert not queue.has_immediate()
+    assert queue.held == 2
+    assert [one.seq for one in leave_all(queue)] == [1, 4]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3 * QUANTUM_BYTES)), max_size=300))
