@@ -219,7 +219,6 @@ class WorkerCounters:
         }
         self._suppressed = slot("log_lines_suppressed")
         self._held = slot("unmatched_held")
-        self._suppressed = slot("log_lines_suppressed")
         self._store_seconds = slot("store_seconds")
         self._spool_bytes = slot("spool_bytes")
         self._spool_segments = slot("spool_segments")
@@ -237,10 +236,6 @@ class WorkerCounters:
         self._recovered = slot("recovered_entries")
         self._quarantined = slot("quarantined_entries")
         self._missing = slot("missing_deliveries")
-
-    def suppressed(self) -> None:
-        """Count a log line that was left out."""
-        self._cells[self._suppressed] += 1
 
     def stored(self, seconds: float) -> None:
         """Count an instance that was answered with success; seconds: since its ticket was taken."""
