@@ -26,9 +26,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peers.process import HOST, free_port, peer_process
-from benchmarks.peers.router import relay
 from benchmarks.peers.sick import MANNERS
-from router.bench.measure import ENVIRONMENT, Measurement, SinkControl, measure
+from router.bench.controls import ENVIRONMENT, SinkControl
+from router.bench.measure import Measurement, measure
+from router.bench.router_relay import RouterSetup, router_relay
+from router.bench.work import Work
 
 CONDITIONS = ("dead", *MANNERS)
 BAR = 0.9
@@ -84,13 +86,20 @@ def arguments() -> argparse.Namespace:
 def one(condition: str, run: int, directory: Path, options: argparse.Namespace) -> Measurement:
     """Measure one router with a healthy sink, and beside it an ill destination unless condition is ""."""
     with ExitStack() as stack:
-        sink = stack.enter_context(SinkControl.start(options.kind, directory))
+        work = Work(
+            kind=(options.kind,),
+            associations=options.associations,
+            window=options.window,
+            duration=options.duration,
+            called="ROUTER",
+        )
+        sink = stack.enter_context(SinkControl.start(work.kind_words(), directory))
         others = {}
         if condition:
             others["ILL"] = TABLE.format(host=HOST, port=stack.enter_context(ill(condition, directory)))
-        start = relay(options.ack, ram_disk=True, others=others)
-        router = stack.enter_context(start([sink.port], directory / "router"))
-        return measure(router, sink, options.kind, run, options, arrives=True)
+        setup = RouterSetup(options.ack, ram_disk=True, others=others)
+        router = stack.enter_context(router_relay(setup, [sink.port], directory / "router"))
+        return measure(router, [sink], work, run, directory)
 
 
 @contextmanager

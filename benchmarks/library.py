@@ -33,9 +33,10 @@ from rich.table import Table
 
 from benchmarks.library_peers.find_peers import MATCHES, open_idle, run_query
 from benchmarks.library_peers.subject import ASSOCIATIONS_IDLE, SETTLE_S
-from benchmarks.peers.process import PeerProcess, peer_process
-from benchmarks.relay import machine
-from router.bench.measure import ENVIRONMENT, SinkControl, run_sender
+from benchmarks.peers.process import HOST, PeerProcess, peer_process
+from router.bench.controls import ENVIRONMENT, SinkControl, run_sender
+from router.bench.rounds import machine
+from router.bench.work import Work
 
 LIBRARIES = ("router", "pynetdicom")
 SENDER_ASSOCIATIONS = 4
@@ -101,8 +102,8 @@ def receive(kind: str) -> Callable[[SubjectControl, argparse.Namespace, int], Sa
 
     def measure(subject: SubjectControl, options: argparse.Namespace, run: int) -> Sample:
         cpu_s = subject.ask("cpu")["cpu_s"]
-        sending = argparse.Namespace(associations=SENDER_ASSOCIATIONS, window=1, duration=options.duration)
-        sent = run_sender(subject.port, kind, run, sending)
+        work = Work(kind=(kind,), associations=SENDER_ASSOCIATIONS, duration=options.duration)
+        sent = run_sender((HOST, subject.port), work, subject.peer.directory, run=run)
         cpu_s = subject.ask("cpu")["cpu_s"] - cpu_s
         if sent["errors"] or set(sent["statuses"]) != {"0000"}:
             raise RuntimeError(f"the SCP failed: {sent['statuses']} {sent['errors'][:3]}")
@@ -161,7 +162,7 @@ CASES: dict[str, Case] = {
 def peer_port(kind: str, directory: Path) -> Iterator[int]:
     """Run the raw peer that a case's subjects need, if any."""
     if kind == "sink":
-        with SinkControl.start("ct", directory) as sink:
+        with SinkControl.start(["--kind", "ct"], directory) as sink:
             yield sink.port
     elif kind == "find":
         with program("find-peer", ["benchmarks.library_peers.find_peers"], directory) as peer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from router.bench.instances import PLACEHOLDER_UID, Template
@@ -39,7 +40,8 @@ class Element:
     length_at: int
 
 
-def templates_of(paths: Sequence[Path]) -> tuple[list[Template], list[str]]:
+@lru_cache(maxsize=4)
+def templates_of(paths: tuple[Path, ...]) -> tuple[list[Template], list[str]]:
     """Read files, and those in directories; return templates, and why others cannot be sent."""
     templates, left_out = [], []
     for path in _files(paths):

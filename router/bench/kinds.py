@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from router.bench.files import templates_of
@@ -37,16 +37,14 @@ def chosen(options: argparse.Namespace) -> list[Template]:
     Raises ValueError if there is none.
     """
     found = [template(kind) for kind in options.kind]
-    files, left_out = templates_of(options.files)
-    if left_out:
-        told = "; ".join(left_out[:LEFT_OUT_TOLD_MAX])
-        print(f"{len(left_out)} files are left out: {told}", file=sys.stderr, flush=True)
+    files, left_out = templates_of(tuple(options.files))
     if options.files and not files:
-        raise ValueError("none of the files can be sent")
+        raise ValueError(f"none of the files can be sent: {'; '.join(left_out[:LEFT_OUT_TOLD_MAX])}")
     return found + files or [template("small")]
 
 
-def words(options: argparse.Namespace) -> list[str]:
-    """Return the options again, as they stand on a command line."""
-    said = ["--kind", *options.kind] if options.kind else []
-    return said + (["--files", *map(str, options.files)] if options.files else [])
+def told_left_out(paths: Sequence[Path]) -> str:
+    """Say which files cannot be sent and why; nothing if all can."""
+    _, left_out = templates_of(tuple(paths))
+    more = f"; and {len(left_out) - LEFT_OUT_TOLD_MAX} more" if len(left_out) > LEFT_OUT_TOLD_MAX else ""
+    return f"left out: {'; '.join(left_out[:LEFT_OUT_TOLD_MAX])}{more}" if left_out else ""

@@ -98,7 +98,7 @@ def manners_of(options: argparse.Namespace) -> Manners:
     )
 
 
-def words(options: argparse.Namespace) -> list[str]:
+def manner_words(options: argparse.Namespace) -> list[str]:
     """Return the options again, as they stand on a command line."""
     said = ["--delay-ms", str(options.delay_ms), "--refuse-every", str(options.refuse_every)]
     said += ["--refuse-status", f"{options.refuse_status:X}", "--abort-every", str(options.abort_every)]

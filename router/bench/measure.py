@@ -1,44 +1,46 @@
-"""One measurement: send through a relay, wait for the sink, read the relay's CPU, compare the counts."""
+"""One measurement: send through a relay, wait for the sinks, read the relay's CPU, compare the counts."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from router.bench.instances import number_of
-from router.bench.process import PeerProcess, peer_process
+from router.bench.controls import SinkControl, Told, run_sender
+from router.bench.relays import RelayUnderTest
+from router.bench.work import Work
 
 SETTLE_DEADLINE_S = 60.0  # without any progress at the sink
 SETTLE_POLL_S = 0.05
-ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[2])}
-"""So that the programs run from this copy of the package, whatever the working directory is."""
 
 
 @dataclass(slots=True)
 class Measurement:
-    """One relay, once. rate: instances/s up to the last at the sink; cpu_us: the relay's, per instance."""
+    """One relay, once.
+
+    rate: instances/s up to the last one at the sinks; cpu_us: the relay's process tree, per instance;
+    sender_cpu_us, sink_cpu_us: the tool's own; latency_cells: see latency; series: (s, answers so far).
+    """
 
     instances: int
     rate: float
+    bytes_per_s: float
     cpu_us: float
     latency_p50_us: float
     latency_p99_us: float
     memory_mb: float
+    sender_cpu_us: float = 0.0
+    sink_cpu_us: float = 0.0
     missing: int = 0
     duplicates: int = 0
     corrupt: int = 0
     refused: int = 0
     errors: int = 0
     error_texts: list[str] = field(default_factory=list)
+    latency_cells: list[tuple[int, int]] = field(default_factory=list)
+    series: list[tuple[float, int]] = field(default_factory=list)
 
     def faults(self) -> int:
         """Count everything that must not be."""
@@ -53,104 +55,69 @@ class Measurement:
         return f"{self.rate:,.0f}/s, {self.cpu_us:,.1f} us CPU" + (f" [{faults}]" if self.faults() else "")
 
 
-@dataclass(slots=True)
-class SinkControl:
-    """A running sink, spoken to by its words."""
-
-    port: int
-    peer: PeerProcess
-
-    def ask(self, word: str) -> dict[str, Any]:
-        """Say a word; return the sink's report."""
-        stdin, stdout = self.peer.process.stdin, self.peer.process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(word.encode() + b"\n")
-        stdin.flush()
-        found: dict[str, Any] = json.loads(stdout.readline())
-        return found
-
-    @classmethod
-    @contextmanager
-    def start(cls, kind: str, directory: Path) -> Iterator[SinkControl]:
-        """Run a sink for one kind of instance."""
-        command = [sys.executable, "-m", "router.bench.sink", "0", "--kind", kind]
-        with peer_process(
-            "sink",
-            command,
-            directory,
-            environment=ENVIRONMENT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as peer:
-            stdout = peer.process.stdout
-            assert stdout is not None
-            line = stdout.readline()
-            yield cls(json.loads(line)["port"], peer)
-
-
 def measure(
-    relay: PeerProcess, sink: SinkControl, kind: str, run: int, options: argparse.Namespace, *, arrives: bool
+    relay: RelayUnderTest,
+    sinks: Sequence[SinkControl],
+    work: Work,
+    run: int,
+    directory: Path,
+    *,
+    told: Told | None = None,
 ) -> Measurement:
-    """Send through the relay once. arrives: whether the sink is to receive anything."""
-    sink.ask("reset")
+    """Send through the relay once. sinks: which all are to receive everything; none: the relay keeps it."""
+    for sink in sinks:
+        sink.ask("reset")
     cpu_before = relay.cpu_s()
-    sent = run_sender(relay.port, kind, run, options)
-    report = settle(sink, sent["answered"]) if arrives else sink.ask("report")
+    sinks_before = sum(sink.peer.cpu_s() for sink in sinks)
+    sent = run_sender((relay.host, relay.port), work, directory, run=run, told=told)
+    answered, succeeded = sent["answered"], sent["statuses"].get("0000", 0)
+    reports = [settle(sink, succeeded) for sink in sinks]
     cpu_s = relay.cpu_s() - cpu_before
-    answered = sent["answered"]
-    refused = answered - sent["statuses"].get("0000", 0)
-    ended_ns = max(report["last_ns"], sent["ended_ns"]) if arrives else sent["ended_ns"]
-    latency = sent["latency_s"]
-    # An operation cut off by an error may have arrived or not.
-    missing = sink.ask(f"audit:{sent['attempted']}")["missing"] if arrives and not sent["errors"] else 0
+    sinks_s = sum(sink.peer.cpu_s() for sink in sinks) - sinks_before
+    audits = [sink.ask(f"audit:{sent['attempted']}") for sink in sinks]
+    ended_ns = max([sent["ended_ns"], *(report["last_ns"] for report in reports)])
+    rate = answered / ((ended_ns - sent["started_ns"]) / 1e9)
+    latency, each = sent["latency_s"], 1e6 / max(answered, 1)
+    # An operation that was cut off by an error, or refused, may have arrived or not.
+    uncertain = sent["attempted"] - succeeded
     return Measurement(
         instances=answered,
-        rate=answered / ((ended_ns - sent["started_ns"]) / 1e9),
-        cpu_us=cpu_s / max(answered, 1) * 1e6,
+        rate=rate,
+        bytes_per_s=rate * mean_bytes(work),
+        cpu_us=cpu_s * each,
         latency_p50_us=latency.get("p50", 0.0) * 1e6,
         latency_p99_us=latency.get("p99", 0.0) * 1e6,
         memory_mb=relay.memory_bytes() / 1e6,
-        missing=missing,
-        duplicates=report["duplicates"],
-        corrupt=report["corrupt"],
-        refused=refused,
+        sender_cpu_us=sent["cpu_s"] * each,
+        sink_cpu_us=sinks_s * each,
+        missing=sum(max(0, audit["missing"] - uncertain) for audit in audits),
+        duplicates=sum(audit["duplicates"] for audit in audits),
+        corrupt=sum(audit["corrupt"] for audit in audits),
+        refused=answered - succeeded,
         errors=len(sent["errors"]),
         error_texts=sent["errors"],
+        latency_cells=sent["latency_cells"],
+        series=sent["series"],
     )
-
-
-def run_sender(port: int, kind: str, run: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Run the sender to its end; return its report."""
-    command = [sys.executable, "-m", "router.bench.sender", str(port), "--kind", kind, "--run", str(run)]
-    command += ["--associations", str(options.associations), "--window", str(options.window)]
-    command += ["--duration", str(options.duration), "--called", "ROUTER"]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **ENVIRONMENT},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=options.duration + 120,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"the sender ended with {done.returncode}: {done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def settle(sink: SinkControl, count: int) -> dict[str, Any]:
-    """Wait until so many instances have arrived, or none has come for long; return the sink's report."""
-    report = sink.ask("report")
+    """Wait until so many instances have arrived, or none has come for long; return the sink's counts."""
+    report = sink.ask("count")
     progress_at = time.monotonic()
-    while report["distinct"] < count and time.monotonic() < progress_at + SETTLE_DEADLINE_S:
+    while not _has(sink, report, count) and time.monotonic() < progress_at + SETTLE_DEADLINE_S:
         time.sleep(SETTLE_POLL_S)
-        before, report = report, sink.ask("report")
+        before, report = report, sink.ask("count")
         if report["instances"] > before["instances"]:
             progress_at = time.monotonic()
     return report
 
 
-def missing_of(uids: list[str], count: int) -> int:
-    """Count the instances 0..count-1 that are not among these UIDs."""
-    return len(set(range(count)) - {number_of(uid) for uid in uids})
+def _has(sink: SinkControl, report: dict[str, Any], count: int) -> bool:
+    return bool(report["instances"] >= count and sink.ask("report")["distinct"] >= count)
+
+
+def mean_bytes(work: Work) -> float:
+    """Return the mean size of a dataset of this work."""
+    sizes = [len(one.dataset) for one in work.templates()]
+    return sum(sizes) / len(sizes)

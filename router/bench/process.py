@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,14 +31,17 @@ class PeerFailed(RuntimeError):
 class PeerProcess:
     """A started program and where it lives.
 
-    port: where it accepts associations, once known; directory: its own, for its configuration and data.
+    host, port: where it accepts associations, once known; admin_port: a router's; directory: its own, for
+    its configuration and data.
     """
 
     name: str
     process: subprocess.Popen[bytes]
     directory: Path
     log_path: Path
+    host: str = HOST
     port: int = 0
+    admin_port: int = 0
 
     def log(self) -> str:
         """Return the end of what the process wrote."""
@@ -126,3 +131,21 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a system program; this Python's own scripts of the same name are passed over.
+
+    pynetdicom installs scripts called storescp, storescu and echoscu, like DCMTK's.
+    """
+    own = {str(Path(sys.prefix, "bin")), str(Path(sys.executable).parent)}
+    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder not in own]
+    return shutil.which(name, path=os.pathsep.join([*folders, "/usr/sbin", "/usr/local/bin", "/usr/bin"]))
+
+
+def program(name: str) -> str:
+    """Return the path of a system program that must be there."""
+    path = find_program(name)
+    if path is None:
+        raise PeerFailed(f"{name} is not installed")
+    return path

@@ -16,13 +16,14 @@ import sys
 import time
 
 from router.bench import wire
-from router.bench.hot import ANSWERED_CELL, WINDOW_MAX
+from router.bench.hot import ANSWERED_CELL
 from router.bench.image import StreamImage
 from router.bench.instances import Template
-from router.bench.kinds import add_kinds, chosen
+from router.bench.kinds import chosen
 from router.bench.latency import filled, new_counts, percentiles_s
 from router.bench.requestor import AssociationFailed, Outcomes, Requestor, associate
 from router.bench.series import Series
+from router.bench.work import Work, add_work
 
 RECEIVE_BYTES = 1 << 16
 EVENTS_MAX = 64
@@ -275,44 +276,15 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Add the sender's options to a parser and parse the command line."""
     parser.add_argument("port", type=int)
     parser.add_argument("--host", default="127.0.0.1")
-    add_sending(parser)
+    add_work(parser)
     parser.add_argument("--run", type=int, default=0, help="number of this run, part of each UID")
     parser.add_argument("--start", type=int, default=0, help="number of the first instance, part of its UID")
     parser.add_argument("--tick", type=float, default=0.0, help="seconds between progress lines; 0 = none")
     options = parser.parse_args()
-    complaint = wrong_sending(options)
+    complaint = Work.of(options).wrong()
     if complaint:
         parser.error(complaint)
     return options
-
-
-def add_sending(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is sent and how."""
-    add_kinds(parser)
-    parser.add_argument("--associations", type=int, default=4)
-    parser.add_argument("--window", type=int, default=1, help="operations under way on each association")
-    parser.add_argument("--rate", type=float, default=0.0, help="instances/s in all; 0 = as fast as answered")
-    parser.add_argument("--count", type=int, default=0, help="instances in all; 0 = until --duration is over")
-    parser.add_argument("--duration", type=float, default=0.0, help="seconds; 0 = until --count is sent")
-    parser.add_argument("--called", default="ANY-SCP", help="called AE title")
-    parser.add_argument("--calling", default="LOAD", help="calling AE title")
-    parser.add_argument(
-        "--maximum-length", type=int, default=1 << 18, help="of a P-DATA-TF, announced; 0 = no limit"
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=60.0, help="seconds without any answer before giving up"
-    )
-
-
-def wrong_sending(options: argparse.Namespace) -> str:
-    """Say what is wrong with the options, or nothing."""
-    if not 0 < options.window <= WINDOW_MAX:
-        return f"--window {options.window}, allowed 1..{WINDOW_MAX}"
-    if options.associations < 1:
-        return f"--associations {options.associations}, at least 1"
-    if not options.count and not options.duration:
-        return "give --count or --duration"
-    return ""
 
 
 def main() -> None:

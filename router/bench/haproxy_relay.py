@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.peers.process import HOST, PeerProcess, free_port, peer_process, program
+from router.bench.process import HOST, PeerProcess, free_port, peer_process, program
 
 CONFIG = """
 global
