@@ -8,6 +8,7 @@ close in the middle, refuse associations. One record per instance received whole
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import socket
 import sys
@@ -22,6 +23,7 @@ from router.bench import wire
 from tests.support.streams import PduStream, PeerGone, RecordFile
 
 GATE_POLL_S = 0.01
+HANG_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class Manners:
     it is taken; -1 = for ever. abort_at, close_at: numbers of instances at which, in the middle of the
     dataset, the association is aborted or reset; abort_all: at every instance. refuse_classes: abstract
     syntaxes that get context result 3. reject: answer every A-ASSOCIATE-RQ with this result, source, reason.
+    poison: instances that it cannot bear; how: "abort", "crash" (every association is reset) or "hang".
     """
 
     delay_s: float = 0.0
@@ -43,6 +46,8 @@ class Manners:
     close_at: frozenset[int] = frozenset()
     refuse_classes: frozenset[str] = frozenset()
     reject: tuple[int, int, int] | None = None
+    poison: frozenset[str] = frozenset()
+    poison_how: str = "abort"
     failures: Counter[str] = field(default_factory=Counter)
 
 
@@ -124,6 +129,8 @@ class Acceptor:
                 self.stream.close_hard()
                 return False
         uid = wire.uid_text(command[wire.AFFECTED_SOP_INSTANCE_UID])
+        if uid in manners.poison:
+            return self.suffer()
         status = self.shared.status_for(uid)
         time.sleep(manners.delay_s)
         while manners.gate is not None and manners.gate.exists():
@@ -141,6 +148,17 @@ class Acceptor:
         )
         self.stream.sock.sendall(wire.command_pdu(context_id, wire.response(command, status)))
         return True
+
+    def suffer(self) -> bool:
+        """Do what the poison does to the sink."""
+        how = self.shared.manners.poison_how
+        if how == "hang":
+            time.sleep(HANG_S)
+        elif how == "crash":
+            self.shared.reset_all()
+        else:
+            self.stream.abort()
+        return False
 
     def payloads(self, waiting: list[tuple[int, int, bytes]]) -> Iterator[bytes]:
         """Yield the payloads of the dataset that follows; `waiting` are fragments already read."""
@@ -163,6 +181,20 @@ class Shared:
         self.records = records
         self._lock = threading.Lock()
         self._instances = 0
+        self._sockets: set[socket.socket] = set()
+
+    def opened(self, sock: socket.socket) -> None:
+        """Take note of a connection."""
+        with self._lock:
+            self._sockets.add(sock)
+
+    def reset_all(self) -> None:
+        """End every connection at once, as a crash does."""
+        with self._lock:
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+            self._sockets.clear()
 
     def next_instance(self) -> int:
         """Number the instances in the order in which their commands come, from 1."""
@@ -196,6 +228,8 @@ def main() -> None:
     parser.add_argument("--close-at", type=int, action="append", default=[])
     parser.add_argument("--refuse-class", action="append", default=[])
     parser.add_argument("--reject", type=int, nargs=3)
+    parser.add_argument("--poison", action="append", default=[])
+    parser.add_argument("--poison-how", choices=("abort", "crash", "hang"), default="abort")
     options = parser.parse_args()
     manners = Manners(
         delay_s=options.delay_s,
@@ -207,6 +241,8 @@ def main() -> None:
         close_at=frozenset(options.close_at),
         refuse_classes=frozenset(options.refuse_class),
         reject=tuple(options.reject) if options.reject else None,
+        poison=frozenset(options.poison),
+        poison_how=options.poison_how,
     )
     shared = Shared(manners, RecordFile(options.records))
     listener = socket.create_server(("127.0.0.1", options.port), backlog=256)
@@ -215,6 +251,7 @@ def main() -> None:
     while True:
         sock, _ = listener.accept()
         number += 1
+        shared.opened(sock)
         acceptor = Acceptor(sock, number, options, shared)
         threading.Thread(target=acceptor.serve, daemon=True).start()
 
