@@ -1,6 +1,7 @@
-"""`dicom-router queue ls|show|study|retry|release|drop`: see and work the queue of a running router.
+"""`dicom-router queue ls|show|destinations|study|retry|release|drop`: see and work a running router's queue.
 
-ls without arguments counts by destination and state; with a filter it lists entries. study proves what was
+ls without arguments counts by destination and state; with a filter it lists entries. destinations says
+which of them are down, and why. study proves what was
 received of a study, and what was delivered where, when and with which status. All ask the router's admin,
 found by --admin, by --config FILE, or at the default admin address.
 """
@@ -29,6 +30,17 @@ STATES = ("pending", "retrying", "dead", "held", "delivered", "discarded", "dive
 CELL_CHARACTERS_MAX = 72
 
 COUNT_COLUMNS = ("destination", "state", "count", "bytes", "oldest")
+DESTINATION_COLUMNS = (
+    "destination",
+    "worker",
+    "circuit",
+    "down",
+    "next",
+    "sending",
+    "held",
+    "alternate",
+    "error",
+)
 ENTRY_COLUMNS = (
     "id",
     "destination",
@@ -53,7 +65,9 @@ class AdminError(RouterError):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    verbs = parser.add_subparsers(dest="verb", metavar="ls|show|study|retry|release|drop", required=True)
+    verbs = parser.add_subparsers(
+        dest="verb", metavar="ls|show|destinations|study|retry|release|drop", required=True
+    )
     listing = verbs.add_parser("ls", help="count by destination and state, or list entries")
     _add_filters(listing)
     listing.add_argument(
@@ -64,6 +78,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = verbs.add_parser("show", help="show one entry")
     show.add_argument("entry", metavar="ID", help="entry id, as ls prints it")
     _add_common(show, _show)
+    places = verbs.add_parser("destinations", help="show which destinations are up, and why others are not")
+    _add_common(places, _destinations)
     study = verbs.add_parser("study", help="show what became of a study: received, delivered, where, when")
     study.add_argument("study", metavar="UID", help="Study Instance UID")
     _add_common(study, _study)
@@ -176,6 +192,13 @@ def _list(arguments: argparse.Namespace, admin: str) -> int:
     return 0
 
 
+def _destinations(arguments: argparse.Namespace, admin: str) -> int:
+    answer = ask(f"{admin}/destinations")
+    rows = [_destination_row(row) for row in answer["destinations"]]
+    _print(arguments, answer, DESTINATION_COLUMNS, rows, "no destinations")
+    return 0
+
+
 def _show(arguments: argparse.Namespace, admin: str) -> int:
     answer = ask(f"{admin}/queue/{urllib.parse.quote(arguments.entry, safe='')}")
     if arguments.json:
@@ -241,6 +264,21 @@ def _confirm(selector: Json) -> bool:
 
 def _count_row(row: Json) -> list[str]:
     return [row["destination"], row["state"], str(row["count"]), size(row["bytes"]), age(row["oldest_age_s"])]
+
+
+def _destination_row(row: Json) -> list[str]:
+    is_up = row["circuit"] == "closed"
+    return [
+        row["destination"],
+        str(row["worker"]),
+        row["circuit"],
+        "-" if is_up else age(row["down_s"]),
+        age(row["retry_s"]),
+        str(row["in_flight"]),
+        str(row["queued"]),
+        row["alternate"] or "",
+        "" if is_up else row["last_text"] or "",
+    ]
 
 
 def _entry_row(row: Json) -> list[str]:

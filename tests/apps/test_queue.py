@@ -32,6 +32,15 @@ ENTRY = {
 COUNT = {"destination": "PACS", "state": "dead", "count": 2, "bytes": 20, "oldest_age_s": 90.0}
 
 
+UP = {
+    "destination": "AI", "worker": 0, "circuit": "closed", "down_s": 0.0, "setbacks": 0, "retry_s": None,
+    "last_error": "connect", "last_text": "refused once", "alternate": None, "associations": 2,
+    "in_flight": 5, "queued": 7, "is_backlogged": False,
+}  # fmt: skip
+DOWN = {
+    **UP, "destination": "PACS", "circuit": "open", "down_s": 7200.0, "setbacks": 9, "retry_s": 40.0,
+    "last_text": "ConnectionRefusedError", "alternate": "AI", "in_flight": 0, "queued": 0,
+}  # fmt: skip
 INSTANCE = {
     "id": "0-7",
     "sop_instance": "1.2.3",
@@ -52,6 +61,7 @@ class Admin:
             "/queue/counts": (200, {"counts": [COUNT], "errors": []}),
             "/queue": (200, {"entries": [ENTRY], "next": "0-7", "errors": []}),
             "/queue/0-7": (200, ENTRY),
+            "/destinations": (200, {"destinations": [UP, DOWN], "errors": []}),
             "/studies/1.2": (200, {"instances": [INSTANCE], "next": None, "errors": []}),
             **{
                 f"/queue/{verb}": (200, {"changed": 2, "errors": []}) for verb in ("retry", "release", "drop")
@@ -129,6 +139,14 @@ def test_show_prints_every_field_safely(admin: Admin, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out.splitlines()
     assert "calling: CT\\x1b[2J" in out
     assert "next_attempt_s: -" in out
+
+
+def test_destinations_says_which_are_down_and_why(admin: Admin, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["queue", "destinations", "--admin", admin.url]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "AI\t0\tclosed\t-\t-\t5\t7\t\t",
+        "PACS\t0\topen\t2h\t40s\t0\t0\tAI\tConnectionRefusedError",
+    ]
 
 
 def test_study_prints_a_line_a_delivery(admin: Admin, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,6 +152,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         ("[limits]\nspill_mb = 256", "limits.spill_mb", "more than slab_mb = 128", ""),
         ("[limits]\nslot_kb = 65536", "limits.slot_kb", "at least four", ""),
         (DESTINATION + "retry_first_s = 500", "destinations.PACS.retry_first_s", "retry_max_s = 300", ""),
+        (DESTINATION + "alternate = 'PACS'", "destinations.PACS.alternate", "is the destination itself", ""),
+        (DESTINATION + "alternate = 'PAC'", "destinations.PACS.alternate", "is not a destination", "PACS?"),
         ("rules = 5", "rules", "must be a list of tables, got 5", "[[rules]]"),
         ("router = 5", "router", "must be a table, got 5", "[name]"),
         ("[destinations]\n'a/b' = {ae_title='A',host='h',port=1}", "destinations.a/b", "a name starts", ""),

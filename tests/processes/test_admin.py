@@ -38,6 +38,7 @@ class Worker:
     def handlers(self) -> dict[str, Callable[..., Any]]:
         return {
             "queue_counts": self._counts,
+            "destinations": self._destinations,
             "queue_ls": self._ls,
             "study_ledgers": self._study_ledgers,
             "study_rows": self._study_rows,
@@ -51,6 +52,9 @@ class Worker:
             return self._entries
 
         return change
+
+    def _destinations(self) -> list[dict[str, Any]]:
+        return [{"destination": name, "worker": self._index} for name in "BA"]
 
     def _counts(self) -> list[dict[str, Any]]:
         if self._is_broken:
@@ -183,6 +187,19 @@ def test_counts_of_all_workers_are_added_up() -> None:
     async def scenario(admin: Admin) -> None:
         row = {"destination": "P", "state": "dead", "count": 5, "bytes": 20, "oldest_age_s": 3.0}
         assert await admin.get("/queue/counts") == (200, {"counts": [row], "errors": []})
+
+    run(scenario, Worker(0, 2), Worker(1, 3))
+
+
+def test_destinations_are_shown_as_each_worker_sees_them() -> None:
+    async def scenario(admin: Admin) -> None:
+        _, answer = await admin.get("/destinations")
+        assert [(row["destination"], row["worker"]) for row in answer["destinations"]] == [
+            ("A", 0),
+            ("A", 1),
+            ("B", 0),
+            ("B", 1),
+        ]
 
     run(scenario, Worker(0, 2), Worker(1, 3))
 
