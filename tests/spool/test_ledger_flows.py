@@ -1,4 +1,4 @@
-"""What is owed by flow, and deliveries that an alternate takes over; written or not, the answers are the same."""
+"""What is owed by flow, and deliveries that an alternate takes over; the same whether written or not."""
 
 from __future__ import annotations
 
