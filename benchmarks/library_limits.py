@@ -28,8 +28,8 @@ import psutil
 from benchmarks.library_peers.find_peers import open_idle
 from benchmarks.library_peers.subject import write_instance
 from benchmarks.peers.process import HOST, peer_process
+from router.bench.controls import ENVIRONMENT, SinkControl
 from router.bench.instances import EXPLICIT_VR_LITTLE_ENDIAN, SECONDARY_CAPTURE_STORAGE
-from router.bench.measure import ENVIRONMENT, SinkControl
 from router.bench.wire import VERIFICATION
 
 STORES, ASSOCIATIONS = 20_000, 2_000
@@ -45,7 +45,7 @@ def longest_wait(count: int, directory: Path) -> tuple[int, float, float]:
     path = write_instance(directory, "small")
     ae = AE("BENCHMARK")
     ae.add_requested_context(SECONDARY_CAPTURE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN)
-    with SinkControl.start("small", directory) as sink, ae.associate(HOST, sink.port) as assoc:
+    with SinkControl.start(["--kind", "small"], directory) as sink, ae.associate(HOST, sink.port) as assoc:
         stored, longest_s, began = 0, 0.0, time.perf_counter()
         before = began
         for _ in range(count):

@@ -12,7 +12,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured. sinks: how many each relay forwards to; sink_port: the first one's, 0 = free."""
+    """What is measured.
+
+    sinks: how many each relay forwards to, but for those in sinks_of; sink_port: the first one's, 0 = free.
+    works: of relays that get other work than the rest.
+    """
 
     relays: Mapping[str, Relay]
     work: Work
@@ -57,6 +61,8 @@ class Plan:
     sinks: int = 1
     sink_port: int = 0
     sink_words: tuple[str, ...] = ()
+    sinks_of: Mapping[str, int] = field(default_factory=dict)
+    works: Mapping[str, Work] = field(default_factory=dict)
 
 
 def run_rounds(plan: Plan, told: Callable[[Progress], None], *, ticks: bool = False) -> dict[str, Any]:
@@ -100,8 +106,9 @@ def _measure(
     def tell(tick: dict[str, Any]) -> None:
         told(Progress(name, round_number, plan.rounds, tick=tick))
 
-    receiving = [] if name in RECEIVE_ONLY else sinks
-    return measure(relay, receiving, plan.work, run, plan.directory, told=tell if ticks else None)
+    receiving = [] if name in RECEIVE_ONLY else sinks[: plan.sinks_of.get(name, len(sinks))]
+    work = plan.works.get(name, plan.work)
+    return measure(relay, receiving, work, run, plan.directory, told=tell if ticks else None)
 
 
 def turn(names: list[str], round_number: int) -> list[tuple[str, int]]:

@@ -59,6 +59,7 @@ class RouterSetup:
     discard: no rule at all, everything is received and dropped. rules: how many rules of three conditions,
     none of which matches, stand before the one that does. idle_destinations: that nothing is sent to.
     others: further destinations of every instance, by name; each value is the lines of its table.
+    idle_tables: the same for destinations that no rule names.
     operations: at most under way on one outbound association. ram_disk: the spool lies in RAM_DISK, with
     fsync = false, as one would configure it there.
     """
@@ -76,6 +77,7 @@ class RouterSetup:
     spool_settings: str = ""
     destination_settings: str = ""
     others: Mapping[str, str] = field(default_factory=dict)
+    idle_tables: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, sink_ports: list[int], port: int, admin_port: int, spool: Path) -> str:
@@ -106,6 +108,7 @@ class RouterSetup:
                 settings=self.destination_settings,
             )
         text += "".join(f"\n[destinations.{name}]\n{lines}\n" for name, lines in self.others.items())
+        text += "".join(f"\n[destinations.{name}]\n{lines}\n" for name, lines in self.idle_tables.items())
         return text + self._rules([*names, *self.others], list(idle))
 
     def _rules(self, names: list[str], idle: list[str]) -> str:
