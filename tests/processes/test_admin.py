@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -10,16 +11,18 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 from prometheus_client import CollectorRegistry
 
 from router.errors import SpoolError
 from router.metrics import catalogue
 from router.metrics.exposition import PagesCollector
 from router.metrics.page import MetricsPage
-from router.processes.admin import BODY_BYTES_MAX, CONNECTIONS_MAX, make_app, serve
+from router.processes.admin import BODY_BYTES_MAX, CONNECTIONS_MAX, _FewLines, make_app, serve
 from router.processes.admin_queue import EntryId, QueueViews, is_local_host_name
 from router.processes.admin_studies import StudyViews
 from router.processes.admin_views import HealthViews, MetricsView
+from router.processes.logs import PEER_LINES_MAX
 from router.processes.queries import QueryClient, QueryServer
 from router.processes.resources import listen
 
@@ -368,6 +371,36 @@ def test_a_body_too_long_is_refused() -> None:
         assert (await admin.post("/queue/drop", {"study": "1" * BODY_BYTES_MAX}))[0] == 413
 
     run(scenario, Worker(0, 2))
+
+
+@pytest.mark.parametrize("field", [b"X: " + b"a" * 9000 + b"\r\n", b"X: a\r\n" * 40_000])
+def test_a_head_too_long_is_refused(field: bytes) -> None:
+    """Neither one long field nor very many may be collected (CVE-2026-5440 and its like)."""
+
+    async def scenario(admin: Admin) -> None:
+        reader, writer = await asyncio.open_connection(HOST, admin.port)
+        writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n" + field + b"\r\n")
+        with suppress(ConnectionError):
+            assert not (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        assert (await admin.get("/live"))[0] == 200
+
+    run(scenario)
+
+
+def test_what_clients_do_wrong_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    limited = logging.getLogger("aiohttp.server")
+    limited.addFilter(few := _FewLines())
+    try:
+        for _ in range(100):
+            try:
+                raise BadHttpMessage("Too many headers received")
+            except BadHttpMessage:
+                limited.exception("Error handling request")
+    finally:
+        limited.removeFilter(few)
+    assert len(caplog.records) == PEER_LINES_MAX
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_a_connection_serves_one_request() -> None:
