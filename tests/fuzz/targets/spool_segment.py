@@ -98,7 +98,12 @@ def _scan(octets: bytes) -> list[Sound | BadStretch] | None:
 
 @cache
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fuzz-segment-"))
+    return Path(_kept().name)
+
+
+@cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="fuzz-segment-")  # removed when this process ends
 
 
 @cache
