@@ -72,7 +72,7 @@ def each_point(action: str) -> Run:
 
 
 SCENARIOS = (
-    Scenario("kill -9 at random", 1000, 100, 5, lambda d, n, s, t: kill_at_random(d, n, s, t)),
+    Scenario("kill -9 at random", 1000, 100, 5, kill_at_random),
     Scenario("crash points, kill", len(POINTS), 11, 1, each_point(KILL)),
     Scenario("crash points, pause of 60 s", len(POINTS), 1, 3, each_point(PAUSE)),
     Scenario("crash points, power loss", len(POINTS), 11, 1, each_point(POWER), "mounts"),
@@ -141,9 +141,8 @@ def table(rows: Iterable[Outcome], minutes: float) -> str:
     ]
     for row in rows:
         counts = (row.runs, row.acknowledged, row.delivered, row.lost, row.altered, row.extra, row.repeated)
-        lines.append(
-            f"| {row.scenario} | {' | '.join(f'{n:,}' for n in counts)} | {row.seconds / 60:.1f} | {row.note} |"
-        )
+        figures = " | ".join(f"{count:,}" for count in counts)
+        lines.append(f"| {row.scenario} | {figures} | {row.seconds / 60:.1f} | {row.note} |")
     limit = f"limited to {minutes:g} minutes" if minutes else "not limited in time"
     return "\n".join([*lines, "", f"The last run was {limit}; `results.json` has the figures."])
 

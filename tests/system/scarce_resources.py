@@ -10,7 +10,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -138,7 +138,7 @@ def little_memory(directory: Path) -> Outcome:
         return outcome
 
 
-def clock_jumps(directory: Path) -> Outcome:
+def clock_jumps(directory: Path, jumps: Sequence[str] = CLOCK_JUMPS) -> Outcome:
     """Set the wall clock back and forth by up to a year while something is always owed and retried."""
     clock = directory / "clock"
     clock.write_text("+0\n")
@@ -151,7 +151,7 @@ def clock_jumps(directory: Path) -> Outcome:
     }
     with stand(directory, environment=environment) as here:
         stop = here.load()
-        for jump in CLOCK_JUMPS:
+        for jump in jumps:
             here.close_gate()
             here.wait_acknowledged(20)
             clock.write_text(f"{jump}\n")
@@ -160,7 +160,7 @@ def clock_jumps(directory: Path) -> Outcome:
             here.open_gate()
             _wait_delivered(here, here.acknowledged())
         outcome = _same_processes(here, "clock jumps", stop)
-        outcome.runs, outcome.note = len(CLOCK_JUMPS), "by up to a year"
+        outcome.runs, outcome.note = len(jumps), "by up to a year"
         return outcome
 
 
