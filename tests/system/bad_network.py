@@ -21,6 +21,7 @@ from tests.system.stand import BrokenPromise, Outcome, Stand, roles_alive, stand
 HARMLESS_TO_CONTENT = ("pass", "delay", "throttle", "cut", "reset", "half_close", "dribble", "stall")
 IMPLICIT_VR = "1.2.840.10008.1.2"
 ECHO_EVERY_S = 0.3
+BEND_AGAIN_S = 0.2
 ECHO_S = 10.0
 """An echo that takes longer is missing; on an idle machine it takes milliseconds."""
 
@@ -59,12 +60,15 @@ def bad_network(directory: Path, seed: int, seconds: float) -> Outcome:
 
 def bent_bits(directory: Path, seed: int, seconds: float) -> Outcome:
     """Turn bits on the way of one sender; the other's instances arrive as they were sent."""
-    plan = Plan(seed, ("corrupt", "pass"), at_bytes_max=1 << 17)
+    plan = Plan(seed, ("corrupt",), at_bytes_max=1 << 12)  # heads and commands rather than pixels
     with stand(directory, router=SHORT) as here, chaos_proxy(here.router.port, plan) as entry:
         here.entry_ports = {"ONE": entry.port}
         with honest_echoes(here) as echoes:
-            here.load(kind="mr", timeout=4)
-            time.sleep(seconds)
+            here.load(timeout=2)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                time.sleep(BEND_AGAIN_S)
+                entry.drop_all()  # a bit is bent once in a connection
         (here.directory / "stop-0").touch()
         here.senders["ONE"][0].finish(90)
         one, here.senders["ONE"] = here.senders["ONE"], []

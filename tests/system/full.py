@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.system import scarce_resources
 from tests.system.bad_network import bad_network, bent_bits
 from tests.system.canaries import plant_canaries
 from tests.system.crash_points import KILL, PAUSE, POWER, crash_at_points
+from tests.system.floods import many_associations, unknown_flood
 from tests.system.power_loss import lose_power_at_random
 from tests.system.random_kills import kill_at_random
 from tests.system.soak import soak
@@ -34,6 +36,7 @@ README = Path(__file__).with_name("README.md")
 RESULTS = Path(__file__).with_name("results.json")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 FOREVER_S = 1e9
+PAUSES_AT_ONCE = 4
 LEAST_S = 20.0
 """Less than this is not worth another run of a scenario."""
 
@@ -62,19 +65,29 @@ def syscalls(directory: Path, runs: int, seed: int, deadline_s: float) -> Outcom
 
 
 def each_point(action: str) -> Run:
-    """Carry out an action at one crash point after the other."""
+    """Carry out an action at one crash point after the other, from the `seed`-th on."""
 
     def run(directory: Path, runs: int, seed: int, deadline_s: float) -> Outcome:
-        points = list(POINTS)[seed - 1 : seed - 1 + runs]
-        return crash_at_points(directory, action, points)
+        return crash_at_points(directory, action, list(POINTS)[seed - 1 : seed - 1 + runs])
 
     return run
+
+
+def pause_at_points(directory: Path, runs: int, seed: int, deadline_s: float) -> Outcome:
+    """Pause at several points at once, on a stand for each: nearly all of it is waiting."""
+    points = list(POINTS)[seed - 1 : seed - 1 + runs]
+    with ThreadPoolExecutor(PAUSES_AT_ONCE) as pool:
+        outcomes = pool.map(lambda point: crash_at_points(directory / point, PAUSE, [point]), points)
+        total, *others = list(outcomes)
+    for outcome in others:
+        total.join(outcome)
+    return total
 
 
 SCENARIOS = (
     Scenario("kill -9 at random", 1000, 100, 5, kill_at_random),
     Scenario("crash points, kill", len(POINTS), 11, 1, each_point(KILL)),
-    Scenario("crash points, pause of 60 s", len(POINTS), 1, 3, each_point(PAUSE)),
+    Scenario("crash points, pause of 60 s", len(POINTS), PAUSES_AT_ONCE, 3, pause_at_points),
     Scenario("crash points, power loss", len(POINTS), 11, 1, each_point(POWER), "mounts"),
     Scenario(
         "power loss, ext4", 300, 50, 4, lambda d, n, s, t: lose_power_at_random(d, n, s, "ext4", t), "mounts"
@@ -92,6 +105,10 @@ SCENARIOS = (
     Scenario("clock jumps", 3, 1, 0.5, lambda d, n, s, t: scarce_resources.clock_jumps(d), "faketime"),
     Scenario("bad networks", 20, 1, 1.5, lambda d, n, s, t: bad_network(d, s, 30)),
     Scenario("bent bits", 5, 1, 0.5, lambda d, n, s, t: bent_bits(d, s, 15)),
+    Scenario(
+        "2,000 associations, 50 active", 1, 1, 0.5, lambda d, n, s, t: many_associations(d, 2000, 50, 20)
+    ),
+    Scenario("flood of 1,000 a second", 1, 1, 0.5, lambda d, n, s, t: unknown_flood(d, 1000, 30)),
     Scenario("soak", 200, 200, 3, lambda d, n, s, t: soak(d, n, 3, t)),
     Scenario("canaries", 1, 1, 0.5, lambda d, n, s, t: plant_canaries(d)),
 )

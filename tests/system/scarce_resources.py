@@ -56,8 +56,7 @@ def thin_disk_full(directory: Path) -> Outcome:
     ):
         here.close_gate()
         stop = here.load(kind="ct", pause_s=0.0, reconnect_s=240)
-        with here.blackout():
-            _wait_refused(here)
+        _wait_refused(here)
         here.router.kill_everything()
         disk.umount()
         run("mount", "-o", "remount,size=400m", str(store.place))
