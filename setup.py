@@ -24,7 +24,7 @@ DIRECTIVES = {
     "linetrace": DEBUG,
 }
 
-MODULES = ("framing", "pdata", "command", "dataset", "ring", "structure", "load")
+MODULES = ("framing", "pdata", "command", "dataset", "ring", "structure", "tally", "store_lane", "load")
 
 setup(
     ext_modules=cythonize(

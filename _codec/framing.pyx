@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 
 from _codec.big_endian cimport load_u32
 
-NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED = range(7)
+NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED, LANE_LEFT, LANE_LEFT_WHOLE = range(9)
 
 EMPTY_FRAGMENTS_MAX = 64
 DIRECT_WINDOW_MIN_BYTES = 4096
@@ -32,24 +32,9 @@ cdef enum Event:
     EVENT_DATASET_END = 4
     EVENT_VIOLATION = 5
     EVENT_UNRECOGNISED = 6
-    EVENT_NONE = 7  # go on; never leaves this file
-
-# What the next octet belongs to.
-cdef enum Phase:
-    PHASE_PDU_HEAD
-    PHASE_PDU_BODY
-    PHASE_SKIP
-    PHASE_PDV_HEAD
-    PHASE_COMMAND
-    PHASE_DATASET
-    PHASE_DEAD
-
-# What the next fragment may be.
-cdef enum Turn:
-    TURN_COMMAND  # the first fragment of a command set
-    TURN_MORE_COMMAND  # a command fragment of the same context
-    TURN_ANNOUNCE  # a command set was reported: as TURN_COMMAND until expect_dataset(True)
-    TURN_DATASET  # a dataset fragment of the same context
+    EVENT_LANE_LEFT = 7
+    EVENT_LANE_LEFT_WHOLE = 8
+    EVENT_NONE = 9  # go on; never leaves this file
 
 cdef enum:
     PDU_HEAD_BYTES = 6  # PDU-type, reserved, PDU-length (PS3.8 section 9.3.1)
@@ -65,6 +50,24 @@ cdef tuple PDU_NAMES = (
 )
 
 
+cdef class Lane:
+    """A short cut for one kind of message: what it takes never comes up as an event. See framing.pxd."""
+
+    cdef LaneAnswer begin(
+        self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
+    ) except LANE_FAILED:
+        return LANE_LEAVES
+
+    cdef bint next_buffer(self, PduReader reader) except -1:
+        return False
+
+    cdef bint finish(self, PduReader reader) except -1:
+        return False
+
+    cdef int drop(self) except -1:
+        return 0
+
+
 @cython.final
 cdef class PduReader:
     """Read one association's inbound bytes; `feed` returns one event at a time.
@@ -73,41 +76,6 @@ cdef class PduReader:
     control_pdu_max_bytes: largest PDU-length of any other PDU.
     command_max_bytes: largest command set accepted, all its fragments together.
     """
-
-    cdef public uint64_t pdu_max_bytes  # of the variable field, P-DATA-TF; 0: no limit
-    cdef public uint64_t control_pdu_max_bytes  # of the variable field, other types
-    cdef public uint64_t command_max_bytes
-    cdef readonly Py_ssize_t consumed  # absolute index into the data of the last feed
-    cdef readonly int pdu_type
-    cdef readonly bytes pdu
-    cdef readonly bytes command
-    cdef readonly int context_id
-    cdef readonly Py_ssize_t filled  # bytes written into the attached buffer
-    cdef readonly uint64_t dataset_bytes
-    cdef readonly int violation_reason
-    cdef readonly str violation_text
-    cdef readonly uint64_t violation_offset  # bytes from the start of the PDU
-    cdef readonly uint64_t pdata_pdus
-    cdef readonly uint64_t fragments
-
-    cdef Phase _phase
-    cdef Turn _turn
-    cdef int _dead_event
-    cdef bint _negotiated  # there are accepted contexts
-    cdef uint8_t _accepted[256]  # by presentation-context-id: 1 if accepted
-    cdef uint8_t _head[6]  # a head that arrived in pieces
-    cdef int _head_filled
-    cdef uint64_t _pdu_length  # PDU-length of the current PDU
-    cdef uint64_t _pdu_left  # of it, not consumed; while in a PDV: after that PDV
-    cdef uint64_t _pdv_left  # payload bytes of the current PDV not consumed
-    cdef bint _is_last  # the current PDV is the last fragment
-    cdef int _message_context
-    cdef int _empty_run  # fragments without payload, in a row
-    cdef bytearray _gathered  # a command set that arrives in pieces
-    cdef bytearray _control  # a PDU other than P-DATA-TF, as far as it has arrived
-    cdef Py_buffer _sink  # valid while _attached; exported by us, released in attach and __dealloc__
-    cdef object _sink_object
-    cdef bint _attached
 
     def __cinit__(
         self,
@@ -161,7 +129,21 @@ cdef class PduReader:
             raise ValueError("expect_dataset without a command set just reported", 0)
         self._turn = TURN_DATASET if expected else TURN_COMMAND
 
-    def attach(self, buffer):
+    def use_lane(self, Lane lane):
+        """Offer every command set to this lane first; None: to none.
+
+        What a lane has begun and cannot end comes up as LANE_LEFT (its buffer is full) or LANE_LEFT_WHOLE (the
+        message is complete).
+        """
+        self._lane = lane
+
+    def drop_lane_message(self):
+        """Have the lane forget the message under way in it, if there is one."""
+        if self._lane is not None and self._lane.is_taking:
+            self.attach(None)
+            self._lane.drop()
+
+    cpdef attach(self, buffer):
         """Write the dataset bytes that come next into this buffer, from its start; None: detach.
 
         The buffer stays exported (a memoryview or mmap cannot be released) until the next attach.
@@ -228,7 +210,7 @@ cdef class PduReader:
             or <uint64_t>n > self._pdv_left
         ):
             raise ValueError("advance beyond the direct window", n)
-        cdef int event = self._placed(n)
+        cdef int event = self._take_event(self._placed(n))
         return EVENT_NEED_DATA if event == EVENT_NONE else event
 
     cdef int _run(self, const uint8_t *data, Py_ssize_t end) except -1:
@@ -236,9 +218,9 @@ cdef class PduReader:
         cdef int event = EVENT_NONE
         while event == EVENT_NONE:
             if self._phase == PHASE_DATASET:
-                event = self._take_dataset(data, end)
+                event = self._take_event(self._take_dataset(data, end))
             elif self._phase == PHASE_PDV_HEAD:
-                event = self._take_pdv_head(data, end)
+                event = self._take_event(self._take_pdv_head(data, end))
             elif self._phase == PHASE_PDU_HEAD:
                 event = self._take_pdu_head(data, end)
             elif self._phase == PHASE_COMMAND:
@@ -419,6 +401,9 @@ cdef class PduReader:
         cdef uint64_t take = end - self.consumed
         if take > self._pdv_left:
             take = self._pdv_left
+        if self._lane is not None and take == self._pdv_left and self._is_last and not len(self._gathered):
+            if self._offer(data + self.consumed):
+                return EVENT_NONE
         piece = PyBytes_FromStringAndSize(<const char *>data + self.consumed, <Py_ssize_t>take)
         self.consumed += take
         self._pdv_left -= take
@@ -426,6 +411,29 @@ cdef class PduReader:
             return self._end_command(piece)
         self._gathered.extend(piece)
         return EVENT_NEED_DATA
+
+    cdef int _offer(self, const uint8_t *data) except -1:
+        # data: a whole command set of _pdv_left bytes. 1: the lane has taken it.
+        cdef LaneAnswer answer = self._lane.begin(self, self._message_context, data, <Py_ssize_t>self._pdv_left)
+        if answer == LANE_LEAVES:
+            return 0
+        self.consumed += self._pdv_left
+        self._pdv_left = 0
+        self._phase = PHASE_PDV_HEAD if self._pdu_left else PHASE_PDU_HEAD
+        self._turn = TURN_DATASET if answer == LANE_TAKES else TURN_COMMAND
+        self.context_id = self._message_context
+        self.dataset_bytes = 0
+        return 1
+
+    cdef int _take_event(self, int event) except -1:
+        # What concerns the lane's own message is settled with it.
+        if self._lane is None or not self._lane.is_taking:
+            return event
+        if event == EVENT_SINK_FULL:
+            return EVENT_NONE if self._lane.next_buffer(self) else EVENT_LANE_LEFT
+        if event == EVENT_DATASET_END:
+            return EVENT_NONE if self._lane.finish(self) else EVENT_LANE_LEFT_WHOLE
+        return event
 
     cdef int _end_command(self, bytes piece) except -1:
         # piece: the rest of the fragment; the usual command set is one piece and copied once

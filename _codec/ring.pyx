@@ -60,18 +60,6 @@ cdef class Ring:
     Raises ValueError(reason, value) if the buffer is too small, unaligned or no ring of this size.
     """
 
-    cdef Py_buffer _view
-    cdef bint _held  # _view is ours to release
-    cdef uint8_t *_records  # NULL after release
-    cdef uint64_t *_head
-    cdef uint64_t *_tail
-    cdef uint64_t *_asleep
-    cdef uint64_t *_epoch
-    cdef uint64_t _capacity  # bytes, multiple of 8
-    cdef uint64_t _record_max  # bytes of payload
-    cdef uint64_t _head_seen  # consumer's copy of head: never more than head
-    cdef uint64_t _tail_seen  # producer's copy of tail: never more than tail
-
     def __cinit__(self, buffer, bint initialise=False):
         cdef uint8_t *base
         PyObject_GetBuffer(buffer, &self._view, PyBUF_SIMPLE | PyBUF_WRITABLE)
@@ -244,7 +232,26 @@ cdef class Ring:
             self._head_seen = ring_load(self._head)
         return tail != self._head_seen
 
+    cdef uint64_t position(self) noexcept:
+        return ring_load_own(self._head)
+
+    cdef const uint8_t *peek(self, uint32_t *length, uint64_t *after) except? NULL:
+        self._check_held()
+        after[0] = ring_load_own(self._tail)
+        if not self._has_record(after[0]):
+            return NULL
+        return self._locate(after, length)
+
+    cdef void consume(self, uint64_t after) noexcept:
+        ring_store(self._tail, after)
+
     cdef bytes _copy_out(self, uint64_t *tail):
+        # The record at *tail, which moves past it.
+        cdef uint32_t length = 0
+        cdef const uint8_t *record = self._locate(tail, &length)
+        return PyBytes_FromStringAndSize(<const char *>record, length)
+
+    cdef const uint8_t *_locate(self, uint64_t *tail, uint32_t *length_out) except NULL:
         # The record at *tail, which moves past it. What shared memory says is checked before it is believed.
         cdef uint64_t available = self._head_seen - tail[0]
         cdef uint64_t offset = tail[0] % self._capacity
@@ -263,6 +270,6 @@ cdef class Ring:
         cdef uint64_t size = (<uint64_t>length + LENGTH_BYTES + 7) & ~<uint64_t>7
         if size > available or size > to_end:
             raise ValueError("ring record is corrupt", tail[0])
-        record = PyBytes_FromStringAndSize(<const char *>self._records + offset + LENGTH_BYTES, length)
         tail[0] += skipped + size
-        return record
+        length_out[0] = length
+        return self._records + offset + LENGTH_BYTES

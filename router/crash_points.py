@@ -100,6 +100,12 @@ def reached(name: str) -> None:
         _order.reach()
 
 
+def armed(name: str) -> Callable[[], None] | None:
+    """Return what compiled code is to call at a point, None for nothing."""
+    assert name in POINTS, name
+    return _order.reach if _order is not None and _order.name == name else None
+
+
 def before(
     name: str, first: Callable[..., object] | None = None, order: Order | None = None
 ) -> Callable[[_F], _F]:

@@ -284,6 +284,20 @@ class Connection(asyncio.BufferedProtocol):
         if association.close_connection and not self._is_closing:
             self._close()
 
+    def send_whole(self, pdus: bytes) -> None:
+        """Send PDUs that a lane has encoded, in their turn; nothing if no message may be sent any more."""
+        association, transport = self.association, self._transport
+        if not association.is_established or transport is None or transport.is_closing():
+            return
+        if self._is_writing_paused or association.has_output or self.quick_ack or self._watches_output:
+            association.send_whole(pdus)
+            self.advance()
+            return
+        self.bytes_sent += len(pdus)
+        transport.write(pdus)
+        if self._kept is not None or association.blocked:
+            self.advance()
+
     @property
     def outcome(self) -> str:
         """How an association ended: "released", "aborted" (by either side) or "lost"."""

@@ -92,8 +92,8 @@ class ChannelEnd:
         Raises ValueError if the shared memory is corrupt; a restart of this side starts over.
         """
         records = self._pop_many(records_max)
-        if records and self._peer_room[0]:
-            self._tell_room()
+        if records:
+            self.tell_room()
         return records
 
     def sleep(self) -> bool:
@@ -104,8 +104,7 @@ class ChannelEnd:
         """
         if not self._inbound.sleep():
             return False
-        if self._peer_room[0]:
-            self._tell_room()
+        self.tell_room()
         return True
 
     @property
@@ -127,9 +126,15 @@ class ChannelEnd:
         self._inbound.epoch = epoch
         return epoch, self._inbound.skip_to_head()
 
-    def _tell_room(self) -> None:
-        self._peer_room[0] = 0
-        os.eventfd_write(self._peer_bell, 1)
+    def tell_room(self) -> None:
+        """Ring for the peer if it waits for room; to be called after records were taken."""
+        if self._peer_room[0]:
+            self._peer_room[0] = 0
+            os.eventfd_write(self._peer_bell, 1)
+
+    def rings(self) -> tuple[Ring, Ring, int]:
+        """Return the ring to send into, the one to receive from, and the peer's doorbell, for a compiled lane."""
+        return self._outbound, self._inbound, self._peer_bell
 
 
 class Channel:

@@ -33,12 +33,14 @@ from router.handoff.ticket import (
     decode_record,
     encode_record,
 )
+from router.wire.codec import StoreInlet
 
 LOANS_MAX = 65536
 OFFER_CONTEXTS_MAX = 128  # in one record
 BATCHES_MAX = 16  # of receive_many in one drain, so that one busy worker does not stall the sockets
 RECEIPT_S = 60.0
 GENERATION_SHIFT = 40  # ticket ids: the owner's generation above, a count below; stays under 2**63
+LANE_SHIFT = 39  # set in the ids of tickets that the store lane sends
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +117,7 @@ class Dispatcher:
         self._loans_max = loans_max
         self._clock = clock
         self._last_ticket_id = slab.generation << GENERATION_SHIFT
-        self._loans_total = 0
+        self._inlet: StoreInlet | None = None
         self._unanswered: dict[int, Loan] = {}  # oldest deadline first: every loan gets the same receipt_s
         self._links = [_Link(index, end) for index, end in enumerate(ends)]
         for link in self._links:
@@ -137,7 +139,7 @@ class Dispatcher:
         the loan.
         """
         link = self._links[self._worker_of(ticket.sop_instance)]
-        if link.stage is not WorkerStage.ACCEPTING or self._loans_total >= self._loans_max:
+        if link.stage is not WorkerStage.ACCEPTING or len(link.loans) >= self._loans_max:
             return False
         if len(ticket.slots) > TICKET_SLOTS_MAX:
             _log.error("dataset in %d slots, allowed %d: spill earlier", len(ticket.slots), TICKET_SLOTS_MAX)
@@ -145,7 +147,6 @@ class Dispatcher:
         loan = Loan(ticket, encode_record(ticket), on_receipt, self._clock() + self._receipt_s)
         link.loans[ticket.ticket_id] = loan
         self._unanswered[ticket.ticket_id] = loan
-        self._loans_total += 1
         if link.backlog or not self._send(link, loan):
             link.backlog.append(loan)
         return True
@@ -159,6 +160,31 @@ class Dispatcher:
                 if not link.backlog:
                     link.end.send(record)
 
+    def open_inlet(self, spill_bytes: int) -> StoreInlet | None:
+        """Make what the store lanes of this process share; None where the codec has none.
+
+        spill_bytes: what a lane leaves to the general way because it may become longer. The lanes' loans stand in
+        the same book, so that every repair after a restart sees them.
+        """
+        if StoreInlet is None:
+            return None
+        self._inlet = StoreInlet(
+            self._slab,
+            self._unanswered,
+            first_ticket_id=self._last_ticket_id | 1 << LANE_SHIFT,
+            spill_bytes=spill_bytes,
+            receipt_s=self._receipt_s,
+            loans_max=self._loans_max,
+            decode=decode_record,
+            choose=self._worker_of,
+            sent=LoanState.SENT,
+            answered=LoanState.ANSWERED,
+            accepting=WorkerStage.ACCEPTING,
+        )
+        for link in self._links:
+            self._inlet.add_worker(link, *link.end.rings())
+        return self._inlet
+
     def drain(self, worker: int) -> bool:
         """Take in what a worker sent; call when `fileno(worker)` is readable, and once at the start.
 
@@ -167,13 +193,23 @@ class Dispatcher:
         link = self._links[worker]
         link.end.clear()
         for _ in range(BATCHES_MAX):
-            for record in link.end.receive_many():
-                self._take(link, record)
+            self._receive(link)
             self._flush(link)
             if link.end.sleep():
                 self._flush(link)
                 return True
         return False
+
+    def _receive(self, link: _Link) -> None:
+        inlet = self._inlet
+        if inlet is None:
+            for record in link.end.receive_many():
+                self._take(link, record)
+            return
+        while (other := inlet.take(link.index)) is not None:
+            self._take(link, other)
+        inlet.flush()
+        link.end.tell_room()
 
     def expire(self, now: float) -> list[Loan]:
         """Return the loans whose receipt is overdue at `now`; their continuations will not run.
@@ -207,7 +243,12 @@ class Dispatcher:
 
     @property
     def loans_outstanding(self) -> int:
-        return self._loans_total
+        return sum(len(link.loans) for link in self._links)
+
+    @property
+    def tickets_sent(self) -> int:
+        """Tickets that went to workers, those sent again included."""
+        return self.counts.sent + (self._inlet.instances if self._inlet is not None else 0)
 
     @property
     def worker_stages(self) -> list[WorkerStage]:
@@ -346,7 +387,6 @@ class Dispatcher:
 
     def _settle(self, link: _Link, loan: Loan, is_file_ours: bool = False) -> None:
         del link.loans[loan.ticket.ticket_id]
-        self._loans_total -= 1
         for slot in loan.ticket.slots:
             self._slab.free(slot)
         if is_file_ours and loan.ticket.file:

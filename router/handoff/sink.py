@@ -107,6 +107,15 @@ class Arrivals:
         """Open a sink for one dataset; resume: called when it waited for a slot and may go on."""
         return SlabSink(self, resume)
 
+    def adopt(self, slots: list[int], total_bytes: int, began: float, resume: Callable[[], None]) -> SlabSink:
+        """Open a sink that goes on with a dataset that has begun elsewhere.
+
+        slots: allocated; now the sink's, the last one is lent to the reader. total_bytes: in the others.
+        """
+        sink = SlabSink(self, resume)
+        sink.take_over(slots, total_bytes, began)
+        return sink
+
     @property
     def waiting(self) -> int:
         """Datasets that wait for a slot."""
@@ -192,6 +201,12 @@ class SlabSink:
         self._is_writing = False
         self._is_waiting = False
         self._refusal: Refusal | None = None
+
+    def take_over(self, slots: list[int], total_bytes: int, began: float) -> None:
+        """Hold what somebody else has received so far; see Arrivals.adopt."""
+        self._slots = slots
+        self._total = total_bytes
+        self._began = began
 
     def resume(self) -> None:
         """Go on after waiting."""

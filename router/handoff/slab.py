@@ -34,11 +34,11 @@ class Slab:
 
     Views handed out by `view` and `chain` point into the arena and are borrowed: they are good until the
     slot is freed (owner) or released (worker). They must be dropped before `close`.
+    free_slots, taken, lent, views: the owner's store lane allocates, lends and frees through these in place.
     """
 
     __slots__ = (
-        "_free", "_lent", "_map", "_taken", "_views",
-        "fd", "generation", "is_owner", "slot_bytes", "slots_total",
+        "_map", "fd", "free_slots", "generation", "is_owner", "lent", "slot_bytes", "slots_total", "taken", "views",
     )  # fmt: skip
 
     def __init__(self, fd: int, is_owner: bool) -> None:
@@ -49,12 +49,14 @@ class Slab:
         # Pre-faulted: the first touch of a cold page costs as much as the copy into it.
         self._map = mmap.mmap(fd, 0, flags=_POPULATE, prot=protection)
         whole = memoryview(self._map)
-        self._lent = whole[_LENT_OFFSET : _LENT_OFFSET + self.slots_total]
+        self.lent = whole[_LENT_OFFSET : _LENT_OFFSET + self.slots_total]
         slot_bytes, data_end = self.slot_bytes, data_offset + self.slots_total * self.slot_bytes
-        self._views = [whole[at : at + slot_bytes] for at in range(data_offset, data_end, slot_bytes)]
-        self._taken = bytearray(1 if is_owner and lent else 0 for lent in self._lent)
+        self.views = [whole[at : at + slot_bytes] for at in range(data_offset, data_end, slot_bytes)]
+        self.taken = bytearray(1 if is_owner and lent else 0 for lent in self.lent)
         # Last freed is first used: its pages and cache lines are warm.
-        self._free = [i for i in reversed(range(self.slots_total)) if not self._taken[i]] if is_owner else []
+        self.free_slots = (
+            [i for i in reversed(range(self.slots_total)) if not self.taken[i]] if is_owner else []
+        )
         self.generation = self._next_generation() if is_owner else 0
 
     @classmethod
@@ -74,44 +76,44 @@ class Slab:
 
     @property
     def slots_free(self) -> int:
-        return len(self._free)
+        return len(self.free_slots)
 
     @property
     def slots_used(self) -> int:
-        return self.slots_total - len(self._free)
+        return self.slots_total - len(self.free_slots)
 
     def allocate(self) -> int | None:
         """Take one slot; None when every slot is in use."""
-        if not self._free:
+        if not self.free_slots:
             return None
-        index = self._free.pop()
-        self._taken[index] = 1
+        index = self.free_slots.pop()
+        self.taken[index] = 1
         return index
 
     def free(self, index: int) -> None:
         """Give one slot back, lent or not. Raises ValueError if it is not in use or not of this slab."""
-        if not 0 <= index < self.slots_total or not self._taken[index]:
+        if not 0 <= index < self.slots_total or not self.taken[index]:
             raise ValueError(f"slot {index} of {self.slots_total} is not in use")
-        self._taken[index] = 0
-        self._lent[index] = 0
-        self._free.append(index)
+        self.taken[index] = 0
+        self.lent[index] = 0
+        self.free_slots.append(index)
 
     def lend(self, indices: Iterable[int], worker: int) -> None:
         """Mark allocated slots as lent to a worker (0-based). Before its ticket is sent, never after."""
         for index in indices:
-            if not self._taken[index]:
+            if not self.taken[index]:
                 raise ValueError(f"slot {index} of {self.slots_total} is not in use")
-            self._lent[index] = worker + 1
+            self.lent[index] = worker + 1
 
     def lent_to(self, worker: int) -> list[int]:
         """Return the slots lent to a worker, ascending. Looks at every slot: for restarts only."""
-        return [index for index, holder in enumerate(self._lent) if holder == worker + 1]
+        return [index for index, holder in enumerate(self.lent) if holder == worker + 1]
 
     def view(self, index: int) -> memoryview:
         """Return the slot's memory, `slot_bytes` long; writable for the owner only."""
         if index < 0:
             raise IndexError(f"slot {index} of {self.slots_total}")
-        return self._views[index]
+        return self.views[index]
 
     def chain(self, indices: Sequence[int], dataset_bytes: int) -> list[memoryview]:
         """Return the views that hold `dataset_bytes` laid into these slots in order, the last one cut to
@@ -125,16 +127,16 @@ class Slab:
         if indices and not (min(indices) >= 0 and max(indices) < self.slots_total):
             raise ValueError(f"slot {max(indices)} of {self.slots_total}")
         full, rest = divmod(dataset_bytes, slot_bytes)
-        views = [self._views[index] for index in indices[:full]]
+        views = [self.views[index] for index in indices[:full]]
         if rest:
-            views.append(self._views[indices[full]][:rest])
+            views.append(self.views[indices[full]][:rest])
         return views
 
     def close(self) -> None:
         """Close the descriptor and unmap; borrowed views that are still alive keep the mapping until they
         go."""
-        self._views.clear()
-        self._lent.release()
+        self.views.clear()
+        self.lent.release()
         with suppress(BufferError):
             self._map.close()
         os.close(self.fd)

@@ -146,6 +146,15 @@ def encode_record(record: Record) -> bytes:
     return data
 
 
+def pack_constant_parts(ticket: Ticket) -> tuple[bytes, bytes]:
+    """Return what is the same in all tickets of one presentation context, as it stands in their records.
+
+    The first part is the SOP class, the second everything from the transfer syntax to ack.
+    """
+    tail = ticket[Ticket._fields.index("transfer_syntax") : Ticket._fields.index("ack") + 1]
+    return _pack(ticket.sop_class), b"".join(map(_pack, tail))
+
+
 def decode_record(data: bytes) -> Record:
     """Return the record; every field has its type. Raises MalformedRecord, and nothing else."""
     try:

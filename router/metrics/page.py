@@ -34,6 +34,7 @@ from router.metrics.catalogue import (
     cells_of,
     values_of,
 )
+from router.wire.codec import Histogram, Tally
 
 NAME_BYTES_MAX = 63  # of a destination's or listener's name; longer ones are cut
 
@@ -61,7 +62,7 @@ PAGE_BYTES = _CELLS_OFFSET + 8 * CELLS_TOTAL
 class MetricsPage:
     """A page mapped into this process. Make it with `create` or `attach`; a writer calls `begin` once."""
 
-    __slots__ = ("_histograms", "_map", "_whole", "cells", "fd")
+    __slots__ = ("_histograms", "_map", "_tally", "_whole", "cells", "fd")
 
     def __init__(self, fd: int) -> None:
         if os.fstat(fd).st_size != PAGE_BYTES:
@@ -73,6 +74,7 @@ class MetricsPage:
         if magic != _MAGIC or layout != LAYOUT_CHECK:
             raise ValueError(f"descriptor {fd} is not a metrics page of this version")
         self.cells: memoryview[int] = self._whole[_CELLS_OFFSET:].cast("Q")
+        self._tally = Tally(self.cells)
         self._histograms: dict[int, tuple[list[int], int]] = {}
 
     @classmethod
@@ -125,6 +127,15 @@ class MetricsPage:
             self._histograms[slot] = [round(bound * metric.scale) for bound in metric.buckets], metric.scale
         return slot
 
+    def tally(self) -> Tally:
+        """Return the cells for compiled code that counts."""
+        return self._tally
+
+    def histogram(self, slot: int) -> Histogram:
+        """Return a histogram, by what slot() returned, for compiled code that counts."""
+        bounds, scale = self._histograms[slot]
+        return Histogram(self._tally, slot, bounds, scale)
+
     def add(self, slot: int, amount: int = 1) -> None:
         """Count; `amount` in the metric's scaled unit."""
         self.cells[slot] += amount
@@ -171,6 +182,7 @@ class MetricsPage:
 
     def close(self) -> None:
         """Unmap and close the descriptor."""
+        self._tally.release()
         self.cells.release()
         self._whole.release()
         self._map.close()

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier
 from time import monotonic
 
+from router import crash_points
 from router.config.schema import Config
 from router.drivers.event_loop import EventLoopDriver
 from router.handoff.channel import Channel
@@ -70,6 +71,10 @@ class Acceptor:
         )
         ends = [self._attach_channel(j).acceptor_end() for j in range(child.config.router.workers)]
         self.dispatcher = Dispatcher(ends, self.slab)
+        self.inlet = self.dispatcher.open_inlet(child.config.limits.spill_mb * MB)
+        if self.inlet is not None:
+            self.counters.count_lane(self.inlet)
+            self.inlet.at_last_fragment = crash_points.armed("fragment.last")
         self.pressure = Pressure(Thresholds(child.config.limits.congested_percent))
         self.incoming: dict[Incoming, None] = {}
         self._accepted = 0
@@ -205,6 +210,11 @@ class Acceptor:
         )
         self.arrivals.pauses = stage.pauses_reading
         self.arrivals.refuses = stage.refuses_instances
+        if self.inlet is not None:
+            # Datasets that wait for a slot come first.
+            self.inlet.is_closed = (
+                stage.pauses_reading or stage.refuses_instances or bool(self.arrivals.waiting)
+            )
         if stage is not before:
             level = logging.WARNING if stage > before else logging.INFO
             logger.log(level, "pressure=%s before=%s slab=%.2f", _name(stage), _name(before), used)

@@ -6,7 +6,7 @@ from router.delivery.circuit import Circuit, CircuitState
 from router.delivery.retry import ErrorClass, Failure
 from router.metrics.page import MetricsPage
 from router.standard.statuses import StatusClass, status_class
-from router.wire.codec import CODEC_NAME
+from router.wire.codec import CODEC_NAME, StoreInlet
 
 LISTENER = "main"
 
@@ -84,6 +84,18 @@ class AcceptorCounters:
                 "malformed_records",
             )
         }
+
+    def count_lane(self, inlet: StoreInlet) -> None:
+        """Have the store lanes count what they receive and answer with success."""
+        instances, size = self._received["success"]
+        page = self._page
+        inlet.count_into(
+            page.tally(),
+            instances,
+            size,
+            page.histogram(self._receive_seconds),
+            page.histogram(self._answer_seconds),
+        )
 
     def stored(self, status: int, dataset_bytes: int, seconds: float) -> None:
         """Count one answered C-STORE-RQ; seconds: from the last dataset byte to the response."""

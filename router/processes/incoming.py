@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from router import crash_points
 from router.drivers.event_loop import Connection, Deadlines
 from router.handoff.sink import ReceivedDataset
-from router.handoff.ticket import Receipt, Ticket
+from router.handoff.ticket import Receipt, Ticket, pack_constant_parts
 from router.processes.admission import Admitted
 from router.protocol.association import Association, Limits
 from router.protocol.indications import MessageReceived
@@ -24,7 +24,7 @@ from router.protocol.states import State
 from router.protocol.upper_layer import Role
 from router.services import c_echo, c_store, establish, release
 from router.services.conversation import Services
-from router.services.reply import RESPONDERS_OF_REFUSAL, Reply
+from router.services.reply import RESPONDERS_OF_REFUSAL, Reply, send_reply
 from router.services.steps import Deferred, Procedure
 from router.standard.dimse_fields import (
     AFFECTED_SOP_CLASS_UID,
@@ -36,13 +36,18 @@ from router.standard.dimse_fields import (
 from router.standard.printable import printable
 from router.standard.reasons import describe_rejection
 from router.standard.statuses import OUT_OF_RESOURCES, SOP_CLASS_NOT_SUPPORTED, SUCCESS
-from router.standard.uids import VERIFICATION
+from router.standard.uids import UID_MAX, VERIFICATION
+from router.wire import codec
+from router.wire.codec import StoreLane
 from router.wire.pdus import AssociateRJ, AssociateRQ
 
 if TYPE_CHECKING:
     from router.processes.acceptor import Acceptor
 
 SUCCEEDED = Reply(SUCCESS)
+
+LANE_PDU_MIN_BYTES = 1024
+"""A peer that takes shorter PDUs gets its responses cut; the lane sends them whole."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +60,8 @@ class Incoming:
         self.association_id = association_id
         self.admitted: Admitted | None = None
         self.rejection: AssociateRJ | None = None
-        self.instances = 0
+        self._lane: StoreLane | None = None
+        self._instances = 0
         self.is_releasing = False
         self._acceptor = acceptor
         self.association = Association(
@@ -81,7 +87,38 @@ class Incoming:
     def _serve(self) -> Procedure[None]:
         accepted = yield from establish.respond(self.association, self._decide)
         if accepted:
+            self._open_lane()
             yield from release.respond(self.association)
+
+    def _open_lane(self) -> None:
+        """Let C-STORE-RQs take the short cut, as far as they need no decision."""
+        inlet, association = self._acceptor.inlet, self.association
+        if inlet is None or 0 < association.peer_maximum_length < LANE_PDU_MIN_BYTES:
+            return
+        self._lane = StoreLane(
+            inlet,
+            self.association_id,
+            association.operations_max,
+            partial(self._acceptor.arrivals.adopt, resume=self.connection.advance),
+            self.connection.send_whole,
+            self._answer_from_lane,
+        )
+        for context in association.contexts.values():
+            abstract_syntax = context.abstract_syntax.encode("latin-1")
+            if context.as_scp and context.abstract_syntax != VERIFICATION and len(abstract_syntax) <= UID_MAX:
+                model = self._ticket(0, (), "", 0, context.abstract_syntax, "", context.transfer_syntax)
+                self._lane.set_context(context.context_id, abstract_syntax, *pack_constant_parts(model))
+        association.use_lane(self._lane)
+
+    def _answer_from_lane(
+        self, context_id: int, command: bytes, receipt: Receipt, dataset_bytes: int, seconds: float
+    ) -> None:
+        """Answer a request of the lane's whose receipt is no plain success."""
+        self._acceptor.counters.stored(receipt.status, dataset_bytes, seconds)
+        if self.association.is_established:
+            request = MessageReceived(context_id, codec.decode_command(command), None)
+            send_reply(self.association, request, Reply(receipt.status, receipt.comment))
+            self.connection.advance()
 
     def _decide(self, rq: AssociateRQ) -> establish.Acceptance | AssociateRJ:
         answer = self._acceptor.decide(self, rq)
@@ -115,9 +152,7 @@ class Incoming:
         if message.command[AFFECTED_SOP_CLASS_UID] == VERIFICATION:
             dataset.release()
             return Reply(SOP_CLASS_NOT_SUPPORTED, "nothing of this class can be stored")
-        rq = self.association.rq
-        assert rq is not None
-        ticket = Ticket(
+        ticket = self._ticket(
             acceptor.dispatcher.next_ticket_id(),
             dataset.slots,
             dataset.file,
@@ -125,16 +160,9 @@ class Incoming:
             message.command[AFFECTED_SOP_CLASS_UID],
             message.command[AFFECTED_SOP_INSTANCE_UID],
             self.association.contexts[message.context_id].transfer_syntax,
-            rq.calling_ae_title,
-            rq.called_ae_title,
-            self.connection.peer_address[0],
-            self.admitted.source,
-            self.admitted.ack,
-            time_ns(),
-            self.association_id,
             dataset.crc,
         )
-        self.instances += 1
+        self._instances += 1
         acceptor.counters.received(dataset.seconds)
         answer = Deferred()
         started = monotonic()
@@ -152,13 +180,53 @@ class Incoming:
             return Reply(OUT_OF_RESOURCES, "no worker can store now")
         return answer
 
+    def _ticket(
+        self,
+        ticket_id: int,
+        slots: tuple[int, ...],
+        file: str,
+        dataset_bytes: int,
+        sop_class: str,
+        sop_instance: str,
+        transfer_syntax: str,
+        file_crc: int = 0,
+    ) -> Ticket:
+        """Return the ticket of a dataset of this association, received now."""
+        rq, admitted = self.association.rq, self.admitted
+        assert rq is not None
+        assert admitted is not None
+        return Ticket(
+            ticket_id,
+            slots,
+            file,
+            dataset_bytes,
+            sop_class,
+            sop_instance,
+            transfer_syntax,
+            rq.calling_ae_title,
+            rq.called_ae_title,
+            self.connection.peer_address[0],
+            admitted.source,
+            admitted.ack,
+            time_ns(),
+            self.association_id,
+            file_crc,
+        )
+
     def _on_closed(self, connection: Connection) -> None:
+        if self._lane is not None:
+            self._lane.close()
         self._acceptor.closed(self)
 
     @property
     def outcome(self) -> str:
         """How an accepted association ended: released, aborted (by either side) or lost."""
         return self.connection.outcome
+
+    @property
+    def instances(self) -> int:
+        """How many instances the peer has sent whole."""
+        return self._instances + (self._lane.instances if self._lane is not None else 0)
 
     def log_line(self) -> str:
         """Return what there is to say about the whole association; peer's text made printable."""

@@ -27,6 +27,7 @@ from router.standard.dimse_fields import (
     RESPONSE_BIT,
 )
 from router.wire import codec
+from router.wire.codec import StoreLane
 from router.wire.pdus import Abort, AssociateAC, AssociateRJ, AssociateRQ, Pdu, decode_pdu
 
 OUTPUT_BYTES = 1 << 20
@@ -85,6 +86,7 @@ class Association:
         self._reader = codec.PduReader(
             limits.pdu_max_bytes, limits.control_pdu_max_bytes, limits.command_max_bytes
         )
+        self._lane: StoreLane | None = None
         self._deaf = False
         self._sink: DatasetSink | None = None
         self._sink_attached = False
@@ -161,6 +163,23 @@ class Association:
     def is_out(self, entry: int) -> bool:
         """Whether the output has left this process up to this value of entries_queued."""
         return self._ends is None or entry <= self._entries_out
+
+    # A short cut for one kind of message
+
+    def use_lane(self, lane: StoreLane) -> None:
+        """Let a compiled lane take the requests it can answer by itself; what it leaves goes the general way."""
+        self._lane = lane
+        lane.others_open = self.requests_open
+        self._reader.use_lane(lane)
+
+    @property
+    def lane_open(self) -> int:
+        """How many requests of the peer's the lane has not answered yet."""
+        return 0 if self._lane is None else self._lane.open_count
+
+    def is_in_lane(self, message_id: int) -> bool:
+        """Whether the lane has a request with this Message ID that is not answered yet."""
+        return self._lane is not None and self._lane.is_open(message_id)
 
     # Transport
 
@@ -322,9 +341,18 @@ class Association:
     def request_answered(self) -> None:
         """Take note that a request of the peer's got its last response; may end `blocked` at the next
         resume()."""
-        self.requests_open -= 1
+        self._count_request(-1)
+
+    def send_whole(self, pdus: bytes) -> None:
+        """Queue PDUs that are encoded already; the state was checked by the caller."""
+        self._queue((pdus,))
 
     # Inside
+
+    def _count_request(self, change: int) -> None:
+        self.requests_open += change
+        if self._lane is not None:
+            self._lane.others_open = self.requests_open
 
     def _queue(self, entry: Sequence[Buffer] | Iterator[Sequence[Buffer]]) -> None:
         self._outbox.append(entry)
@@ -374,6 +402,12 @@ class Association:
                 self._end_message()
             elif event == codec.PDU:
                 self._take_pdu()
+            elif event == codec.LANE_LEFT:
+                self._take_from_lane()
+                return self._next_buffer()
+            elif event == codec.LANE_LEFT_WHOLE:
+                self._take_from_lane()
+                self._end_message()
             elif event == codec.UNRECOGNISED:
                 raise PeerViolation(f"PDU type {self._reader.pdu_type:02X}H is unrecognised", reason=1)
             else:
@@ -403,6 +437,14 @@ class Association:
             self.ac = pdu
         self._handle(event, pdu)
 
+    def _take_from_lane(self) -> None:
+        """Go on the general way with a message that the lane has begun."""
+        assert self._lane is not None
+        octets, self._sink = self._lane.leave()
+        self._sink_attached = True
+        self._message = (self._reader.context_id, codec.decode_command(octets))
+        self._count_request(1)
+
     def _begin_message(self) -> bool:
         reader = self._reader
         try:
@@ -427,11 +469,11 @@ class Association:
         context_id, command = self._held_command
         field = command[COMMAND_FIELD]
         is_request = not field & RESPONSE_BIT and field != C_CANCEL_RQ
-        if is_request and self.requests_open >= self.operations_max:
+        if is_request and self.requests_open + self.lane_open >= self.operations_max:
             return False
         self._held_command = None
         if is_request:
-            self.requests_open += 1
+            self._count_request(1)
         if command[COMMAND_DATA_SET_TYPE] == NO_DATASET:
             self.indications.append(MessageReceived(context_id, command, None))
         else:
@@ -480,6 +522,7 @@ class Association:
         self._message = None
         self._held_command = None
         self.blocked = False
+        self._reader.drop_lane_message()
         if sink is not None:
             self._reader.attach(None)
             sink.discard()

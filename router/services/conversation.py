@@ -147,7 +147,7 @@ class Conversation:
     @property
     def is_busy(self) -> bool:
         """Whether an operation of either side is in progress."""
-        return bool(self._answering or self._by_message_id)
+        return bool(self._answering or self._by_message_id or self.association.lane_open)
 
     def start(
         self,
@@ -414,7 +414,9 @@ class Conversation:
 
     def _respond(self, message: MessageReceived, field: int) -> None:
         message_id = message.command.get(MESSAGE_ID)
-        if isinstance(message_id, int) and message_id in self._answering:
+        if isinstance(message_id, int) and (
+            message_id in self._answering or self.association.is_in_lane(message_id)
+        ):
             task = Task(self, self.services[DUPLICATE](self.association, message))
         else:
             respond = self.services.get(field) or self.services[UNRECOGNISED]

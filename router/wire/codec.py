@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 CODEC_VARIABLE = "ROUTER_CODEC"
-_MODULES = ("command", "dataset", "framing", "pdata", "ring", "structure")
+_MODULES = ("command", "dataset", "framing", "pdata", "ring", "store_lane", "structure", "tally")
 
 
 def _choose(forced: str) -> str:
@@ -41,6 +41,8 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         DIRECT_WINDOW_MIN_BYTES,
         EMPTY_FRAGMENTS_MAX,
         INVALID_PARAMETER,
+        LANE_LEFT,
+        LANE_LEFT_WHOLE,
         NEED_DATA,
         PDU,
         SINK_FULL,
@@ -51,7 +53,9 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     )
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from _codec.store_lane import StoreInlet, StoreLane
     from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
+    from _codec.tally import Histogram, Tally
 else:
     from router.wire.reference.command import decode_command, encode_command
     from router.wire.reference.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
@@ -62,6 +66,8 @@ else:
         DIRECT_WINDOW_MIN_BYTES,
         EMPTY_FRAGMENTS_MAX,
         INVALID_PARAMETER,
+        LANE_LEFT,
+        LANE_LEFT_WHOLE,
         NEED_DATA,
         PDU,
         SINK_FULL,
@@ -73,6 +79,10 @@ else:
     from router.wire.reference.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from router.wire.reference.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
     from router.wire.reference.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
+    from router.wire.reference.tally import Histogram, Tally
+
+    # The lane's twin is the general way through protocol/ and services/: without it everything goes there.
+    StoreInlet = StoreLane = None
 
 __all__ = [
     "ASSOCIATE_LENGTH_MIN_BYTES",
@@ -84,6 +94,8 @@ __all__ = [
     "EMPTY_FRAGMENTS_MAX",
     "FRAGMENT_MAX_BYTES",
     "INVALID_PARAMETER",
+    "LANE_LEFT",
+    "LANE_LEFT_WHOLE",
     "NEED_DATA",
     "NESTING_MAX",
     "PDU",
@@ -95,9 +107,13 @@ __all__ = [
     "UNRECOGNISED",
     "VALUE_MAX_BYTES",
     "VIOLATION",
+    "Histogram",
     "PduReader",
     "Ring",
+    "StoreInlet",
+    "StoreLane",
     "StructureScan",
+    "Tally",
     "command_pdus",
     "dataset_pdus",
     "decode_command",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED = range(7)
+NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED, LANE_LEFT, LANE_LEFT_WHOLE = range(
+    9
+)
 
 EMPTY_FRAGMENTS_MAX = 64
 DIRECT_WINDOW_MIN_BYTES = 4096
@@ -119,6 +121,12 @@ class PduReader:
         if self._turn is not _Turn.ANNOUNCE:
             raise ValueError("expect_dataset without a command set just reported", 0)
         self._turn = _Turn.DATASET if expected else _Turn.COMMAND
+
+    def use_lane(self, lane: object) -> None:
+        """Do nothing: there are compiled lanes only, and without one every message comes up as events."""
+
+    def drop_lane_message(self) -> None:
+        """Do nothing, as no lane has a message."""
 
     def attach(self, buffer: Buffer | None) -> None:
         """Write the dataset bytes that come next into this buffer, from its start; None: detach.

@@ -1,0 +1,675 @@
+"""The short cut of a C-STORE through the process that receives it: from the command set to the ticket, and from
+the receipt to the C-STORE-RSP, without a Python object for a PDU, a command element or a task.
+
+It takes a C-STORE-RQ only if nothing about it needs a decision: every element is one that the service knows, the
+SOP class is the context's, the SOP Instance UID is well formed, the Message ID is free, a slot is free. What it
+leaves, or gives up in the middle (no slot left, no room in the ring, a dataset that belongs into a file), goes on
+through protocol/association.py and services/c_store.py as if there were no lane; those are its twin, and a
+differential test holds both equal.
+Invariants: those of handoff/dispatch.py, whose book holds the lane's loans too. No success leaves but by a receipt.
+PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.unistd cimport write
+
+from _codec cimport big_endian as big, little_endian as little
+from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
+from _codec.ring cimport Ring
+from _codec.tally cimport Histogram, Tally
+
+LANE_OPERATIONS_MAX = 64
+
+cdef enum:
+    OPEN_MAX = 64  # operations that one lane has under way
+    RECORD_MAX = 32000  # handoff/ticket.py RECORD_BYTES_MAX
+    ELEMENT_HEAD_BYTES = 8  # group, element, length
+    PDU_HEAD_BYTES = 12  # P-DATA-TF head, Item-length, Presentation-context-ID, message control header
+    UID_MAX = 64  # PS3.5 section 9.1
+    SLOTS_TAKEN_MAX = 1000  # of one dataset in the lane
+    RECEIPTS_MAX = 4096  # taken in one go
+    PACKED_MAX = 4096  # of what is the same in all tickets of a context
+    # (0000,eeee), PS3.7 Annex E.1
+    AFFECTED_SOP_CLASS_UID = 0x0002
+    COMMAND_FIELD = 0x0100
+    MESSAGE_ID = 0x0110
+    MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+    PRIORITY = 0x0700
+    COMMAND_DATA_SET_TYPE = 0x0800
+    STATUS = 0x0900
+    AFFECTED_SOP_INSTANCE_UID = 0x1000
+    C_STORE_RQ = 0x0001
+    C_STORE_RSP = 0x8001
+    NO_DATASET = 0x0101
+    # msgpack
+    PACKED_ARRAY_6 = 0x96
+    PACKED_ARRAY_0 = 0x90
+    PACKED_EMPTY = 0xA0
+    PACKED_TRUE = 0xC3
+    PACKED_U32 = 0xCE
+    PACKED_U64 = 0xCF
+    PACKED_STR8 = 0xD9
+    PACKED_ARRAY16 = 0xDC
+    KIND_TICKET = 0
+    TICKET_ELEMENTS = 16  # the kind and the fields of handoff/ticket.py Ticket
+    KIND_RECEIPT = 1
+
+
+cdef struct StoreRequest:
+    # Places in the command set, padding left out.
+    const uint8_t *sop_class
+    Py_ssize_t sop_class_bytes
+    const uint8_t *sop_instance
+    Py_ssize_t sop_instance_bytes
+    int message_id
+
+
+@cython.final
+cdef class Context:
+    """What of a ticket is the same for every instance of one presentation context, packed."""
+
+    cdef bytes abstract_syntax
+    cdef bytes head  # the SOP class
+    cdef bytes tail  # from the transfer syntax to ack
+
+    def __init__(self, bytes abstract_syntax, bytes head, bytes tail):
+        self.abstract_syntax = abstract_syntax
+        self.head = head
+        self.tail = tail
+
+
+@cython.final
+cdef class StoreLoan:
+    """A loan of the lane's, in the dispatcher's book among the others (see handoff/dispatch.py, Loan)."""
+
+    cdef readonly uint64_t ticket_id
+    cdef readonly bytes record
+    cdef readonly double deadline
+    cdef public object state
+    cdef public object position
+    cdef StoreLane _lane
+    cdef list _slots
+    cdef bytes _command  # the request's
+    cdef int _context_id
+    cdef int _message_id
+    cdef uint64_t _dataset_bytes
+    cdef double _began
+
+    @property
+    def ticket(self):
+        """The ticket, decoded from its record."""
+        return self._lane._inlet._decode(self.record)
+
+    def on_receipt(self, receipt):
+        """Answer what is no plain success; the lane's user knows how."""
+        self._lane._answer_otherwise(self, receipt)
+
+
+cdef class StoreInlet:
+    """What all lanes of a process share: the slab, the rings, the dispatcher's book, the counts.
+
+    slab: its free list, taken bytes, lent bytes and views are used in place. unanswered: the dispatcher's book of
+    loans by ticket id. decode: a ticket's record to the ticket. sent, answered: the states a loan goes through.
+    accepting: the stage of a worker that takes tickets.
+    """
+
+    cdef public bint is_closed  # new instances take the general way
+    cdef public object at_last_fragment  # called before an instance is lent; None: nothing
+    cdef public uint64_t instances
+    cdef list _free
+    cdef bytearray _taken
+    cdef uint8_t *_taken_octets
+    cdef Py_buffer _lent
+    cdef uint8_t *_lent_octets
+    cdef list _views
+    cdef Py_ssize_t _slot_bytes
+    cdef uint64_t _spill_bytes
+    cdef double _receipt_s
+    cdef Py_ssize_t _loans_max
+    cdef uint64_t _last_ticket_id
+    cdef dict _unanswered
+    cdef list _ports
+    cdef object _decode
+    cdef object _choose
+    cdef object _sent
+    cdef object _answered
+    cdef object _accepting
+    cdef list _waiting  # lanes with responses to send
+    cdef Tally _tally
+    cdef Py_ssize_t _instances_cell
+    cdef Py_ssize_t _bytes_cell
+    cdef Histogram _receive_seconds
+    cdef Histogram _answer_seconds
+    cdef uint8_t _buffer[RECORD_MAX]
+
+    def __init__(
+        self, slab, dict unanswered, *, first_ticket_id, spill_bytes, receipt_s, loans_max, decode, choose, sent,
+        answered, accepting,
+    ):
+        self._free = slab.free_slots
+        self._taken = slab.taken
+        self._taken_octets = <uint8_t *>self._taken
+        PyObject_GetBuffer(slab.lent, &self._lent, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        self._lent_octets = <uint8_t *>self._lent.buf
+        self._views = slab.views
+        self._slot_bytes = slab.slot_bytes
+        self._spill_bytes = spill_bytes
+        self._receipt_s = receipt_s
+        self._loans_max = loans_max
+        self._last_ticket_id = first_ticket_id
+        self._unanswered = unanswered
+        self._ports = []
+        self._decode = decode
+        self._choose = choose
+        self._sent = sent
+        self._answered = answered
+        self._accepting = accepting
+        self._waiting = []
+
+    def __dealloc__(self):
+        if self._lent_octets is not NULL:
+            PyBuffer_Release(&self._lent)
+
+    def add_worker(self, link, Ring tickets, Ring receipts, int bell):
+        """Take note of the next worker: the dispatcher's link, both rings, and its doorbell."""
+        cdef Port port = Port()
+        port.link = link
+        port.loans = link.loans
+        port.tickets = tickets
+        port.receipts = receipts
+        port.bell = bell
+        self._ports.append(port)
+
+    def count_into(self, Tally tally, instances_cell, bytes_cell, receive_seconds, answer_seconds):
+        """Count what is received with success in these cells and histograms."""
+        self._tally = tally
+        self._instances_cell = instances_cell
+        self._bytes_cell = bytes_cell
+        self._receive_seconds = receive_seconds
+        self._answer_seconds = answer_seconds
+
+    def take(self, Py_ssize_t worker):
+        """Take the receipts that wait, answering plain successes; return the first other record, or None."""
+        cdef Port port = self._ports[worker]
+        cdef uint32_t size = 0
+        cdef uint64_t after = 0
+        cdef int left = RECEIPTS_MAX
+        cdef const uint8_t *record = port.receipts.peek(&size, &after)
+        while record is not NULL and left:
+            left -= 1
+            if not self._settle(port, record, size):
+                other = PyBytes_FromStringAndSize(<const char *>record, size)
+                port.receipts.consume(after)
+                return other
+            port.receipts.consume(after)
+            record = port.receipts.peek(&size, &after)
+        return None
+
+    def flush(self):
+        """Send the responses that take() made: those of one association together."""
+        cdef StoreLane lane
+        if not self._waiting:
+            return
+        waiting = self._waiting
+        self._waiting = []
+        for lane in waiting:
+            lane._flush()
+
+    cdef bint _settle(self, Port port, const uint8_t *record, uint32_t size) except -1:
+        # True: the record was a plain success of one of our loans, slots and all.
+        cdef uint64_t ticket_id
+        cdef StoreLoan loan
+        # array of 6, kind, u64 ticket id, status 0, no comment, slots (any), released
+        if size < 15 or record[0] != PACKED_ARRAY_6 or record[1] != KIND_RECEIPT or record[2] != PACKED_U64:
+            return False
+        if record[11] != 0 or record[12] != PACKED_EMPTY or record[size - 1] != PACKED_TRUE:
+            return False
+        ticket_id = ((<uint64_t>big.load_u32(record + 3)) << 32) | big.load_u32(record + 7)
+        found = port.loans.get(ticket_id)
+        if type(found) is not StoreLoan:
+            return False
+        loan = found
+        if loan.state is not self._sent or ticket_id not in self._unanswered:
+            return False
+        del self._unanswered[ticket_id]
+        del port.loans[ticket_id]
+        self.give_back(loan._slots)
+        if self._tally is not None:
+            self._tally.bump(self._instances_cell, 1)
+            self._tally.bump(self._bytes_cell, loan._dataset_bytes)
+            self._answer_seconds.note(_now() - loan._began)
+        loan._lane._answer(loan)
+        return True
+
+    cdef int allocate(self) except -2:
+        # A slot, or -1.
+        cdef Py_ssize_t slot
+        if not self._free:
+            return -1
+        slot = self._free.pop()
+        self._taken_octets[slot] = 1
+        return <int>slot
+
+    cdef int give_back(self, list slots) except -1:
+        cdef Py_ssize_t slot
+        for slot in slots:
+            self._taken_octets[slot] = 0
+            self._lent_octets[slot] = 0
+            self._free.append(slot)
+        return 0
+
+    cdef bint submit(self, StoreLane lane, uint64_t dataset_bytes, const StoreRequest *request) except -1:
+        # Lend the lane's slots to a worker; False: nothing was lent.
+        cdef Port port = self._ports[0]
+        cdef Py_ssize_t worker = 0
+        cdef Py_ssize_t slot
+        cdef StoreLoan loan
+        cdef Py_ssize_t size
+        cdef int pushed
+        cdef uint64_t position
+        cdef uint64_t one = 1
+        if self.at_last_fragment is not None:
+            self.at_last_fragment()
+        if len(self._ports) > 1:
+            worker = self._choose(request.sop_instance[:request.sop_instance_bytes].decode("ascii"))
+            port = self._ports[worker]
+        if port.link.stage is not self._accepting or port.link.backlog:
+            return False
+        if len(port.loans) >= self._loans_max:
+            return False
+        self._last_ticket_id += 1
+        size = self._write_ticket(lane, dataset_bytes, request)
+        # Lent before sent: a death in between leaves a slot to recount, never one that is written while read.
+        for slot in lane._slots:
+            self._lent_octets[slot] = <uint8_t>(worker + 1)
+        position = port.tickets.position()
+        pushed = port.tickets._push(self._buffer, <uint32_t>size)
+        if not pushed:
+            for slot in lane._slots:
+                self._lent_octets[slot] = 0
+            return False
+        loan = StoreLoan.__new__(StoreLoan)
+        loan.ticket_id = self._last_ticket_id
+        loan.record = PyBytes_FromStringAndSize(<const char *>self._buffer, size)
+        loan.state = self._sent
+        loan.position = position
+        loan._lane = lane
+        loan._slots = lane._slots
+        loan._command = lane._command
+        loan._context_id = lane._context_id
+        loan._message_id = request.message_id
+        loan._dataset_bytes = dataset_bytes
+        loan._began = _now()
+        loan.deadline = loan._began + self._receipt_s
+        port.loans[self._last_ticket_id] = loan
+        self._unanswered[self._last_ticket_id] = loan
+        self.instances += 1
+        if self._tally is not None:
+            self._receive_seconds.note(loan._began - lane._began)
+        if pushed == 2:
+            write(port.bell, &one, 8)
+        return True
+
+    cdef Py_ssize_t _write_ticket(
+        self, StoreLane lane, uint64_t dataset_bytes, const StoreRequest *request
+    ) except -1:
+        # The lane has seen to it that the record is no longer than the buffer.
+        cdef Context context = lane._contexts[lane._context_id]
+        cdef uint8_t *at = self._buffer
+        cdef Py_ssize_t slot
+        at[0] = PACKED_ARRAY16
+        at[1] = 0
+        at[2] = TICKET_ELEMENTS
+        at[3] = KIND_TICKET
+        at = _pack_u64(at + 4, self._last_ticket_id)
+        at[0] = PACKED_ARRAY16
+        at[1] = <uint8_t>(len(lane._slots) >> 8)
+        at[2] = <uint8_t>(len(lane._slots) & 0xFF)
+        at += 3
+        for slot in lane._slots:
+            at[0] = PACKED_U32
+            big.store_u32(at + 1, <uint32_t>slot)
+            at += 5
+        at[0] = PACKED_EMPTY  # no file
+        at = _pack_u64(at + 1, dataset_bytes)
+        at = _append(at, context.head)
+        at[0] = PACKED_STR8
+        at[1] = <uint8_t>request.sop_instance_bytes
+        memcpy(at + 2, request.sop_instance, request.sop_instance_bytes)
+        at = _append(at + 2 + request.sop_instance_bytes, context.tail)
+        at = _pack_u64(at, _wall_ns())
+        at = _pack_u64(at, lane._association_id)
+        at[0] = 0  # no CRC32C of a file
+        return at + 1 - self._buffer
+
+
+@cython.final
+cdef class Port:
+    """One worker, as a lane's instances reach it."""
+
+    cdef object link
+    cdef dict loans
+    cdef Ring tickets
+    cdef Ring receipts
+    cdef int bell
+
+
+@cython.final
+cdef class StoreLane(Lane):
+    """One association's lane.
+
+    association_id: as in its tickets. operations_max: operations of the peer's at once. adopt(slots, total, began):
+    makes a dataset sink of what has arrived, for a message that is given up; total: bytes in all slots but the
+    last. send(octets): sends whole PDUs. otherwise(context_id, command, receipt, dataset_bytes, seconds): answers
+    what is no plain success.
+    """
+
+    cdef public int others_open  # requests that are answered outside the lane
+    cdef public int operations_max
+    cdef readonly int open_count  # requests that the lane has not answered yet
+    cdef readonly uint64_t instances
+    cdef StoreInlet _inlet
+    cdef uint64_t _association_id
+    cdef object _adopt
+    cdef object _send
+    cdef object _otherwise
+    cdef list _contexts
+    cdef int _open[OPEN_MAX]  # their Message IDs
+    cdef list _responses
+    # The message under way
+    cdef int _context_id
+    cdef bytes _command
+    cdef list _slots
+    cdef uint64_t _total  # bytes in all slots but the last
+    cdef double _began
+
+    def __init__(self, StoreInlet inlet, uint64_t association_id, int operations_max, adopt, send, otherwise):
+        self._inlet = inlet
+        self._association_id = association_id
+        self.operations_max = operations_max if operations_max < OPEN_MAX else OPEN_MAX
+        self._adopt = adopt
+        self._send = send
+        self._otherwise = otherwise
+        self._contexts = [None] * 256
+        self._responses = []
+
+    def set_context(self, int context_id, bytes abstract_syntax, bytes head, bytes tail):
+        """Serve a presentation context. head, tail: packed parts of its tickets, see Context."""
+        if len(abstract_syntax) > UID_MAX or len(head) + len(tail) > PACKED_MAX:
+            raise ValueError("abstract syntax or packed parts of a ticket are too long", context_id)
+        self._contexts[context_id] = Context(abstract_syntax, head, tail)
+
+    def is_open(self, int message_id):
+        """Say whether the lane has a request with this Message ID that is not answered yet."""
+        return self._has_open(message_id)
+
+    def leave(self):
+        """Give up the message under way; return (command set, sink with all that has arrived)."""
+        command, slots = self._command, self._slots
+        self._command = None
+        self._slots = None
+        self.is_taking = False
+        return command, self._adopt(slots, self._total, self._began)
+
+    def close(self):
+        """Send nothing more: the association has ended. What is lent comes back in its own time."""
+        self._send = self._otherwise = self._adopt = None
+
+    cdef LaneAnswer begin(
+        self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
+    ) except LANE_FAILED:
+        cdef StoreRequest request
+        cdef Context context = self._contexts[context_id]
+        cdef int slot
+        if context is None or self._inlet.is_closed or self.others_open or self._send is None:
+            return LANE_LEAVES
+        if self.open_count >= self.operations_max or not _read_request(data, size, &request):
+            return LANE_LEAVES
+        if request.sop_class_bytes != PyBytes_GET_SIZE(context.abstract_syntax) or memcmp(
+            request.sop_class, PyBytes_AS_STRING(context.abstract_syntax), request.sop_class_bytes
+        ):
+            return LANE_LEAVES
+        if not _is_uid(request.sop_instance, request.sop_instance_bytes) or self._has_open(request.message_id):
+            return LANE_LEAVES
+        slot = self._inlet.allocate()
+        if slot < 0:
+            return LANE_LEAVES
+        self._slots = [slot]
+        self._total = 0
+        self._context_id = context_id
+        self._command = PyBytes_FromStringAndSize(<const char *>data, size)
+        self._began = _now()
+        self.is_taking = True
+        reader.attach(self._inlet._views[slot])
+        return LANE_TAKES
+
+    cdef bint next_buffer(self, PduReader reader) except -1:
+        cdef int slot
+        cdef StoreInlet inlet = self._inlet
+        if inlet.is_closed or len(self._slots) >= SLOTS_TAKEN_MAX:
+            return False
+        if self._total + 2 * <uint64_t>inlet._slot_bytes > inlet._spill_bytes:
+            return False
+        slot = inlet.allocate()
+        if slot < 0:
+            return False
+        self._total += reader.filled
+        self._slots.append(slot)
+        reader.attach(inlet._views[slot])
+        return True
+
+    cdef bint finish(self, PduReader reader) except -1:
+        cdef StoreRequest request
+        cdef uint64_t total = self._total + reader.filled
+        if total == 0 or not _read_request(
+            <const uint8_t *>PyBytes_AS_STRING(self._command), PyBytes_GET_SIZE(self._command), &request
+        ):
+            return False
+        if not self._inlet.submit(self, total, &request):
+            return False
+        reader.attach(None)
+        self._open[self.open_count] = request.message_id
+        self.open_count += 1
+        self.instances += 1
+        self._slots = None
+        self._command = None
+        self.is_taking = False
+        return True
+
+    cdef int drop(self) except -1:
+        self._inlet.give_back(self._slots)
+        self._slots = None
+        self._command = None
+        self.is_taking = False
+        return 0
+
+    cdef bint _has_open(self, int message_id) noexcept:
+        cdef int i
+        for i in range(self.open_count):
+            if self._open[i] == message_id:
+                return True
+        return False
+
+    cdef int _close_message(self, int message_id) except -1:
+        cdef int i
+        for i in range(self.open_count):
+            if self._open[i] == message_id:
+                self.open_count -= 1
+                self._open[i] = self._open[self.open_count]
+                return 0
+        return 0
+
+    cdef int _answer(self, StoreLoan loan) except -1:
+        self._close_message(loan._message_id)
+        if self._send is None:
+            return 0
+        if not self._responses:
+            self._inlet._waiting.append(self)
+        self._responses.append(_response(loan._context_id, loan._command))
+        return 0
+
+    cdef int _flush(self) except -1:
+        responses = self._responses
+        self._responses = []
+        if self._send is not None:
+            self._send(responses[0] if len(responses) == 1 else b"".join(responses))
+        return 0
+
+    cdef int _answer_otherwise(self, StoreLoan loan, receipt) except -1:
+        self._close_message(loan._message_id)
+        if self._otherwise is not None:
+            seconds = _now() - loan._began
+            self._otherwise(loan._context_id, loan._command, receipt, loan._dataset_bytes, seconds)
+        return 0
+
+
+cdef bint _read_request(const uint8_t *data, Py_ssize_t size, StoreRequest *request) noexcept:
+    # True for a C-STORE-RQ of the usual elements, each once, in order, whole (PS3.7 Table 9.3-1). Checks the bounds.
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t length
+    cdef int previous = -1
+    cdef int element
+    cdef int seen = 0
+    cdef const uint8_t *value
+    while at < size:
+        if size - at < ELEMENT_HEAD_BYTES or little.load_u16(data + at) != 0:
+            return False
+        element = little.load_u16(data + at + 2)
+        if element <= previous:
+            return False
+        previous = element
+        length = little.load_u32(data + at + 4)
+        at += ELEMENT_HEAD_BYTES
+        if length > size - at:
+            return False
+        value = data + at
+        at += length
+        if element == AFFECTED_SOP_CLASS_UID:
+            request.sop_class = value
+            request.sop_class_bytes = _stripped(value, length)
+            seen |= 1
+        elif element == AFFECTED_SOP_INSTANCE_UID:
+            request.sop_instance = value
+            request.sop_instance_bytes = _stripped(value, length)
+            seen |= 2
+        elif element == 0:
+            if length != 4:
+                return False
+        elif length != 2:
+            return False
+        elif element == COMMAND_FIELD:
+            if little.load_u16(value) != C_STORE_RQ:
+                return False
+            seen |= 4
+        elif element == MESSAGE_ID:
+            request.message_id = little.load_u16(value)
+            seen |= 8
+        elif element == COMMAND_DATA_SET_TYPE:
+            if little.load_u16(value) == NO_DATASET:
+                return False
+            seen |= 16
+        elif element != PRIORITY:
+            return False
+    return seen == 31
+
+
+cdef Py_ssize_t _stripped(const uint8_t *value, Py_ssize_t length) noexcept:
+    # The length without the padding that a UID may have, and that some peers add.
+    while length and (value[length - 1] == 0 or value[length - 1] == 0x20):
+        length -= 1
+    return length
+
+
+cdef bint _is_uid(const uint8_t *text, Py_ssize_t length) noexcept:
+    # As standard/uids.py is_valid_uid: components of digits joined by single dots (PS3.5 section 9.1).
+    cdef Py_ssize_t i
+    cdef bint after_digit = False
+    if not 1 <= length <= UID_MAX:
+        return False
+    for i in range(length):
+        if 0x30 <= text[i] <= 0x39:
+            after_digit = True
+        elif text[i] == 0x2E and after_digit:
+            after_digit = False
+        else:
+            return False
+    return after_digit
+
+
+cdef bytes _response(int context_id, bytes command):
+    # The C-STORE-RSP with status 0000H as one P-DATA-TF (PS3.7 Table 9.3-2). command: the request's, read before.
+    cdef StoreRequest request
+    cdef uint8_t response[RESPONSE_MAX]
+    cdef uint8_t *at = response + PDU_HEAD_BYTES + 12
+    cdef uint32_t size
+    _read_request(<const uint8_t *>PyBytes_AS_STRING(command), PyBytes_GET_SIZE(command), &request)
+    at = _put_uid(at, AFFECTED_SOP_CLASS_UID, request.sop_class, request.sop_class_bytes)
+    at = _put_us(at, COMMAND_FIELD, C_STORE_RSP)
+    at = _put_us(at, MESSAGE_ID_BEING_RESPONDED_TO, request.message_id)
+    at = _put_us(at, COMMAND_DATA_SET_TYPE, NO_DATASET)
+    at = _put_us(at, STATUS, 0)
+    at = _put_uid(at, AFFECTED_SOP_INSTANCE_UID, request.sop_instance, request.sop_instance_bytes)
+    size = <uint32_t>(at - response - PDU_HEAD_BYTES)
+    at = response + PDU_HEAD_BYTES
+    little.store_u32(at, 0)
+    little.store_u32(at + 4, 4)
+    little.store_u32(at + 8, size - 12)
+    response[0] = 4  # 1 PDU-type: P-DATA-TF
+    response[1] = 0  # 2 reserved
+    big.store_u32(response + 2, size + 6)  # 3-6 PDU-length
+    big.store_u32(response + 6, size + 2)  # 7-10 Item-length
+    response[10] = <uint8_t>context_id  # 11 Presentation-context-ID
+    response[11] = 3  # 12 message control header: command, last
+    return PyBytes_FromStringAndSize(<const char *>response, PDU_HEAD_BYTES + size)
+
+
+cdef enum:
+    RESPONSE_MAX = 512  # two UIDs of 64 octets, seven element heads, the PDU's head
+
+
+cdef inline uint8_t *_put_us(uint8_t *at, int element, int value) noexcept:
+    little.store_u16(at, 0)
+    little.store_u16(at + 2, <uint16_t>element)
+    little.store_u32(at + 4, 2)
+    little.store_u16(at + 8, <uint16_t>value)
+    return at + 10
+
+
+cdef inline uint8_t *_put_uid(uint8_t *at, int element, const uint8_t *uid, Py_ssize_t length) noexcept:
+    cdef Py_ssize_t padded = length + (length & 1)
+    little.store_u16(at, 0)
+    little.store_u16(at + 2, <uint16_t>element)
+    little.store_u32(at + 4, <uint32_t>padded)
+    memcpy(at + 8, uid, length)
+    if padded != length:
+        at[8 + length] = 0
+    return at + 8 + padded
+
+
+cdef inline uint8_t *_pack_u64(uint8_t *at, uint64_t value) noexcept:
+    at[0] = PACKED_U64
+    big.store_u32(at + 1, <uint32_t>(value >> 32))
+    big.store_u32(at + 5, <uint32_t>value)
+    return at + 9
+
+
+cdef inline uint8_t *_append(uint8_t *at, bytes octets) noexcept:
+    memcpy(at, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
+    return at + PyBytes_GET_SIZE(octets)
+
+
+cdef inline double _now() noexcept:
+    cdef timespec clock
+    clock_gettime(CLOCK_MONOTONIC, &clock)
+    return <double>clock.tv_sec + <double>clock.tv_nsec * 1e-9
+
+
+cdef inline uint64_t _wall_ns() noexcept:
+    cdef timespec clock
+    clock_gettime(CLOCK_REALTIME, &clock)
+    return <uint64_t>clock.tv_sec * 1000000000 + <uint64_t>clock.tv_nsec
