@@ -18,10 +18,6 @@ VALUE_MAX_BYTES = 16384
 cdef enum:
     DEPTH_MAX = 64
     VALUE_MAX = 16384
-    # How the elements of one level are encoded.
-    IMPLICIT = 1
-    BIG = 2
-    FRAGMENTS = 4  # encapsulated pixel data: items hold octets, not elements
     VR_SQ = 0x5351
     VR_UN = 0x554E
     VR_OB = 0x4F42
@@ -35,13 +31,6 @@ cdef uint32_t UNDEFINED = 0xFFFFFFFF
 
 cdef tuple _packed_for = None  # the `wanted` of the last call; held, so that its identity stays its own
 cdef bytes _packed = None  # the same as an array of uint32
-
-
-cdef struct Head:
-    uint32_t tag
-    uint32_t length  # of the value; UNDEFINED
-    uint16_t vr  # two characters, the first in the high octet; UN if implicit
-    int size  # octets of the head: 8 or 12
 
 
 def scan_attributes(data, Py_ssize_t start, bint implicit_vr, bint big_endian, tuple wanted not None):
@@ -92,42 +81,62 @@ cdef tuple _scan(
     const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int flags,
     const uint32_t *wanted, Py_ssize_t wanted_count,
 ):
-    # wanted: wanted_count ascending tags. Every read below is behind a comparison with size.
+    # wanted: wanted_count ascending tags.
     cdef dict found = {}
-    cdef Head head
-    cdef Py_ssize_t value_at, value_end
-    cdef Py_ssize_t next_wanted = 0
-    cdef bint is_wanted
+    cdef Walk walk
+    cdef WalkStep step
     if wanted_count == 0:
         return found, at, True
-    while at < size:
-        if size - at < 4:
-            return found, at, False
-        head.tag = _load_tag(data + at, flags)
-        if head.tag > wanted[wanted_count - 1]:
-            return found, at, True
-        if not _read_head(data, size, at, flags, &head):
-            return found, at, False
-        value_at = at + head.size
+    walk.data, walk.size, walk.at, walk.flags = data, size, at, flags
+    walk.wanted, walk.wanted_count, walk.next_wanted, walk.is_last = wanted, wanted_count, 0, False
+    while True:
+        step = next_wanted(&walk)
+        if step == WALK_DONE:
+            return found, walk.at, True
+        if step == WALK_MORE:
+            return found, walk.at, False
+        if walk.head.tag not in found:
+            if not _keep(found, &walk.head, data, size, walk.value_at, walk.value_end):
+                return found, walk.start, False
+
+
+cdef WalkStep next_wanted(Walk *walk) except WALK_FAILED:
+    # Every read is behind a comparison with size.
+    cdef Head head
+    cdef Py_ssize_t at
+    cdef const uint32_t *wanted = walk.wanted
+    if walk.is_last:
+        return WALK_DONE
+    while walk.at < walk.size:
+        at = walk.at
+        if walk.size - at < 4:
+            return WALK_MORE
+        head.tag = _load_tag(walk.data + at, walk.flags)
+        if head.tag > wanted[walk.wanted_count - 1]:
+            return WALK_DONE
+        if not _read_head(walk.data, walk.size, at, walk.flags, &head):
+            return WALK_MORE
+        walk.value_at = at + head.size
         if head.length == UNDEFINED:
-            value_end = _find_delimiter(data, size, value_at, _nested_flags(&head, flags, at))
-            if value_end == OUTSIDE:
-                return found, at, False
+            walk.value_end = _find_delimiter(
+                walk.data, walk.size, walk.value_at, _nested_flags(&head, walk.flags, at)
+            )
+            if walk.value_end == OUTSIDE:
+                return WALK_MORE
         else:
-            value_end = value_at + head.length
+            walk.value_end = walk.value_at + head.length
         # Tags that do not ascend (an error of the sender) are still looked up from the start.
-        if next_wanted and head.tag <= wanted[next_wanted - 1]:
-            next_wanted = 0
-        while wanted[next_wanted] < head.tag:
-            next_wanted += 1
-        is_wanted = wanted[next_wanted] == head.tag
-        if is_wanted and head.tag not in found:
-            if not _keep(found, &head, data, size, value_at, value_end):
-                return found, at, False
-        at = value_end + 8 if head.length == UNDEFINED else value_end
-        if is_wanted and next_wanted == wanted_count - 1:
-            return found, at, True
-    return found, at, at == size
+        if walk.next_wanted and head.tag <= wanted[walk.next_wanted - 1]:
+            walk.next_wanted = 0
+        while wanted[walk.next_wanted] < head.tag:
+            walk.next_wanted += 1
+        walk.start = at
+        walk.at = walk.value_end + 8 if head.length == UNDEFINED else walk.value_end
+        if wanted[walk.next_wanted] == head.tag:
+            walk.is_last = walk.next_wanted == walk.wanted_count - 1
+            walk.head = head
+            return WALK_FOUND
+    return WALK_DONE if walk.at == walk.size else WALK_MORE
 
 
 cdef bint _keep(

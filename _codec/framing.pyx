@@ -14,7 +14,8 @@ from libc.string cimport memcpy, memset
 
 from _codec.big_endian cimport load_u32
 
-NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED, LANE_LEFT, LANE_LEFT_WHOLE = range(9)
+NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED = range(7)
+LANE_LEFT, LANE_LEFT_WHOLE = 7, 8
 
 EMPTY_FRAGMENTS_MAX = 64
 DIRECT_WINDOW_MIN_BYTES = 4096
@@ -132,8 +133,8 @@ cdef class PduReader:
     def use_lane(self, Lane lane):
         """Offer every command set to this lane first; None: to none.
 
-        What a lane has begun and cannot end comes up as LANE_LEFT (its buffer is full) or LANE_LEFT_WHOLE (the
-        message is complete).
+        What a lane has begun and cannot end comes up as LANE_LEFT (its buffer is full) or LANE_LEFT_WHOLE
+        (the message is complete).
         """
         self._lane = lane
 
@@ -414,7 +415,8 @@ cdef class PduReader:
 
     cdef int _offer(self, const uint8_t *data) except -1:
         # data: a whole command set of _pdv_left bytes. 1: the lane has taken it.
-        cdef LaneAnswer answer = self._lane.begin(self, self._message_context, data, <Py_ssize_t>self._pdv_left)
+        cdef Py_ssize_t size = <Py_ssize_t>self._pdv_left
+        cdef LaneAnswer answer = self._lane.begin(self, self._message_context, data, size)
         if answer == LANE_LEAVES:
             return 0
         self.consumed += self._pdv_left

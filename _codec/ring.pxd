@@ -25,4 +25,5 @@ cdef class Ring:
     cdef void consume(self, uint64_t after) noexcept
     cdef bint _has_record(self, uint64_t tail) noexcept
     cdef const uint8_t *_locate(self, uint64_t *tail, uint32_t *length) except NULL
+    cdef const uint8_t *_find(self, uint64_t *tail, uint32_t *length) noexcept
     cdef bytes _copy_out(self, uint64_t *tail)

@@ -251,25 +251,37 @@ cdef class Ring:
         cdef const uint8_t *record = self._locate(tail, &length)
         return PyBytes_FromStringAndSize(<const char *>record, length)
 
-    cdef const uint8_t *_locate(self, uint64_t *tail, uint32_t *length_out) except NULL:
-        # The record at *tail, which moves past it. What shared memory says is checked before it is believed.
+    cdef const uint8_t *_locate(self, uint64_t *tail, uint32_t *length) except NULL:
+        # The record at *tail, which moves past it.
+        cdef const uint8_t *record = self._find(tail, length)
+        if record is NULL:
+            # The copy of head ends before the record does only if something is damaged: look at head itself.
+            self._head_seen = ring_load(self._head)
+            record = self._find(tail, length)
+        if record is not NULL:
+            return record
+        if self._head_seen - tail[0] > self._capacity or ((self._head_seen - tail[0]) | tail[0]) & 7:
+            raise ValueError("ring positions are corrupt", tail[0])
+        raise ValueError("ring record is corrupt", tail[0])
+
+    cdef const uint8_t *_find(self, uint64_t *tail, uint32_t *length) noexcept:
+        # NULL: no valid record. What shared memory says is checked before it is believed.
         cdef uint64_t available = self._head_seen - tail[0]
         cdef uint64_t offset = tail[0] % self._capacity
         cdef uint64_t to_end = self._capacity - offset
         cdef uint64_t skipped = 0
-        cdef uint32_t length
+        cdef uint64_t size
         if available > self._capacity or (available | tail[0]) & 7:
-            raise ValueError("ring positions are corrupt", tail[0])
-        memcpy(&length, self._records + offset, LENGTH_BYTES)
-        if length == WRAP and available > to_end:
+            return NULL
+        memcpy(length, self._records + offset, LENGTH_BYTES)
+        if length[0] == WRAP and available > to_end:
             skipped = to_end
             available -= to_end
             to_end = self._capacity
             offset = 0
-            memcpy(&length, self._records, LENGTH_BYTES)
-        cdef uint64_t size = (<uint64_t>length + LENGTH_BYTES + 7) & ~<uint64_t>7
+            memcpy(length, self._records, LENGTH_BYTES)
+        size = (<uint64_t>length[0] + LENGTH_BYTES + 7) & ~<uint64_t>7
         if size > available or size > to_end:
-            raise ValueError("ring record is corrupt", tail[0])
+            return NULL
         tail[0] += skipped + size
-        length_out[0] = length
         return self._records + offset + LENGTH_BYTES

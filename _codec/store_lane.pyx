@@ -1,19 +1,19 @@
-"""The short cut of a C-STORE through the process that receives it: from the command set to the ticket, and from
-the receipt to the C-STORE-RSP, without a Python object for a PDU, a command element or a task.
+"""The short cut of a C-STORE through the process that receives it: from the command set to the ticket, and
+from the receipt to the C-STORE-RSP, without a Python object for a PDU, a command element or a task.
 
-It takes a C-STORE-RQ only if nothing about it needs a decision: every element is one that the service knows, the
-SOP class is the context's, the SOP Instance UID is well formed, the Message ID is free, a slot is free. What it
-leaves, or gives up in the middle (no slot left, no room in the ring, a dataset that belongs into a file), goes on
-through protocol/association.py and services/c_store.py as if there were no lane; those are its twin, and a
-differential test holds both equal.
-Invariants: those of handoff/dispatch.py, whose book holds the lane's loans too. No success leaves but by a receipt.
-PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
+It takes a C-STORE-RQ only if nothing about it needs a decision: every element is one that the service knows,
+the SOP class is the context's, the SOP Instance UID is well formed, the Message ID is free, a slot is free.
+What it leaves, or gives up in the middle (no slot left, no room in the ring, a dataset that belongs into a
+file), goes on through protocol/association.py and services/c_store.py as if there were no lane; those are its
+twin, and a differential test holds both equal.
+Invariants: those of handoff/dispatch.py, whose book holds the lane's loans too. No success leaves but by a
+receipt. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport write
@@ -113,9 +113,9 @@ cdef class StoreLoan:
 cdef class StoreInlet:
     """What all lanes of a process share: the slab, the rings, the dispatcher's book, the counts.
 
-    slab: its free list, taken bytes, lent bytes and views are used in place. unanswered: the dispatcher's book of
-    loans by ticket id. decode: a ticket's record to the ticket. sent, answered: the states a loan goes through.
-    accepting: the stage of a worker that takes tickets.
+    slab: its free list, taken bytes, lent bytes and views are used in place. unanswered: the dispatcher's book
+    of loans by ticket id. decode: a ticket's record to the ticket. choose: a SOP Instance UID to the worker's
+    index. sent: the state of a loan that has no receipt. accepting: the stage of a worker that takes tickets.
     """
 
     cdef public bint is_closed  # new instances take the general way
@@ -124,7 +124,7 @@ cdef class StoreInlet:
     cdef list _free
     cdef bytearray _taken
     cdef uint8_t *_taken_octets
-    cdef Py_buffer _lent
+    cdef object _lent
     cdef uint8_t *_lent_octets
     cdef list _views
     cdef Py_ssize_t _slot_bytes
@@ -137,7 +137,6 @@ cdef class StoreInlet:
     cdef object _decode
     cdef object _choose
     cdef object _sent
-    cdef object _answered
     cdef object _accepting
     cdef list _waiting  # lanes with responses to send
     cdef Tally _tally
@@ -148,14 +147,18 @@ cdef class StoreInlet:
     cdef uint8_t _buffer[RECORD_MAX]
 
     def __init__(
-        self, slab, dict unanswered, *, first_ticket_id, spill_bytes, receipt_s, loans_max, decode, choose, sent,
-        answered, accepting,
+        self, slab, dict unanswered, *, first_ticket_id, spill_bytes, receipt_s, loans_max, decode, choose,
+        sent, accepting,
     ):
         self._free = slab.free_slots
         self._taken = slab.taken
         self._taken_octets = <uint8_t *>self._taken
-        PyObject_GetBuffer(slab.lent, &self._lent, PyBUF_SIMPLE | PyBUF_WRITABLE)
-        self._lent_octets = <uint8_t *>self._lent.buf
+        # Not exported for good: the garbage collector could not clear a view in a cycle then.
+        cdef Py_buffer lent
+        PyObject_GetBuffer(slab.lent, &lent, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        self._lent_octets = <uint8_t *>lent.buf
+        PyBuffer_Release(&lent)
+        self._lent = slab.lent
         self._views = slab.views
         self._slot_bytes = slab.slot_bytes
         self._spill_bytes = spill_bytes
@@ -167,13 +170,8 @@ cdef class StoreInlet:
         self._decode = decode
         self._choose = choose
         self._sent = sent
-        self._answered = answered
         self._accepting = accepting
         self._waiting = []
-
-    def __dealloc__(self):
-        if self._lent_octets is not NULL:
-            PyBuffer_Release(&self._lent)
 
     def add_worker(self, link, Ring tickets, Ring receipts, int bell):
         """Take note of the next worker: the dispatcher's link, both rings, and its doorbell."""
@@ -363,10 +361,10 @@ cdef class Port:
 cdef class StoreLane(Lane):
     """One association's lane.
 
-    association_id: as in its tickets. operations_max: operations of the peer's at once. adopt(slots, total, began):
-    makes a dataset sink of what has arrived, for a message that is given up; total: bytes in all slots but the
-    last. send(octets): sends whole PDUs. otherwise(context_id, command, receipt, dataset_bytes, seconds): answers
-    what is no plain success.
+    association_id: as in its tickets. operations_max: operations of the peer's at once.
+    adopt(slots, total, began): makes a dataset sink of what has arrived, for a message given up; total:
+    bytes in all slots but the last. send(octets): sends whole PDUs.
+    otherwise(context_id, command, receipt, dataset_bytes, seconds): answers what is no plain success.
     """
 
     cdef public int others_open  # requests that are answered outside the lane
@@ -434,7 +432,9 @@ cdef class StoreLane(Lane):
             request.sop_class, PyBytes_AS_STRING(context.abstract_syntax), request.sop_class_bytes
         ):
             return LANE_LEAVES
-        if not _is_uid(request.sop_instance, request.sop_instance_bytes) or self._has_open(request.message_id):
+        if not _is_uid(request.sop_instance, request.sop_instance_bytes):
+            return LANE_LEAVES
+        if self._has_open(request.message_id):
             return LANE_LEAVES
         slot = self._inlet.allocate()
         if slot < 0:
@@ -529,7 +529,8 @@ cdef class StoreLane(Lane):
 
 
 cdef bint _read_request(const uint8_t *data, Py_ssize_t size, StoreRequest *request) noexcept:
-    # True for a C-STORE-RQ of the usual elements, each once, in order, whole (PS3.7 Table 9.3-1). Checks the bounds.
+    # True for a C-STORE-RQ of the usual elements, each once, in order, whole (PS3.7 Table 9.3-1). Checks the
+    # bounds.
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t length
     cdef int previous = -1
@@ -602,7 +603,8 @@ cdef bint _is_uid(const uint8_t *text, Py_ssize_t length) noexcept:
 
 
 cdef bytes _response(int context_id, bytes command):
-    # The C-STORE-RSP with status 0000H as one P-DATA-TF (PS3.7 Table 9.3-2). command: the request's, read before.
+    # The C-STORE-RSP with status 0000H as one P-DATA-TF (PS3.7 Table 9.3-2). command: the request's, read
+    # before.
     cdef StoreRequest request
     cdef uint8_t response[RESPONSE_MAX]
     cdef uint8_t *at = response + PDU_HEAD_BYTES + 12

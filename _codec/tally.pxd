@@ -4,10 +4,9 @@ from libc.stdint cimport uint64_t
 
 
 cdef class Tally:
-    cdef uint64_t *cells  # of the exported buffer; NULL after release
+    cdef uint64_t *cells  # of _owner's memory; NULL after release
     cdef Py_ssize_t count  # of cells
-    cdef Py_buffer _view
-    cdef bint _held
+    cdef object _owner
 
     cdef void bump(self, Py_ssize_t slot, uint64_t amount) noexcept  # slot was checked by whoever keeps it
 

@@ -13,26 +13,24 @@ from libc.stdint cimport uint64_t
 cdef class Tally:
     """Cells that this process writes.
 
-    cells: writable, a multiple of 8 bytes; exported until release(). Raises ValueError(reason, slot) for a slot
-    outside.
+    cells: writable, a multiple of 8 bytes; it must stay mapped until release().
+    Raises ValueError(reason, slot) for a slot outside.
     """
 
     def __cinit__(self, cells):
-        PyObject_GetBuffer(cells, &self._view, PyBUF_SIMPLE | PyBUF_WRITABLE)
-        self._held = True
-        self.cells = <uint64_t *>self._view.buf
-        self.count = self._view.len // 8
-
-    def __dealloc__(self):
-        self.release()
+        # Not exported for good: the garbage collector could not clear a view in a cycle then.
+        cdef Py_buffer view
+        PyObject_GetBuffer(cells, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        self.cells = <uint64_t *>view.buf
+        self.count = view.len // 8
+        PyBuffer_Release(&view)
+        self._owner = cells
 
     def release(self):
         """Give the buffer back; nothing may be counted any more."""
-        if self._held:
-            self._held = False
-            self.cells = NULL
-            self.count = 0
-            PyBuffer_Release(&self._view)
+        self.cells = NULL
+        self.count = 0
+        self._owner = None
 
     def add(self, Py_ssize_t slot, uint64_t amount=1):
         """Count."""

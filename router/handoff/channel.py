@@ -133,7 +133,7 @@ class ChannelEnd:
             os.eventfd_write(self._peer_bell, 1)
 
     def rings(self) -> tuple[Ring, Ring, int]:
-        """Return the ring to send into, the one to receive from, and the peer's doorbell, for a compiled lane."""
+        """Return the ring to send into, the one to receive from, and the peer's doorbell: for a lane."""
         return self._outbound, self._inbound, self._peer_bell
 
 

@@ -163,8 +163,8 @@ class Dispatcher:
     def open_inlet(self, spill_bytes: int) -> StoreInlet | None:
         """Make what the store lanes of this process share; None where the codec has none.
 
-        spill_bytes: what a lane leaves to the general way because it may become longer. The lanes' loans stand in
-        the same book, so that every repair after a restart sees them.
+        spill_bytes: what a lane leaves to the general way because it may become longer. The lanes' loans
+        stand in the same book, so that every repair after a restart sees them.
         """
         if StoreInlet is None:
             return None
@@ -178,7 +178,6 @@ class Dispatcher:
             decode=decode_record,
             choose=self._worker_of,
             sent=LoanState.SENT,
-            answered=LoanState.ANSWERED,
             accepting=WorkerStage.ACCEPTING,
         )
         for link in self._links:

@@ -38,7 +38,8 @@ class Slab:
     """
 
     __slots__ = (
-        "_map", "fd", "free_slots", "generation", "is_owner", "lent", "slot_bytes", "slots_total", "taken", "views",
+        "_map", "fd", "free_slots", "generation", "is_owner", "lent", "slot_bytes", "slots_total",
+        "taken", "views",
     )  # fmt: skip
 
     def __init__(self, fd: int, is_owner: bool) -> None:

@@ -193,7 +193,7 @@ class Acceptor:
         self.counters.totals(
             spills=arrivals.spilled_count,
             spilled_bytes=arrivals.spilled_bytes,
-            tickets_sent=counts.sent,
+            tickets_sent=self.dispatcher.tickets_sent,
             tickets_resent=counts.resent,
             receipts_overdue=counts.expired,
             malformed_records=counts.malformed_records,

@@ -167,7 +167,7 @@ class Association:
     # A short cut for one kind of message
 
     def use_lane(self, lane: StoreLane) -> None:
-        """Let a compiled lane take the requests it can answer by itself; what it leaves goes the general way."""
+        """Let a compiled lane take the requests that need no decision; the others go the general way."""
         self._lane = lane
         lane.others_open = self.requests_open
         self._reader.use_lane(lane)

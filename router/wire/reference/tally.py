@@ -21,7 +21,7 @@ class Tally:
 
     def add(self, slot: int, amount: int = 1) -> None:
         """Count."""
-        check(self, slot, 1)
+        _check(self, slot, 1)
         self.cells[slot] += amount
 
 
@@ -29,7 +29,7 @@ class Histogram:
     """See _codec/tally.pyx."""
 
     def __init__(self, tally: Tally, slot: int, bounds: Sequence[int], scale: float) -> None:
-        check(tally, slot, len(bounds) + 2)
+        _check(tally, slot, len(bounds) + 2)
         self._tally = tally
         self._slot = slot
         self._bounds = tuple(bounds)
@@ -45,7 +45,7 @@ class Histogram:
         cells[self._slot + len(self._bounds) + 1] += amount
 
 
-def check(tally: Tally, slot: int, cells: int) -> None:
+def _check(tally: Tally, slot: int, cells: int) -> None:
     """Raise ValueError(reason, slot) if the cells leave the page."""
     if slot < 0 or slot + cells > len(tally.cells):
         raise ValueError("slot outside the cells", slot)
