@@ -24,7 +24,19 @@ DIRECTIVES = {
     "linetrace": DEBUG,
 }
 
-MODULES = ("framing", "pdata", "command", "dataset", "ring", "structure", "tally", "store_lane", "load")
+MODULES = (
+    "framing",
+    "pdata",
+    "command",
+    "dataset",
+    "ring",
+    "structure",
+    "tally",
+    "store_lane",
+    "send_lane",
+    "forward_lane",
+    "load",
+)
 
 setup(
     ext_modules=cythonize(

@@ -13,12 +13,35 @@ receipt. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport write
 
 from _codec cimport big_endian as big, little_endian as little
+from _codec.clock cimport now, wall_ns
+from _codec.command_elements cimport (
+    AFFECTED_SOP_CLASS_UID,
+    AFFECTED_SOP_INSTANCE_UID,
+    C_STORE_RQ,
+    C_STORE_RSP,
+    COMMAND_DATA_SET_TYPE,
+    COMMAND_FIELD,
+    COMMAND_PDU_MAX,
+    GROUP_LENGTH_BYTES,
+    MESSAGE_ID,
+    MESSAGE_ID_BEING_RESPONDED_TO,
+    NO_DATASET,
+    PDU_HEAD_BYTES,
+    PRIORITY,
+    STATUS,
+    UID_MAX,
+    Element,
+    end_command_pdu,
+    next_element,
+    put_uid,
+    put_us,
+    stripped,
+)
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
 from _codec.ring cimport Ring
 from _codec.tally cimport Histogram, Tally
@@ -28,24 +51,9 @@ LANE_OPERATIONS_MAX = 64
 cdef enum:
     OPEN_MAX = 64  # operations that one lane has under way
     RECORD_MAX = 32000  # handoff/ticket.py RECORD_BYTES_MAX
-    ELEMENT_HEAD_BYTES = 8  # group, element, length
-    PDU_HEAD_BYTES = 12  # P-DATA-TF head, Item-length, Presentation-context-ID, message control header
-    UID_MAX = 64  # PS3.5 section 9.1
     SLOTS_TAKEN_MAX = 1000  # of one dataset in the lane
     RECEIPTS_MAX = 4096  # taken in one go
     PACKED_MAX = 4096  # of what is the same in all tickets of a context
-    # (0000,eeee), PS3.7 Annex E.1
-    AFFECTED_SOP_CLASS_UID = 0x0002
-    COMMAND_FIELD = 0x0100
-    MESSAGE_ID = 0x0110
-    MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
-    PRIORITY = 0x0700
-    COMMAND_DATA_SET_TYPE = 0x0800
-    STATUS = 0x0900
-    AFFECTED_SOP_INSTANCE_UID = 0x1000
-    C_STORE_RQ = 0x0001
-    C_STORE_RSP = 0x8001
-    NO_DATASET = 0x0101
     # msgpack
     PACKED_ARRAY_6 = 0x96
     PACKED_ARRAY_0 = 0x90
@@ -113,8 +121,8 @@ cdef class StoreLoan:
 cdef class StoreInlet:
     """What all lanes of a process share: the slab, the rings, the dispatcher's book, the counts.
 
-    slab: its free list, taken bytes, lent bytes and views are used in place. unanswered: the dispatcher's book
-    of loans by ticket id. decode: a ticket's record to the ticket. choose: a SOP Instance UID to the worker's
+    slab: its free list, taken bytes, lent bytes and views are used in place. unanswered: the dispatcher's
+    book of loans by ticket id. decode: a ticket's record to the ticket. choose: a SOP Instance UID to the worker's
     index. sent: the state of a loan that has no receipt. accepting: the stage of a worker that takes tickets.
     """
 
@@ -240,7 +248,7 @@ cdef class StoreInlet:
         if self._tally is not None:
             self._tally.bump(self._instances_cell, 1)
             self._tally.bump(self._bytes_cell, loan._dataset_bytes)
-            self._answer_seconds.note(_now() - loan._began)
+            self._answer_seconds.note(now() - loan._began)
         loan._lane._answer(loan)
         return True
 
@@ -302,7 +310,7 @@ cdef class StoreInlet:
         loan._context_id = lane._context_id
         loan._message_id = request.message_id
         loan._dataset_bytes = dataset_bytes
-        loan._began = _now()
+        loan._began = now()
         loan.deadline = loan._began + self._receipt_s
         port.loans[self._last_ticket_id] = loan
         self._unanswered[self._last_ticket_id] = loan
@@ -340,7 +348,7 @@ cdef class StoreInlet:
         at[1] = <uint8_t>request.sop_instance_bytes
         memcpy(at + 2, request.sop_instance, request.sop_instance_bytes)
         at = _append(at + 2 + request.sop_instance_bytes, context.tail)
-        at = _pack_u64(at, _wall_ns())
+        at = _pack_u64(at, wall_ns())
         at = _pack_u64(at, lane._association_id)
         at[0] = 0  # no CRC32C of a file
         return at + 1 - self._buffer
@@ -443,7 +451,7 @@ cdef class StoreLane(Lane):
         self._total = 0
         self._context_id = context_id
         self._command = PyBytes_FromStringAndSize(<const char *>data, size)
-        self._began = _now()
+        self._began = now()
         self.is_taking = True
         reader.attach(self._inlet._views[slot])
         return LANE_TAKES
@@ -523,67 +531,46 @@ cdef class StoreLane(Lane):
     cdef int _answer_otherwise(self, StoreLoan loan, receipt) except -1:
         self._close_message(loan._message_id)
         if self._otherwise is not None:
-            seconds = _now() - loan._began
+            seconds = now() - loan._began
             self._otherwise(loan._context_id, loan._command, receipt, loan._dataset_bytes, seconds)
         return 0
 
 
 cdef bint _read_request(const uint8_t *data, Py_ssize_t size, StoreRequest *request) noexcept:
-    # True for a C-STORE-RQ of the usual elements, each once, in order, whole (PS3.7 Table 9.3-1). Checks the
-    # bounds.
-    cdef Py_ssize_t at = 0
-    cdef Py_ssize_t length
-    cdef int previous = -1
-    cdef int element
+    # True for a C-STORE-RQ of the usual elements, each once, in order, whole (PS3.7 Table 9.3-1).
+    cdef Element element
     cdef int seen = 0
-    cdef const uint8_t *value
-    while at < size:
-        if size - at < ELEMENT_HEAD_BYTES or little.load_u16(data + at) != 0:
+    element.number, element.after = -1, 0
+    while element.after < size:
+        if not next_element(data, size, &element):
             return False
-        element = little.load_u16(data + at + 2)
-        if element <= previous:
-            return False
-        previous = element
-        length = little.load_u32(data + at + 4)
-        at += ELEMENT_HEAD_BYTES
-        if length > size - at:
-            return False
-        value = data + at
-        at += length
-        if element == AFFECTED_SOP_CLASS_UID:
-            request.sop_class = value
-            request.sop_class_bytes = _stripped(value, length)
+        if element.number == AFFECTED_SOP_CLASS_UID:
+            request.sop_class = element.value
+            request.sop_class_bytes = stripped(element.value, element.length)
             seen |= 1
-        elif element == AFFECTED_SOP_INSTANCE_UID:
-            request.sop_instance = value
-            request.sop_instance_bytes = _stripped(value, length)
+        elif element.number == AFFECTED_SOP_INSTANCE_UID:
+            request.sop_instance = element.value
+            request.sop_instance_bytes = stripped(element.value, element.length)
             seen |= 2
-        elif element == 0:
-            if length != 4:
+        elif element.number == 0:
+            if element.length != 4:
                 return False
-        elif length != 2:
+        elif element.length != 2:
             return False
-        elif element == COMMAND_FIELD:
-            if little.load_u16(value) != C_STORE_RQ:
+        elif element.number == COMMAND_FIELD:
+            if little.load_u16(element.value) != C_STORE_RQ:
                 return False
             seen |= 4
-        elif element == MESSAGE_ID:
-            request.message_id = little.load_u16(value)
+        elif element.number == MESSAGE_ID:
+            request.message_id = little.load_u16(element.value)
             seen |= 8
-        elif element == COMMAND_DATA_SET_TYPE:
-            if little.load_u16(value) == NO_DATASET:
+        elif element.number == COMMAND_DATA_SET_TYPE:
+            if little.load_u16(element.value) == NO_DATASET:
                 return False
             seen |= 16
-        elif element != PRIORITY:
+        elif element.number != PRIORITY:
             return False
     return seen == 31
-
-
-cdef Py_ssize_t _stripped(const uint8_t *value, Py_ssize_t length) noexcept:
-    # The length without the padding that a UID may have, and that some peers add.
-    while length and (value[length - 1] == 0 or value[length - 1] == 0x20):
-        length -= 1
-    return length
 
 
 cdef bint _is_uid(const uint8_t *text, Py_ssize_t length) noexcept:
@@ -606,51 +593,16 @@ cdef bytes _response(int context_id, bytes command):
     # The C-STORE-RSP with status 0000H as one P-DATA-TF (PS3.7 Table 9.3-2). command: the request's, read
     # before.
     cdef StoreRequest request
-    cdef uint8_t response[RESPONSE_MAX]
-    cdef uint8_t *at = response + PDU_HEAD_BYTES + 12
-    cdef uint32_t size
+    cdef uint8_t response[COMMAND_PDU_MAX]
+    cdef uint8_t *at = response + PDU_HEAD_BYTES + GROUP_LENGTH_BYTES
     _read_request(<const uint8_t *>PyBytes_AS_STRING(command), PyBytes_GET_SIZE(command), &request)
-    at = _put_uid(at, AFFECTED_SOP_CLASS_UID, request.sop_class, request.sop_class_bytes)
-    at = _put_us(at, COMMAND_FIELD, C_STORE_RSP)
-    at = _put_us(at, MESSAGE_ID_BEING_RESPONDED_TO, request.message_id)
-    at = _put_us(at, COMMAND_DATA_SET_TYPE, NO_DATASET)
-    at = _put_us(at, STATUS, 0)
-    at = _put_uid(at, AFFECTED_SOP_INSTANCE_UID, request.sop_instance, request.sop_instance_bytes)
-    size = <uint32_t>(at - response - PDU_HEAD_BYTES)
-    at = response + PDU_HEAD_BYTES
-    little.store_u32(at, 0)
-    little.store_u32(at + 4, 4)
-    little.store_u32(at + 8, size - 12)
-    response[0] = 4  # 1 PDU-type: P-DATA-TF
-    response[1] = 0  # 2 reserved
-    big.store_u32(response + 2, size + 6)  # 3-6 PDU-length
-    big.store_u32(response + 6, size + 2)  # 7-10 Item-length
-    response[10] = <uint8_t>context_id  # 11 Presentation-context-ID
-    response[11] = 3  # 12 message control header: command, last
-    return PyBytes_FromStringAndSize(<const char *>response, PDU_HEAD_BYTES + size)
-
-
-cdef enum:
-    RESPONSE_MAX = 512  # two UIDs of 64 octets, seven element heads, the PDU's head
-
-
-cdef inline uint8_t *_put_us(uint8_t *at, int element, int value) noexcept:
-    little.store_u16(at, 0)
-    little.store_u16(at + 2, <uint16_t>element)
-    little.store_u32(at + 4, 2)
-    little.store_u16(at + 8, <uint16_t>value)
-    return at + 10
-
-
-cdef inline uint8_t *_put_uid(uint8_t *at, int element, const uint8_t *uid, Py_ssize_t length) noexcept:
-    cdef Py_ssize_t padded = length + (length & 1)
-    little.store_u16(at, 0)
-    little.store_u16(at + 2, <uint16_t>element)
-    little.store_u32(at + 4, <uint32_t>padded)
-    memcpy(at + 8, uid, length)
-    if padded != length:
-        at[8 + length] = 0
-    return at + 8 + padded
+    at = put_uid(at, AFFECTED_SOP_CLASS_UID, request.sop_class, request.sop_class_bytes)
+    at = put_us(at, COMMAND_FIELD, C_STORE_RSP)
+    at = put_us(at, MESSAGE_ID_BEING_RESPONDED_TO, request.message_id)
+    at = put_us(at, COMMAND_DATA_SET_TYPE, NO_DATASET)
+    at = put_us(at, STATUS, 0)
+    at = put_uid(at, AFFECTED_SOP_INSTANCE_UID, request.sop_instance, request.sop_instance_bytes)
+    return PyBytes_FromStringAndSize(<const char *>response, end_command_pdu(response, context_id, at))
 
 
 cdef inline uint8_t *_pack_u64(uint8_t *at, uint64_t value) noexcept:
@@ -664,14 +616,3 @@ cdef inline uint8_t *_append(uint8_t *at, bytes octets) noexcept:
     memcpy(at, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
     return at + PyBytes_GET_SIZE(octets)
 
-
-cdef inline double _now() noexcept:
-    cdef timespec clock
-    clock_gettime(CLOCK_MONOTONIC, &clock)
-    return <double>clock.tv_sec + <double>clock.tv_nsec * 1e-9
-
-
-cdef inline uint64_t _wall_ns() noexcept:
-    cdef timespec clock
-    clock_gettime(CLOCK_REALTIME, &clock)
-    return <uint64_t>clock.tv_sec * 1000000000 + <uint64_t>clock.tv_nsec

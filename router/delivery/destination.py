@@ -35,6 +35,7 @@ from router.delivery.retry import (
 )
 from router.delivery.sender import FlowName, Item, send
 from router.drivers.event_loop import EventLoopDriver
+from router.wire.codec import Outlet
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +64,19 @@ class Destination:
         self.name = name
         self.settings = settings
         self.circuit = Circuit(name)
-        self.in_flight = 0
         self.is_backlogged = False
         self.is_late = False
-        self.delivered_count = 0
+        self._own_in_flight = 0
+        self._own_delivered = 0
         self._driver = driver
         self._listener = listener
         self._pool = AssociationPool(driver, settings, self.pump, self._open_failed, self._associated)
         self._queue = FairQueue()
+        self.outlet: Outlet | None = None
+        if Outlet is not None:
+            self.outlet = Outlet(self, name, self._queue.versions)
+            self.outlet.lanes = self._pool.lanes
+            self._queue.sign = self.outlet
         self._retrying: list[tuple[float, int, Item]] = []
         self._lane_waits = LaneWaits()
         self._suspects = 0
@@ -89,7 +95,28 @@ class Destination:
     def queued(self) -> int:
         """Items held here that are not being sent: waiting, parked behind their UID, or waiting for a
         retry."""
-        return self._queue.held - self.in_flight
+        return self._queue.held - self._own_in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Instances that are being sent, by whichever way."""
+        return self._own_in_flight + (self.outlet.in_flight if self.outlet is not None else 0)
+
+    @property
+    def delivered_count(self) -> int:
+        """Instances delivered since the start, by whichever way."""
+        return self._own_delivered + (self.outlet.delivered if self.outlet is not None else 0)
+
+    @property
+    def takes_directly(self) -> bool:
+        """Whether an instance may be sent at once: nothing waits here that would come first."""
+        return not (
+            self.circuit.setbacks
+            or self._suspects
+            or self.is_backlogged
+            or self._is_draining
+            or self._queue.has_waiting()
+        )
 
     @property
     def is_up(self) -> bool:
@@ -139,6 +166,19 @@ class Destination:
         self.is_backlogged = not is_last
         self.pump()
 
+    def take_over(self, item: Item) -> None:
+        """Go on with an item that was sent past the queue; what becomes of it is told to `sent`."""
+        assert self.outlet is not None
+        self.outlet.in_flight -= 1
+        self._queue.enter_under_way(item)
+        self._alone = None if self.in_flight else item
+        self._own_in_flight += 1
+
+    def release_parked(self, uid: str, parked: deque[Item]) -> None:
+        """Let the next version of an instance go that was sent past the queue."""
+        self._queue.follow(uid, parked)
+        self.pump()
+
     def expect(self, keys: Iterable[Key]) -> None:
         """Propose these contexts as well when the next association is opened."""
         self._pool.remember(keys)
@@ -184,6 +224,8 @@ class Destination:
             self._listener.hungry(self)
         if self._retrying:
             self._alarm.at(self._retrying[0][0])
+        if self.outlet is not None:
+            self.outlet.has_waiting = self._queue.has_waiting()
 
     def _pump_lanes(self) -> None:
         queue, pool = self._queue, self._pool
@@ -226,7 +268,7 @@ class Destination:
         """Forget everything that waits: it is in the ledger. False, and nothing done, while any is not."""
         if self.in_flight or self._queue.has_immediate():
             return False
-        self._queue = FairQueue()
+        self._queue.clear()
         self._retrying.clear()
         self._suspects = 0
         return True
@@ -281,14 +323,15 @@ class Destination:
 
     def _send(self, association: PooledAssociation, item: Item) -> None:
         self._alone = None if self.in_flight else item
-        self.in_flight += 1
+        self._own_in_flight += 1
         association.outstanding += 1
-        send(association, item, self.settings.dimse_s, self._sent)
+        send(association, item, self.settings.dimse_s, self.sent)
 
-    def _sent(
+    def sent(
         self, item: Item, association: PooledAssociation, status: int, failure: Failure | None, seconds: float
     ) -> None:
-        self.in_flight -= 1
+        """Take the outcome of an item under way; failure None: delivered with this status."""
+        self._own_in_flight -= 1
         if item.is_suspect:
             self._suspects -= 1
         if failure is None:
@@ -298,7 +341,7 @@ class Destination:
             self._busy_in_a_row = self._refused_in_a_row = 0
             if self.is_late:
                 self.is_late = False
-            self.delivered_count += 1
+            self._own_delivered += 1
             self._queue.leave(item)
             self._listener.delivered(self, item, status, seconds)
         else:

@@ -19,6 +19,7 @@ from heapq import heapify, heappop, heappush
 
 from router.delivery.pool import Key
 from router.delivery.sender import FlowName, Item
+from router.wire.codec import Outlet
 
 QUANTUM_INSTANCES = 32
 QUANTUM_BYTES = 16 << 20
@@ -52,10 +53,15 @@ class Flow:
 
 
 class FairQueue:
-    """Lanes of waiting instances, and the flows and versions of all that the destination holds."""
+    """Lanes of waiting instances, and the flows and versions of all that the destination holds.
+
+    versions: of the SOP Instance UIDs that wait or are under way, the later versions that are parked. sign: told
+    when an instance begins to wait in a lane.
+    """
 
     def __init__(self) -> None:
-        self._versions: dict[str, deque[Item] | None] = {}
+        self.versions: dict[str, deque[Item] | None] = {}
+        self.sign: Outlet | None = None
         self.lanes: dict[Key, list[tuple[int, int, Item]]] = {}
         self.held = 0
         self._flows: dict[FlowName, Flow] = {}
@@ -66,6 +72,19 @@ class FairQueue:
 
     def enter(self, item: Item) -> None:
         """Take an instance the destination holds from now on: into its lane, or behind its older version."""
+        self.enter_under_way(item)
+        uid = item.sop_instance
+        if uid not in self.versions:
+            self.versions[uid] = None
+            self.push(item)
+            return
+        parked = self.versions[uid]
+        if parked is None:
+            parked = self.versions[uid] = deque()
+        parked.append(item)
+
+    def enter_under_way(self, item: Item) -> None:
+        """Take an instance that is being sent already; it is in no lane, and its UID is its own."""
         flow = self._flows.get(item.flow)
         if flow is None:
             flow = self._flows[item.flow] = Flow()
@@ -76,24 +95,26 @@ class FairQueue:
         flow.turn = begins + max(_SHARE, item.dataset_bytes / QUANTUM_BYTES)
         flow.held += 1
         self.held += 1
-        uid = item.sop_instance
-        if uid not in self._versions:
-            self._versions[uid] = None
-            self.push(item)
-            return
-        parked = self._versions[uid]
-        if parked is None:
-            parked = self._versions[uid] = deque()
-        parked.append(item)
 
     def leave(self, item: Item) -> None:
         """Let an instance go that is in no lane; the next version of it takes its place."""
         self._count_out(item)
         uid = item.sop_instance
-        parked = self._versions.pop(uid)
+        parked = self.versions.pop(uid)
         if parked:
-            self._versions[uid] = parked
-            self.push(parked.popleft())
+            self.follow(uid, parked)
+
+    def follow(self, uid: str, parked: deque[Item]) -> None:
+        """Let the next version of an instance take the place of the one that has gone."""
+        self.versions[uid] = parked
+        self.push(parked.popleft())
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.versions.clear()
+        self.lanes.clear()
+        self._flows.clear()
+        self.held = self._idle = self._turn = 0
 
     def _count_out(self, item: Item) -> None:
         flow = self._flows[item.flow]
@@ -127,6 +148,8 @@ class FairQueue:
         if lane is None:
             lane = self._new_lane(item.key)
         heappush(lane, (item.turn, item.seq, item))
+        if self.sign is not None:
+            self.sign.has_waiting = True
 
     def pop(self, key: Key) -> Item:
         """Take the first of a lane."""
@@ -151,7 +174,7 @@ class FairQueue:
 
     def take_out(self, is_wanted: Callable[[Item], bool]) -> Item | None:
         """Let the first wanted instance go that waits here; None if there is none."""
-        for parked in filter(None, self._versions.values()):
+        for parked in filter(None, self.versions.values()):
             for item in parked:
                 if is_wanted(item):
                     parked.remove(item)
@@ -171,7 +194,7 @@ class FairQueue:
         """Let all immediate instances go that wait here, by age."""
         found: list[Item] = []
         leaving: list[Item] = []
-        for parked in filter(None, self._versions.values()):
+        for parked in filter(None, self.versions.values()):
             for item in [item for item in parked if item.is_immediate]:
                 parked.remove(item)
                 self._count_out(item)
@@ -197,7 +220,7 @@ class FairQueue:
     def has_immediate(self) -> bool:
         """Whether any instance that waits here is not in the ledger."""
         waiting = [entry[2] for lane in self.lanes.values() for entry in lane]
-        waiting += [item for parked in self._versions.values() if parked for item in parked]
+        waiting += [item for parked in self.versions.values() if parked for item in parked]
         return any(item.is_immediate for item in waiting)
 
     def _forget_idle(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from router.config.schema import Destination as DestinationSettings
 from router.delivery.retry import ErrorClass, NoContext
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
-from router.errors import AssociationAborted, AssociationRejected, RouterError
+from router.errors import AssociationAborted, AssociationRejected, DeadlineExceeded, RouterError
 from router.protocol.association import Association, Limits
 from router.protocol.messages import CommandSet, DatasetSink, NullSink
 from router.protocol.negotiation import AcceptedContext, agree_asynchronous_operations
@@ -26,6 +26,7 @@ from router.services import c_echo, establish, release
 from router.services.reply import RESPONDERS_OF_REFUSAL
 from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, VERIFICATION
+from router.wire.codec import SendLane
 from router.wire.pdus import AssociateRQ, ProposedContext
 from router.wire.user_information import AsynchronousOperationsWindow, UserInformation
 
@@ -45,32 +46,15 @@ Key = tuple[str, str]
 ECHO_KEY: Key = (VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
-class PooledAssociation:
-    """One association to a destination, and how much of its window is taken.
+class Use:
+    """How much an association is used; where there is a lane, that keeps the same account."""
 
-    is_usable: False once it is not lent any more, be it retired, released or broken. fell_by: the class of
-    the failure of its oldest operation, which ended it; what else was in flight fell with it.
-    """
+    __slots__ = ("_message_id", "idle_since", "is_usable", "outstanding")
 
-    __slots__ = (
-        "_message_id",
-        "connection",
-        "contexts",
-        "fell_by",
-        "idle_since",
-        "is_usable",
-        "outstanding",
-        "window",
-    )
-
-    def __init__(self, connection: Connection, contexts: dict[Key, int], window: int) -> None:
-        self.connection = connection
-        self.contexts = contexts
-        self.window = window
+    def __init__(self) -> None:
         self.outstanding = 0
         self.idle_since = monotonic()
         self.is_usable = True
-        self.fell_by: ErrorClass | None = None
         self._message_id = 0
 
     def next_message_id(self) -> int:
@@ -80,13 +64,73 @@ class PooledAssociation:
         return self._message_id
 
 
+class PooledAssociation:
+    """One association to a destination, and how much of its window is taken.
+
+    use: its state of use, which is the lane's where there is one. fell_by: the class of the failure of its
+    oldest operation, which ended it; what else was in flight fell with it.
+    """
+
+    __slots__ = ("_on_retired", "connection", "contexts", "fell_by", "lane", "use", "window")
+
+    def __init__(
+        self,
+        connection: Connection,
+        contexts: dict[Key, int],
+        window: int,
+        on_retired: Callable[[PooledAssociation], None] = lambda association: None,
+    ) -> None:
+        self.connection = connection
+        self.contexts = contexts
+        self.window = window
+        self.fell_by: ErrorClass | None = None
+        self.lane = connection.open_lane(contexts, window, self)
+        self.use: Use | SendLane = self.lane if self.lane is not None else Use()
+        self._on_retired = on_retired
+
+    @property
+    def outstanding(self) -> int:
+        """Operations under way."""
+        return self.use.outstanding
+
+    @outstanding.setter
+    def outstanding(self, count: int) -> None:
+        self.use.outstanding = count
+
+    @property
+    def is_usable(self) -> bool:
+        """False once it is not lent any more, be it retired, released or broken."""
+        return self.use.is_usable
+
+    @is_usable.setter
+    def is_usable(self, usable: bool) -> None:
+        self.use.is_usable = usable
+
+    @property
+    def idle_since(self) -> float:
+        """When the last operation ended (time.monotonic)."""
+        return self.use.idle_since
+
+    @idle_since.setter
+    def idle_since(self, since: float) -> None:
+        self.use.idle_since = since
+
+    def next_message_id(self) -> int:
+        """Return a Message ID that no operation in progress has."""
+        return self.use.next_message_id()
+
+    def retired(self) -> None:
+        """Take note that the last operation of an association that is not lent any more is over."""
+        self._on_retired(self)
+
+
 class AssociationPool:
     """Opens, lends and releases the associations of one destination.
 
     on_room: called when an association is open or free again. on_failure: called with what an attempt to
     open raised and the context it was wanted for. on_outcome: called with "accepted" or "rejected", and at
     the end of an accepted one with "released", "aborted" or "lost". expected_window: what was granted last.
-    opening: associations asked for, not answered yet.
+    opening: associations asked for, not answered yet. lanes: those of the associations.
     """
 
     def __init__(
@@ -99,6 +143,7 @@ class AssociationPool:
     ) -> None:
         self.settings = settings
         self.associations: list[PooledAssociation] = []
+        self.lanes: list[SendLane] = []
         self.opening = 0
         self.expected_window = 1
         self._driver = driver
@@ -172,17 +217,21 @@ class AssociationPool:
             if not association.is_usable and association in self.associations:
                 self._release(association)
 
+    def _release_retired(self, association: PooledAssociation) -> None:
+        if association in self.associations:
+            self._release(association)
+
     def discard(self, association: PooledAssociation, text: str) -> None:
         """Abort an association on which something failed; it is not lent again."""
         association.is_usable = False
         association.fell_by = association.fell_by or ErrorClass.ABORTED
-        if association in self.associations:
-            self.associations.remove(association)
+        self._drop(association)
         association.connection.abort(0, 0, text)
 
     def tend(self, now: float) -> None:
         """Release what was idle too long; with keep_alive the last one is tested with C-ECHO instead."""
         for association in tuple(self.associations):
+            self._expire(association, now)
             if association.outstanding or not association.is_usable:
                 continue
             if now - association.idle_since < self.settings.idle_s:
@@ -193,6 +242,15 @@ class AssociationPool:
                 self._spawn(self._keep_alive(association))
             else:
                 self._release(association)
+
+    def _expire(self, association: PooledAssociation, now: float) -> None:
+        """End the operations of a lane whose oldest has waited too long for its response."""
+        lane, dimse_s = association.lane, self.settings.dimse_s
+        began = None if lane is None else lane.oldest_began()
+        if lane is None or began is None or now - began < dimse_s:
+            return
+        if not association.connection.has_unsent():  # else the deadline for writing counts
+            lane.end(DeadlineExceeded("dimse_s", dimse_s))
 
     async def close(self, deadline_s: float) -> None:
         """Release every association in order; what does not answer within deadline_s is aborted."""
@@ -258,7 +316,7 @@ class AssociationPool:
             "association=open destination=%s contexts=%d accepted=%d window=%d",
             settings.ae_title, len(proposed), len(contexts), window,
         )  # fmt: skip
-        association = PooledAssociation(connection, contexts, max(1, window))
+        association = PooledAssociation(connection, contexts, max(1, window), self._release_retired)
         self._take_in(association)
         return association
 
@@ -269,6 +327,8 @@ class AssociationPool:
         if connection.conversation.ended is None:
             self.expected_window = association.window
             self.associations.append(association)
+            if association.lane is not None:
+                self.lanes.append(association.lane)
             connection.start(release.respond(connection.association), lambda _: self._retire(association))
 
     @staticmethod
@@ -347,10 +407,15 @@ class AssociationPool:
         while len(self._remembered) > REMEMBERED_MAX:
             del self._remembered[next(iter(self._remembered))]
 
-    def _release(self, association: PooledAssociation) -> None:
-        association.is_usable = False
+    def _drop(self, association: PooledAssociation) -> None:
         if association in self.associations:
             self.associations.remove(association)
+        if association.lane in self.lanes:
+            self.lanes.remove(association.lane)
+
+    def _release(self, association: PooledAssociation) -> None:
+        association.is_usable = False
+        self._drop(association)
         self._spawn(self._release_in_order(association.connection))
 
     @staticmethod
@@ -394,7 +459,7 @@ class AssociationPool:
         gone = [association for association in self.associations if association.connection is connection]
         for association in gone:
             association.is_usable = False
-            self.associations.remove(association)
+            self._drop(association)
             self._on_room()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

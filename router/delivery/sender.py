@@ -24,6 +24,8 @@ SLOW_ANSWER_S = 0.035
 rearm_quick_ack."""
 
 
+SMALL_BYTES = 65536
+
 FlowName = tuple[str, str]
 """Calling AE title and Study Instance UID: what takes turns with others of its kind (fair.py)."""
 
@@ -126,6 +128,8 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
         failure = Failure(ErrorClass.SPOOL, None, f"{type(error).__name__}: {error}")
         on_sent(item, association, 0, failure, 0.0)
         return
+    if isinstance(dataset, list) and _send_over_lane(association, item, dataset, on_sent):
+        return
     trouble: list[SpoolError] = []
     if not isinstance(dataset, list):
         dataset = _watched(dataset, trouble)
@@ -137,7 +141,7 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
         if task.error is not None:
             on_sent(item, association, 0, failure_of_error(trouble[0] if trouble else task.error), seconds)
             return
-        if seconds > SLOW_ANSWER_S:
+        if seconds > SLOW_ANSWER_S and item.dataset_bytes < SMALL_BYTES:
             connection.quick_ack = True
         status, failure = _judge(task.result)
         on_sent(item, association, status, failure, seconds)
@@ -151,6 +155,38 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
         dimse_s,
     )
     connection.start(procedure, finished, message_id)
+
+
+def _send_over_lane(
+    association: PooledAssociation, item: Item, dataset: list[Buffer], on_sent: OnSent
+) -> bool:
+    """Send by the short cut, if the association has one that is ready; False: nothing was sent."""
+    lane = association.lane
+    if lane is None:
+        return False
+    context_id = association.contexts[item.key]
+    return lane.send_item(
+        context_id, item.sop_class, item.sop_instance, dataset, *lane_callbacks(association, item, on_sent)
+    )
+
+
+def lane_callbacks(
+    association: PooledAssociation, item: Item, on_sent: OnSent
+) -> tuple[Callable[[int, float], None], Callable[[BaseException, float], None]]:
+    """Return what a lane calls with the status, or with the error, of an item it has sent."""
+
+    def answered(status: int, seconds: float) -> None:
+        if seconds > SLOW_ANSWER_S and item.dataset_bytes < SMALL_BYTES and association.lane is not None:
+            association.lane.quick_ack = True
+        item.payload.close()
+        failure = None if is_delivered(status) else failure_of_status(status)
+        on_sent(item, association, status, failure, seconds)
+
+    def failed(error: BaseException, seconds: float) -> None:
+        item.payload.close()
+        on_sent(item, association, 0, failure_of_error(error), seconds)
+
+    return answered, failed
 
 
 def _judge(response: MessageReceived) -> tuple[int, Failure | None]:

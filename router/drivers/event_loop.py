@@ -22,11 +22,13 @@ from router.drivers.socket_options import rearm_quick_ack, set_connection_option
 from router.errors import DeadlineExceeded
 from router.protocol.association import Association
 from router.protocol.indications import Aborted
+from router.protocol.messages import Buffer
 from router.protocol.states import State
 from router.protocol.upper_layer import Role
 from router.services.conversation import Conversation, Services, Task
 from router.services.steps import Procedure
 from router.standard.reasons import ABORT_SOURCE_SERVICE_PROVIDER
+from router.wire.codec import SendLane
 
 STAGING_BYTES = 262144
 """One recv at most, into the staging buffer."""
@@ -171,6 +173,7 @@ class Connection(asyncio.BufferedProtocol):
         self.bytes_received = 0
         self.bytes_sent = 0
         self.quick_ack = False
+        self.lane: SendLane | None = None
         self._driver = driver
         self._on_closed = on_closed
         self._staging = driver.staging
@@ -298,6 +301,41 @@ class Connection(asyncio.BufferedProtocol):
         if self._kept is not None or association.blocked:
             self.advance()
 
+    def open_lane(self, contexts: dict[tuple[str, str], int], window: int, owner: object) -> SendLane | None:
+        """Open a short cut for C-STORE-RQs on this connection; None where there is none (TLS, no codec).
+
+        See _codec/send_lane.pyx. The lane is told of the association's end.
+        """
+        transport = self._transport
+        if SendLane is None or transport is None or transport.get_extra_info("sslcontext") is not None:
+            return None
+        self.lane = SendLane(
+            self._socket.fileno(),
+            contexts,
+            window,
+            self.association.peer_maximum_length,
+            owner,
+            self.has_unsent,
+            self.lane_sent,
+        )
+        self.association.use_reply_lane(self.lane)
+        self.conversation.on_ended = self.lane.end
+        return self.lane
+
+    def has_unsent(self) -> bool:
+        """Whether bytes wait, so that nothing may be sent past them; also if nothing may be sent at all."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or not self.association.is_established:
+            return True
+        return self.association.has_output or transport.get_write_buffer_size() > 0
+
+    def lane_sent(self, count: int, rest: list[Buffer] | None) -> None:
+        """Take note of a message of count bytes that the lane has begun to send; send the rest of it."""
+        self.bytes_sent += count
+        self.association.count_output(count)
+        if rest is not None and self._transport is not None:
+            self._transport.writelines(rest)
+
     @property
     def outcome(self) -> str:
         """How an association ended: "released", "aborted" (by either side) or "lost"."""
@@ -344,6 +382,8 @@ class Connection(asyncio.BufferedProtocol):
             consumed = association.receive(self._staging, 0, nbytes)
             if consumed < nbytes or association.blocked:
                 self._keep(bytes(self._staging[consumed:nbytes]))
+        if self.lane is not None and self.lane.has_answers:
+            self.lane.settle()
         self.advance()
         if self._is_choked and self._kept is None:
             self._keep(b"")
@@ -386,6 +426,8 @@ class Connection(asyncio.BufferedProtocol):
             self._drop("the peer does not take what we send")
             return
         self.conversation.expire(now)
+        if self.lane is not None and self.lane.has_answers:
+            self.lane.settle()
         if self._artim_deadline is not None and now >= self._artim_deadline:
             self._artim_deadline = None
             self.association.artim_expired()

@@ -26,6 +26,7 @@ from router.handoff.ticket import (
     decode_record,
     encode_record,
 )
+from router.wire.codec import Forwarder, TicketPort
 
 TICKETS_MAX = 65536
 REASON_CHARS_MAX = 200
@@ -52,6 +53,7 @@ class Intake:
         self._outbox = Outbox(end, 3 * tickets_max + _NOTICES_MAX)
         self._held: dict[int, tuple[int, ...]] = {}
         self._unanswered: set[int] = set()
+        self._port: TicketPort | None = None
         self._state = WorkerState(WorkerStage.ACCEPTING, "")
 
     def start(self) -> None:
@@ -102,24 +104,48 @@ class Intake:
             return tickets
         room = min(tickets_max, self._tickets_max - len(self._held))
         for data in self._end.receive_many(room):
-            try:
-                record = decode_record(data)
-            except MalformedRecord as error:
-                self.malformed_records += 1
-                _log.error("malformed record from the acceptor: %s", error)
-                continue
-            if type(record) is Ticket:
-                self._held[record.ticket_id] = record.slots
-                self._unanswered.add(record.ticket_id)
-                tickets.append(record)
-            elif type(record) is Recount:
-                self._answer_recount(record)
-            elif type(record) is Offer:
-                if self.on_offer is not None:
-                    self.on_offer(record)
-            else:
-                self.malformed_records += 1
+            ticket = self._take(data)
+            if ticket is not None:
+                tickets.append(ticket)
         return tickets
+
+    def receive_past(self, forwarder: Forwarder) -> Ticket | None:
+        """Let the forward lane take the tickets it can; return the first that it cannot, or None."""
+        self._outbox.flush()
+        if self._port is None:
+            receipts, tickets, bell = self._end.rings()
+            books = (self._held, self._unanswered, self._outbox)
+            self._port = TicketPort(self, tickets, receipts, bell, self._slab, *books)
+        while not self.is_full:
+            data = forwarder.take(self._port)
+            if data is None:
+                break
+            ticket = self._take(data)
+            if ticket is not None:
+                return ticket
+        self._end.tell_room()
+        return None
+
+    def _take(self, data: bytes) -> Ticket | None:
+        """Take one record; return it if it is a ticket."""
+        try:
+            record = decode_record(data)
+        except MalformedRecord as error:
+            self.malformed_records += 1
+            _log.error("malformed record from the acceptor: %s", error)
+            return None
+        if type(record) is Ticket:
+            self._held[record.ticket_id] = record.slots
+            self._unanswered.add(record.ticket_id)
+            return record
+        if type(record) is Recount:
+            self._answer_recount(record)
+        elif type(record) is Offer:
+            if self.on_offer is not None:
+                self.on_offer(record)
+        else:
+            self.malformed_records += 1
+        return None
 
     def views(self, ticket: Ticket) -> list[memoryview]:
         """Return the dataset where it lies, read-only, until the ticket is released; [] for a spilled one.

@@ -6,7 +6,7 @@ from router.delivery.circuit import Circuit, CircuitState
 from router.delivery.retry import ErrorClass, Failure
 from router.metrics.page import MetricsPage
 from router.standard.statuses import StatusClass, status_class
-from router.wire.codec import CODEC_NAME, StoreInlet
+from router.wire.codec import CODEC_NAME, Forwarder, Outlet, StoreInlet
 
 LISTENER = "main"
 
@@ -248,6 +248,22 @@ class WorkerCounters:
         self._recovered = slot("recovered_entries")
         self._quarantined = slot("quarantined_entries")
         self._missing = slot("missing_deliveries")
+
+    def count_lane(self, forwarder: Forwarder) -> None:
+        """Have the forward lane count what it answers."""
+        page = self._page
+        forwarder.count_into(page.tally(), page.histogram(self._store_seconds), self._unmatched["discard"])
+
+    def count_outlet(self, outlet: Outlet) -> None:
+        """Have the forward lane count what it delivers to a destination."""
+        cells, page = self._of(outlet.name), self._page
+        outlet.count_into(
+            page.tally(),
+            cells.sent["success"],
+            cells.sent_bytes["success"],
+            page.histogram(cells.deliver_seconds),
+            page.histogram(cells.end_to_end),
+        )
 
     def stored(self, seconds: float) -> None:
         """Count an instance that was answered with success; seconds: since its ticket was taken."""

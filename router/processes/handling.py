@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,7 +113,7 @@ class Handling:
     @property
     def in_progress(self) -> int:
         """Tickets that have no answer yet."""
-        return len(self._unsynced) + len(self._undelivered)
+        return len(self._unsynced) + len(self._undelivered) + self._worker.forwarding.in_progress
 
     @crash_points.before("ticket.taken")
     def take(self, intake: Intake, ticket: Ticket) -> None:
@@ -165,11 +166,13 @@ class Handling:
             ticket.transfer_syntax,
             attributes,
         )
+        decision = worker.rules.decide(facts)
+        worker.forwarding.learn(ticket, decision)
         handled = Handled(
             intake,
             ticket,
             instance,
-            worker.rules.decide(facts),
+            decision,
             attributes.get(STUDY_INSTANCE_UID, ("",))[0],
             attributes.get(SERIES_INSTANCE_UID, ("",))[0],
             monotonic(),
@@ -219,6 +222,32 @@ class Handling:
         self._unsynced.append(adopted)
         return adopted.settled
 
+    def adopt_forward(self, intake: Intake, ticket: Ticket, decision: Decision, began: float) -> Handled:
+        """Take over a ticket that the forward lane has begun; awaited_item() adds its destinations."""
+        instance = InstanceBytes.of_ticket(self._worker.spool.payloads, intake, ticket)
+        attributes = self._attributes(instance, ticket)
+        study, series = (attributes.get(tag, ("",))[0] for tag in (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID))
+        handled = Handled(intake, ticket, instance, decision, study, series, began)
+        self._await_destinations(handled)
+        return handled
+
+    def awaited_item(self, handled: Handled, name: str) -> Item:
+        """Return a new item of a ticket that waits for this destination's answer."""
+        item = self._new_item(handled, self._last_seq)
+        item.is_immediate = True
+        item.tag = handled
+        handled.items[name] = item
+        handled.awaited.add(name)
+        return item
+
+    def go_on(self, handled: Handled) -> None:
+        """Offer a ticket to those of its destinations that have it neither delivered nor under way."""
+        known = handled.delivered.keys() | handled.awaited
+        rest = [name for name in handled.decision.destinations if name not in known]
+        self._offer_immediate(handled, rest)
+        if not handled.awaited:
+            self._settle_delivered(handled)
+
     def outcome(self, item: Item, destination: str, status: int | None, failure: Failure | None) -> bool:
         """Take the outcome of an item that a ticket waits for; False if no ticket does."""
         handled = item.tag
@@ -236,6 +265,7 @@ class Handling:
 
     def expire(self, now: float) -> None:
         """Fall back for tickets whose destinations take too long."""
+        self._worker.forwarding.expire(now)
         late = [handled for handled in self._undelivered.values() if handled.deadline <= now]
         for handled in late:
             for name in handled.awaited:
@@ -412,25 +442,29 @@ class Handling:
 
     def _deliver_first(self, handled: Handled) -> None:
         """Hand the instance to its destinations; the answer follows when all of them have answered."""
-        config = self._worker.config.router
-        handled.deadline = handled.began + config.ack_wait_s
-        self._undelivered[id(handled)] = handled
-        destinations = [self._worker.owing.destinations[name] for name in handled.decision.destinations]
-        handled.awaited = {destination.name for destination in destinations}
-        self._last_seq = max(self._last_seq + 1, self._worker.spool.writer.appended_seq + 1)
-        for destination in destinations:
-            item = self._new_item(handled, self._last_seq)
-            item.is_immediate = True
-            item.tag = handled
-            handled.items[destination.name] = item
-            if not destination.is_well or not destination.offer(item):
-                handled.awaited.discard(destination.name)
-                handled.items.pop(destination.name)
-                handled.refused[destination.name] = DOWN
+        self._await_destinations(handled)
+        self._offer_immediate(handled, handled.decision.destinations)
         if not handled.awaited:
             self._settle_delivered(handled)
-            return
-        for destination in destinations:
+
+    def _await_destinations(self, handled: Handled) -> None:
+        handled.deadline = handled.began + self._worker.config.router.ack_wait_s
+        self._undelivered[id(handled)] = handled
+        self._last_seq = max(self._last_seq + 1, self._worker.spool.writer.appended_seq + 1)
+
+    def _offer_immediate(self, handled: Handled, names: Sequence[str]) -> None:
+        """Hand the instance to destinations; what they do not take now counts as refused."""
+        offered = []
+        for name in names:
+            destination = self._worker.owing.destinations.get(name)
+            item = self.awaited_item(handled, name)
+            if destination is not None and destination.is_well and destination.offer(item):
+                offered.append(destination)
+                continue
+            handled.awaited.discard(name)
+            handled.items.pop(name)
+            handled.refused[name] = DOWN
+        for destination in offered:
             destination.pump()
 
     def _settle_delivered(self, handled: Handled) -> None:

@@ -31,6 +31,7 @@ from router.processes.child import Child
 from router.processes.counters import WorkerCounters
 from router.processes.damage import set_aside, tell_recovery
 from router.processes.duplicates import Duplicates
+from router.processes.forwarding import Forwarding
 from router.processes.handling import Handling
 from router.processes.instances import read_head_of
 from router.processes.owing import Owing
@@ -82,6 +83,7 @@ class Worker:
         self.duplicates = Duplicates(spool.ledger, spool.payloads) if skips else None
         self.handling = Handling(self)
         self.owing = Owing(self, self.driver, child.config)
+        self.forwarding = Forwarding(self)
         self._intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
         self._stage = WorkerStage.ACCEPTING
         self._answered_seq = spool.writer.appended_seq
@@ -170,10 +172,14 @@ class Worker:
 
     def _drain_intake(self, intake: Intake) -> None:
         """Take the tickets that wait, in batches; the spool is asked once for all of them."""
-        handling = self.handling
+        handling, forwarder = self.handling, self.forwarding.forwarder
         for _ in range(BATCHES_MAX):
-            for ticket in intake.receive():
-                handling.take(intake, ticket)
+            if forwarder is not None:
+                while (ticket := intake.receive_past(forwarder)) is not None:
+                    handling.take(intake, ticket)
+            else:
+                for ticket in intake.receive():
+                    handling.take(intake, ticket)
             handling.sync()
             if intake.sleep():
                 return
@@ -310,6 +316,7 @@ class Worker:
                 "reload: destination=%s is gone; what it is owed stays in the spool", destination.name
             )
             self._spawn(destination.close(GONE_CLOSE_S))
+        self.forwarding.apply()
         self.owing.look_again()
 
     async def _drain(self, deadline: float) -> None:

@@ -27,7 +27,7 @@ from router.standard.dimse_fields import (
     RESPONSE_BIT,
 )
 from router.wire import codec
-from router.wire.codec import StoreLane
+from router.wire.codec import SendLane, StoreLane
 from router.wire.pdus import Abort, AssociateAC, AssociateRJ, AssociateRQ, Pdu, decode_pdu
 
 OUTPUT_BYTES = 1 << 20
@@ -160,6 +160,10 @@ class Association:
             ends.popleft()
             self._entries_out += 1
 
+    def count_output(self, count: int) -> None:
+        """Take note that so many bytes were given to the connection past next_output()."""
+        self._output_bytes += count
+
     def is_out(self, entry: int) -> bool:
         """Whether the output has left this process up to this value of entries_queued."""
         return self._ends is None or entry <= self._entries_out
@@ -170,6 +174,10 @@ class Association:
         """Let a compiled lane take the requests that need no decision; the others go the general way."""
         self._lane = lane
         lane.others_open = self.requests_open
+        self._reader.use_lane(lane)
+
+    def use_reply_lane(self, lane: SendLane) -> None:
+        """Let a compiled lane take the responses to the requests that it has sent."""
         self._reader.use_lane(lane)
 
     @property

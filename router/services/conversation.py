@@ -124,8 +124,9 @@ class Conversation:
     """The procedures of one association. Not thread-safe: its driver's thread alone calls it.
 
     now: the driver's clock, in seconds, kept up to date by it. on_settled: called when a Deferred let a
-    procedure go on. on_message: shown every message that arrived, before it is handled. end: the first
-    indication that said that the association is over; ended: what procedures are told.
+    procedure go on. on_ended: told first, and once, that the association is over. on_message: shown every
+    message that arrived, before it is handled. end: the first indication that said that the association is
+    over; ended: what procedures are told.
     """
 
     def __init__(self, association: Association, services: Services) -> None:
@@ -135,6 +136,7 @@ class Conversation:
         self.now = 0.0
         self.ended: BaseException | None = None
         self.end: Aborted | AssociateRejected | ConnectionClosed | None = None
+        self.on_ended: Callable[[BaseException], None] | None = None
         self.on_settled: Callable[[], None] | None = None
         self.on_message: Callable[[MessageReceived], None] | None = None
         self._by_message_id: dict[int, Task] = {}
@@ -453,6 +455,8 @@ class Conversation:
                 self.ended = AssociationRejected(indication.result, indication.source, indication.reason)
             else:
                 self.ended = AssociationAborted(0, 0, indication.text)
+            if self.on_ended is not None:
+                self.on_ended(self.ended)
         for task in list(self.tasks):
             if task.waiting and not task.inbox:
                 self.step(task, self.ended)

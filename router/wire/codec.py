@@ -12,7 +12,18 @@ import os
 from typing import TYPE_CHECKING
 
 CODEC_VARIABLE = "ROUTER_CODEC"
-_MODULES = ("command", "dataset", "framing", "pdata", "ring", "store_lane", "structure", "tally")
+_MODULES = (
+    "command",
+    "dataset",
+    "forward_lane",
+    "framing",
+    "pdata",
+    "ring",
+    "send_lane",
+    "store_lane",
+    "structure",
+    "tally",
+)
 
 
 def _choose(forced: str) -> str:
@@ -34,6 +45,7 @@ CODEC_NAME: str = _choose(os.environ.get(CODEC_VARIABLE, ""))
 if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.command import decode_command, encode_command
     from _codec.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
+    from _codec.forward_lane import Forward, Forwarder, Outlet, TicketPort
     from _codec.framing import (
         ASSOCIATE_LENGTH_MIN_BYTES,
         COMMAND,
@@ -53,6 +65,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     )
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from _codec.send_lane import CallbackUser, SendLane, SendOperation
     from _codec.store_lane import StoreInlet, StoreLane
     from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from _codec.tally import Histogram, Tally
@@ -81,8 +94,10 @@ else:
     from router.wire.reference.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from router.wire.reference.tally import Histogram, Tally
 
-    # The lane's twin is the general way through protocol/ and services/: without it everything goes there.
-    StoreInlet = StoreLane = None
+    # The lanes' twin is the general way through protocol/, services/ and processes/: without them everything
+    # goes there.
+    StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
+    Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
     "ASSOCIATE_LENGTH_MIN_BYTES",
@@ -107,13 +122,20 @@ __all__ = [
     "UNRECOGNISED",
     "VALUE_MAX_BYTES",
     "VIOLATION",
+    "CallbackUser",
+    "Forward",
+    "Forwarder",
     "Histogram",
+    "Outlet",
     "PduReader",
     "Ring",
+    "SendLane",
+    "SendOperation",
     "StoreInlet",
     "StoreLane",
     "StructureScan",
     "Tally",
+    "TicketPort",
     "command_pdus",
     "dataset_pdus",
     "decode_command",

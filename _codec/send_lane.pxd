@@ -1,0 +1,52 @@
+"""Sending from other compiled modules: who sends gets told, without a Python call on the way."""
+
+from libc.stdint cimport uint8_t
+
+from _codec.framing cimport Lane
+
+
+cdef class SendUser:
+    # The response is there; the operation is over.
+    cdef int answered(self, SendOperation operation, int status) except -1
+    # It will not come; error: why.
+    cdef int failed(self, SendOperation operation, error) except -1
+
+
+cdef class SendOperation:
+    cdef readonly int message_id
+    cdef readonly SendLane lane
+    cdef readonly double began  # CLOCK_MONOTONIC, seconds
+    cdef SendUser user
+    cdef int context_id
+    cdef int status
+    cdef bint is_out  # nothing of it waits in the connection any more
+
+
+cdef class SendLane(Lane):
+    cdef public bint is_usable
+    cdef public bint quick_ack
+    cdef public int window
+    cdef public int outstanding
+    cdef public double idle_since
+    cdef readonly dict contexts
+    cdef readonly object owner
+    cdef SendOperation last  # begun last
+    cdef int _fd
+    cdef int _message_id
+    cdef Py_ssize_t _fragment_max
+    cdef object _has_unsent
+    cdef object _sent
+    cdef dict _pending  # Message ID to operation, oldest first
+    cdef list _answered
+
+    # False: nothing was sent, the connection is busy or the dataset takes too many pieces.
+    cdef bint send(
+        self, SendUser user, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
+        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
+    ) except -1
+    cdef int give_back(self) except -1
+    cdef Py_ssize_t _gather(
+        self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
+        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
+    ) except -1
+    cdef list _rest(self, Py_ssize_t count, Py_ssize_t written, list buffers)

@@ -1,0 +1,59 @@
+"""Types of send_lane.pyx."""
+
+from collections.abc import Callable
+from typing import Any
+
+from _codec.framing import Lane
+
+class SendUser: ...
+
+class CallbackUser(SendUser):
+    def __init__(
+        self,
+        on_answered: Callable[[int, float], None],
+        on_failed: Callable[[BaseException, float], None],
+    ) -> None: ...
+
+class SendOperation:
+    @property
+    def message_id(self) -> int: ...
+    @property
+    def lane(self) -> SendLane: ...
+    @property
+    def began(self) -> float: ...
+
+class SendLane(Lane):
+    is_usable: bool
+    quick_ack: bool
+    window: int
+    outstanding: int
+    idle_since: float
+    @property
+    def contexts(self) -> dict[tuple[str, str], int]: ...
+    @property
+    def owner(self) -> Any: ...
+    @property
+    def has_answers(self) -> bool: ...
+    def __init__(
+        self,
+        fd: int,
+        contexts: dict[tuple[str, str], int],
+        window: int,
+        maximum_length: int,
+        owner: object,
+        has_unsent: Callable[[], bool],
+        sent: Callable[[int, list[Any] | None], None],
+    ) -> None: ...
+    def next_message_id(self) -> int: ...
+    def send_item(
+        self,
+        context_id: int,
+        sop_class: str,
+        sop_instance: str,
+        buffers: list[Any],
+        on_answered: Callable[[int, float], None],
+        on_failed: Callable[[BaseException, float], None],
+    ) -> bool: ...
+    def settle(self) -> None: ...
+    def end(self, error: BaseException) -> None: ...
+    def oldest_began(self) -> float | None: ...

@@ -1,0 +1,407 @@
+"""The short cut of a C-STORE through the process that sends it: command set and dataset leave in one system
+call, and the C-STORE-RSP is matched to its request, without a Python object for a PDU, an element or a task.
+
+It is the compiled twin of services/c_store.request for an association of a pool: the same octets leave (a
+differential test compares them), a response is taken only for a request of the lane's. What the lane cannot do
+at once (output waits in the connection, a dataset in too many pieces) it leaves to that procedure; what ends
+the association is told to every operation in the order in which they began.
+Invariants: a dataset's memory is not given back before the last octet of it has left, also if the answer is
+early; no octets of two messages mix. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
+from posix.unistd cimport close, dup
+
+from _codec cimport little_endian as little
+from _codec.clock cimport now
+from _codec.command_elements cimport (
+    AFFECTED_SOP_CLASS_UID,
+    AFFECTED_SOP_INSTANCE_UID,
+    C_STORE_RQ,
+    C_STORE_RSP,
+    COMMAND_DATA_SET_TYPE,
+    COMMAND_FIELD,
+    COMMAND_PDU_MAX,
+    CONTROL_LAST,
+    DATASET_FOLLOWS,
+    GROUP_LENGTH_BYTES,
+    MESSAGE_ID,
+    MESSAGE_ID_BEING_RESPONDED_TO,
+    NO_DATASET,
+    PDU_HEAD_BYTES,
+    PRIORITY,
+    STATUS,
+    UID_MAX,
+    Element,
+    end_command_pdu,
+    next_element,
+    put_pdu_head,
+    put_uid,
+    put_us,
+)
+from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TOOK, Lane, LaneAnswer, PduReader
+
+cdef extern from "sys/uio.h" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+cdef extern from "sys/socket.h" nogil:
+    struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    int MSG_NOSIGNAL
+    int MSG_DONTWAIT
+    Py_ssize_t sendmsg(int fd, const msghdr *message, int flags)
+    int setsockopt(int fd, int level, int option, const void *value, unsigned int size)
+
+cdef extern from "netinet/in.h" nogil:
+    int IPPROTO_TCP
+
+cdef extern from "netinet/tcp.h" nogil:
+    int TCP_QUICKACK
+
+cdef enum:
+    PIECES_MAX = 512  # of one message: heads and parts of buffers; IOV_MAX is 1024
+    HEADS_MAX = 256  # P-DATA-TFs of one dataset
+    FRAGMENT_MAX = 1048576  # as _codec/pdata.pyx
+    MESSAGE_ID_MAX = 65535
+
+
+cdef struct Piece:
+    uint8_t *octets
+    size_t size
+    Py_ssize_t buffer  # index among the dataset's buffers; -1: of the heads
+    size_t offset  # in that buffer
+
+# One message is gathered at a time, and the interpreter lock is held meanwhile.
+cdef Piece _pieces[PIECES_MAX]
+cdef iovec _vectors[PIECES_MAX]
+cdef uint8_t _command[COMMAND_PDU_MAX]
+cdef uint8_t _heads[HEADS_MAX * PDU_HEAD_BYTES]
+
+
+cdef class SendUser:
+    """Whoever is told what became of an operation. See send_lane.pxd."""
+
+    cdef int answered(self, SendOperation operation, int status) except -1:
+        return 0
+
+    cdef int failed(self, SendOperation operation, error) except -1:
+        return 0
+
+
+@cython.final
+cdef class CallbackUser(SendUser):
+    """Tells Python: on_answered(status, seconds), on_failed(error, seconds)."""
+
+    cdef object _on_answered
+    cdef object _on_failed
+
+    def __cinit__(self, on_answered, on_failed):
+        self._on_answered = on_answered
+        self._on_failed = on_failed
+
+    cdef int answered(self, SendOperation operation, int status) except -1:
+        self._on_answered(status, now() - operation.began)
+        return 0
+
+    cdef int failed(self, SendOperation operation, error) except -1:
+        self._on_failed(error, now() - operation.began)
+        return 0
+
+
+@cython.final
+cdef class SendOperation:
+    """One C-STORE-RQ under way."""
+
+
+@cython.final
+cdef class SendLane(Lane):
+    """One association's lane, and how much of its window is taken.
+
+    fd: the connection's socket; the lane uses a duplicate until end(), so that the number stays its own.
+    contexts: what an instance needs to the presentation-context-id. window: operations at once.
+    maximum_length: what the peer announced; 0: no limit. owner: whose lane it is.
+    has_unsent(): whether octets wait in the connection. sent(count, rest): take note that a message of count octets
+    was begun; rest: buffers that are still to be sent, or None.
+    is_usable: False once it is not lent any more. quick_ack: the peer waits for our ACK; ask for it at once.
+    """
+
+    def __init__(self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, sent):
+        self._fd = dup(fd)
+        if self._fd < 0:
+            raise OSError("the socket cannot be duplicated")
+        self.contexts = contexts
+        self.window = window
+        self.owner = owner
+        self.is_usable = True
+        self.idle_since = now()
+        self._has_unsent = has_unsent
+        self._sent = sent
+        self._pending = {}
+        self._answered = []
+        self._fragment_max = FRAGMENT_MAX
+        if 0 < maximum_length and maximum_length - 6 < FRAGMENT_MAX:
+            self._fragment_max = (maximum_length - 6) & ~<Py_ssize_t>1  # even (PS3.8 section E.1)
+        if self._fragment_max < COMMAND_PDU_MAX:
+            self._fragment_max = 0  # the command set may need two: everything goes the general way
+
+    def __cinit__(self):
+        self._fd = -1
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            close(self._fd)
+
+    @property
+    def has_answers(self):
+        """Whether settle() has something to do."""
+        return len(self._answered) > 0
+
+    def next_message_id(self):
+        """Return a Message ID that no operation in progress has; the window is far smaller than their
+        number."""
+        self._message_id = self._message_id % MESSAGE_ID_MAX + 1
+        return self._message_id
+
+    def send_item(self, int context_id, str sop_class, str sop_instance, list buffers, on_answered, on_failed):
+        """Send one instance; False if nothing was sent and the general way is to be taken.
+
+        on_answered(status, seconds), on_failed(error, seconds): exactly one is called, later.
+        """
+        cdef bytes class_octets = sop_class.encode("latin-1")
+        cdef bytes instance_octets = sop_instance.encode("latin-1")
+        return self.send(
+            CallbackUser(on_answered, on_failed), context_id, class_octets, len(class_octets), instance_octets,
+            len(instance_octets), buffers,
+        )
+
+    def settle(self):
+        """Tell the users of the operations that were answered."""
+        cdef SendOperation operation
+        while self._answered:
+            answered, self._answered = self._answered, []
+            for operation in answered:
+                if not operation.is_out and self._has_unsent():
+                    self._answered.append(operation)  # its memory is still being read
+                    continue
+                operation.is_out = True
+                operation.user.answered(operation, operation.status)
+            if len(self._answered) == len(answered):
+                return
+
+    def end(self, error):
+        """Tell the users of all operations that their association is over, oldest first."""
+        cdef SendOperation operation
+        pending, self._pending = self._pending, {}
+        early, self._answered = self._answered, []
+        self.is_usable = False
+        if self._fd >= 0:
+            close(self._fd)
+            self._fd = -1
+        for operation in early:
+            operation.user.answered(operation, operation.status)
+        for operation in pending.values():
+            operation.user.failed(operation, error)
+
+    def oldest_began(self):
+        """Return when the oldest operation without an answer began (time.monotonic), or None."""
+        cdef SendOperation operation
+        for operation in self._pending.values():
+            return operation.began
+        return None
+
+    cdef LaneAnswer begin(
+        self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
+    ) except LANE_FAILED:
+        cdef int message_id = 0
+        cdef int status = 0
+        cdef SendOperation operation
+        if not _read_response(data, size, &message_id, &status):
+            return LANE_LEAVES
+        found = self._pending.get(message_id)
+        if found is None:
+            return LANE_LEAVES
+        operation = found
+        if operation.context_id != context_id:
+            return LANE_LEAVES
+        del self._pending[message_id]
+        operation.status = status
+        self._answered.append(operation)
+        return LANE_TOOK
+
+    cdef bint send(
+        self, SendUser user, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
+        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
+    ) except -1:
+        cdef Py_ssize_t count, i, written
+        cdef Py_ssize_t total = 0
+        cdef msghdr message
+        cdef SendOperation operation
+        cdef int one = 1
+        if self._fragment_max == 0 or self._fd < 0 or self._has_unsent():
+            return False
+        if sop_class_bytes > UID_MAX or sop_instance_bytes > UID_MAX:
+            return False
+        self._message_id = self._message_id % MESSAGE_ID_MAX + 1
+        if self._message_id in self._pending:
+            return False
+        count = self._gather(context_id, sop_class, sop_class_bytes, sop_instance, sop_instance_bytes, buffers)
+        if count == 0:
+            return False
+        for i in range(count):
+            _vectors[i].iov_base = _pieces[i].octets
+            _vectors[i].iov_len = _pieces[i].size
+            total += _pieces[i].size
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = _vectors
+        message.msg_iovlen = count
+        operation = SendOperation.__new__(SendOperation)
+        operation.message_id = self._message_id
+        operation.lane = self
+        operation.user = user
+        operation.context_id = context_id
+        operation.began = now()
+        self._pending[self._message_id] = operation
+        self.last = operation
+        written = sendmsg(self._fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        if written < 0:
+            written = 0  # the connection will learn what is wrong when it sends the rest, or reads
+        operation.is_out = written == total
+        self._sent(total, None if operation.is_out else self._rest(count, written, buffers))
+        if self.quick_ack:
+            setsockopt(self._fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one))
+        return True
+
+    cdef int give_back(self) except -1:
+        # One operation is over.
+        self.outstanding -= 1
+        if self.outstanding == 0:
+            self.idle_since = now()
+            if not self.is_usable:
+                self.owner.retired()
+        return 0
+
+    cdef Py_ssize_t _gather(
+        self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
+        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
+    ) except -1:
+        # Lay the message into _pieces; 0: it takes too many. The buffers' memory stays where it is while their
+        # owners hold it for us, which is until the operation is over.
+        cdef Py_buffer view
+        cdef Py_ssize_t count = 1
+        cdef Py_ssize_t heads = 0
+        cdef Py_ssize_t left = 0
+        cdef Py_ssize_t fragment_left = 0
+        cdef Py_ssize_t index, at, take
+        _pieces[0].octets = _command
+        _pieces[0].size = _write_command(
+            context_id, self._message_id, sop_class, sop_class_bytes, sop_instance, sop_instance_bytes
+        )
+        _pieces[0].buffer = -1
+        for buffer in buffers:
+            left += len(buffer)
+        if left == 0:
+            return 0
+        for index in range(len(buffers)):
+            PyObject_GetBuffer(buffers[index], &view, PyBUF_SIMPLE)
+            at = 0
+            while at < view.len:
+                if fragment_left == 0:
+                    if heads == HEADS_MAX or count >= PIECES_MAX - 1:
+                        PyBuffer_Release(&view)
+                        return 0
+                    fragment_left = left if left < self._fragment_max else self._fragment_max
+                    left -= fragment_left
+                    put_pdu_head(
+                        _heads + heads * PDU_HEAD_BYTES, context_id, <uint32_t>fragment_left,
+                        0 if left else CONTROL_LAST,
+                    )
+                    _pieces[count].octets = _heads + heads * PDU_HEAD_BYTES
+                    _pieces[count].size = PDU_HEAD_BYTES
+                    _pieces[count].buffer = -1
+                    heads += 1
+                    count += 1
+                if count == PIECES_MAX:
+                    PyBuffer_Release(&view)
+                    return 0
+                take = view.len - at if view.len - at < fragment_left else fragment_left
+                _pieces[count].octets = <uint8_t *>view.buf + at
+                _pieces[count].size = take
+                _pieces[count].buffer = index
+                _pieces[count].offset = at
+                count += 1
+                at += take
+                fragment_left -= take
+            PyBuffer_Release(&view)
+        return count
+
+    cdef list _rest(self, Py_ssize_t count, Py_ssize_t written, list buffers):
+        # What sendmsg did not take, as buffers: heads copied, parts of the dataset as views.
+        cdef list rest = []
+        cdef Py_ssize_t i
+        cdef size_t skip = written
+        for i in range(count):
+            if skip >= _pieces[i].size:
+                skip -= _pieces[i].size
+                continue
+            if _pieces[i].buffer < 0:
+                rest.append(PyBytes_FromStringAndSize(
+                    <const char *>_pieces[i].octets + skip, <Py_ssize_t>(_pieces[i].size - skip)
+                ))
+            else:
+                view = memoryview(buffers[_pieces[i].buffer])
+                rest.append(view[_pieces[i].offset + skip:_pieces[i].offset + _pieces[i].size])
+            skip = 0
+        return rest
+
+
+cdef Py_ssize_t _write_command(
+    int context_id, int message_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
+    const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes,
+) noexcept:
+    # The C-STORE-RQ as one P-DATA-TF in _command; the caller has checked the UIDs' lengths.
+    cdef uint8_t *at = _command + PDU_HEAD_BYTES + GROUP_LENGTH_BYTES
+    at = put_uid(at, AFFECTED_SOP_CLASS_UID, sop_class, sop_class_bytes)
+    at = put_us(at, COMMAND_FIELD, C_STORE_RQ)
+    at = put_us(at, MESSAGE_ID, message_id)
+    at = put_us(at, PRIORITY, 0)
+    at = put_us(at, COMMAND_DATA_SET_TYPE, DATASET_FOLLOWS)
+    at = put_uid(at, AFFECTED_SOP_INSTANCE_UID, sop_instance, sop_instance_bytes)
+    return end_command_pdu(_command, context_id, at)
+
+
+cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, int *status) noexcept:
+    # True for a C-STORE-RSP without a dataset, whose elements ascend and are whole (PS3.7 Table 9.3-2).
+    cdef Element element
+    cdef int value
+    cdef int seen = 0
+    element.number, element.after = -1, 0
+    while element.after < size:
+        if not next_element(data, size, &element):
+            return False
+        if element.number not in (COMMAND_FIELD, MESSAGE_ID_BEING_RESPONDED_TO, COMMAND_DATA_SET_TYPE, STATUS):
+            continue
+        if element.length != 2:
+            return False
+        value = little.load_u16(element.value)
+        if element.number == COMMAND_FIELD:
+            if value != C_STORE_RSP:
+                return False
+            seen |= 1
+        elif element.number == MESSAGE_ID_BEING_RESPONDED_TO:
+            message_id[0] = value
+            seen |= 2
+        elif element.number == COMMAND_DATA_SET_TYPE:
+            if value != NO_DATASET:
+                return False
+            seen |= 4
+        else:
+            status[0] = value
+            seen |= 8
+    return seen == 15
