@@ -27,6 +27,11 @@ cdef enum LaneAnswer:
     LANE_TOOK  # all of it: no dataset follows
 
 
+cdef enum:
+    LEAD = 12  # octets before the payload of a P-DATA-TF with one fragment
+    LEAD_PDU_MIN = 65536  # a PDU shorter than this is not worth a system call of its own
+
+
 cdef class Lane:
     cdef readonly bint is_taking  # a message is under way in the lane: the next dataset bytes are its
 
@@ -61,6 +66,7 @@ cdef class PduReader:
     cdef int _dead_event
     cdef bint _negotiated  # there are accepted contexts
     cdef uint8_t _accepted[256]  # by presentation-context-id: 1 if accepted
+    cdef uint8_t _covered[12]  # what the heads in a lead window lie on
     cdef uint8_t _head[6]  # a head that arrived in pieces
     cdef int _head_filled
     cdef uint64_t _pdu_length  # PDU-length of the current PDU

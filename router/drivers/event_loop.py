@@ -14,6 +14,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from enum import Enum
 from time import monotonic
 from typing import Any, cast
 
@@ -33,7 +34,10 @@ from router.wire.codec import SendLane
 STAGING_BYTES = 262144
 """One recv at most, into the staging buffer."""
 
-DIRECT_MIN_BYTES = 65536
+FIRST_BYTES = 32768
+"""One recv at most between messages: the rest of a long dataset goes past the staging buffer."""
+
+DIRECT_MIN_BYTES = 32768
 """A window of a sink's buffer smaller than this is not worth a system call of its own."""
 
 WRITE_BUFFER_BYTES = 1 << 20
@@ -46,6 +50,14 @@ TICK_S = 0.25
 """How exact deadlines are."""
 
 logger = logging.getLogger(__name__)
+
+
+class Landing(Enum):
+    """Where the bytes of one recv come to lie."""
+
+    STAGING = "copied from the staging buffer"
+    DIRECT = "in their place in the sink's buffer"
+    LEAD = "in their place, with the heads of a PDU before them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,7 @@ class EventLoopDriver:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.staging = memoryview(bytearray(STAGING_BYTES))
+        self.first = self.staging[:FIRST_BYTES]
         self.connections: dict[Connection, None] = {}
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -179,7 +192,7 @@ class Connection(asyncio.BufferedProtocol):
         self._staging = driver.staging
         self._transport: asyncio.Transport | None = None
         self._socket: Any = None
-        self._direct = False
+        self._landing = Landing.STAGING
         self._kept: memoryview | None = None
         self._is_reading_paused = False
         self._is_writing_paused = False
@@ -361,11 +374,19 @@ class Connection(asyncio.BufferedProtocol):
         self.advance()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        window = self.association.direct_window()
+        association = self.association
+        if not association.mid_message:
+            self._landing = Landing.STAGING
+            return self._driver.first
+        window = association.direct_window()
         if window is not None and len(window) >= DIRECT_MIN_BYTES:
-            self._direct = True
+            self._landing = Landing.DIRECT
             return window
-        self._direct = False
+        window = association.lead_window()
+        if window is not None:
+            self._landing = Landing.LEAD
+            return window
+        self._landing = Landing.STAGING
         return self._staging
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -374,16 +395,22 @@ class Connection(asyncio.BufferedProtocol):
         self.conversation.now = self.last_byte_at = monotonic()
         if self._watches_output:
             self._confirm_output()
-        if self._direct:
+        if self._landing is Landing.STAGING:
+            consumed = association.receive(self._staging, 0, nbytes)
+            if consumed < nbytes or association.blocked:
+                self._keep(bytes(self._staging[consumed:nbytes]))
+        elif self._landing is Landing.DIRECT:
             association.advance(nbytes)
             if association.blocked:
                 self._keep(b"")
         else:
-            consumed = association.receive(self._staging, 0, nbytes)
-            if consumed < nbytes or association.blocked:
-                self._keep(bytes(self._staging[consumed:nbytes]))
+            rest = association.advance_lead(nbytes)
+            if rest or association.blocked:
+                self._keep(rest)
         if self.lane is not None and self.lane.has_answers:
             self.lane.settle()
+        if association.is_quiet and self._kept is None:
+            return
         self.advance()
         if self._is_choked and self._kept is None:
             self._keep(b"")

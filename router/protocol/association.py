@@ -136,6 +136,11 @@ class Association:
         return self._sink is not None or self._reader.mid_message
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to hand on, to send or to wait for."""
+        return not (self._upper_layer.indications or self._outbox or self.blocked)
+
+    @property
     def has_output(self) -> bool:
         """Whether next_output() has something."""
         return bool(self._outbox)
@@ -234,6 +239,17 @@ class Association:
         event = self._reader.advance(count)
         if event != codec.NEED_DATA:
             self._take_event(event)
+
+    def lead_window(self) -> memoryview | None:
+        """Return where the next PDU may be received so that its payload needs no copy, or None."""
+        return None if self._deaf or self.blocked else self._reader.lead_window()
+
+    def advance_lead(self, count: int) -> bytes:
+        """Take note that count bytes were received into lead_window(); return what was not consumed."""
+        event, rest = self._reader.advance_lead(count)
+        if event != codec.NEED_DATA and not self._take_event(event):
+            return rest
+        return rest[self.receive(rest, 0, len(rest)) :] if rest else rest
 
     def resume(self) -> bool:
         """Try to go on after `blocked`; True if reading may continue (with what was kept first)."""
