@@ -91,7 +91,8 @@ cdef inline void put_pdu_head(uint8_t *head, int context_id, uint32_t payload, i
 
 
 cdef inline Py_ssize_t end_command_pdu(uint8_t *pdu, int context_id, const uint8_t *end) noexcept nogil:
-    # Write the heads of a command set that stands in pdu behind PDU_HEAD_BYTES + GROUP_LENGTH_BYTES, up to end.
+    # Write the heads of a command set that stands in pdu behind PDU_HEAD_BYTES + GROUP_LENGTH_BYTES, up to
+    # end.
     cdef uint32_t size = <uint32_t>(end - pdu - PDU_HEAD_BYTES)
     little.store_u32(pdu + PDU_HEAD_BYTES, 0)
     little.store_u32(pdu + PDU_HEAD_BYTES + 4, 4)

@@ -1,12 +1,13 @@
-"""The short cut of a ticket through a worker: from the ring to the destinations and back, without a Python object
-for an attribute, a fact or an item.
+"""The short cut of a ticket through a worker: from the ring to the destinations and back, without a Python
+object for an attribute, a fact or an item.
 
-It takes a ticket only if everything about it was decided before: same sender, class and syntax, same values of the
-attributes that rules look at, and a decision that waits for nothing but the destinations' answers (or for nothing
-at all: discard). Everything else, and whatever goes wrong on the way, is processes/handling.py's: it is the twin,
-and gets a forward that failed as if it had sent it itself.
-Invariants: handling.py's, above all that success is answered only when every destination has answered success; and
-the order of versions: an instance is sent to a destination only if none with its UID is under way or waits there.
+It takes a ticket only if everything about it was decided before: same sender, class and syntax, same values
+of the attributes that rules look at, and a decision that waits for nothing but the destinations' answers
+(or for nothing at all: discard). Everything else, and whatever goes wrong on the way, is
+processes/handling.py's: it is the twin, and gets a forward that failed as if it had sent it itself.
+Invariants: handling.py's, above all that success is answered only when every destination has answered
+success; and the order of versions: an instance is sent to a destination only if none with its UID is under
+way or waits there.
 """
 
 cimport cython
@@ -32,11 +33,10 @@ cdef enum:
     PLANS_MAX = 4096  # decisions kept; then all are forgotten
     SLOTS_MAX = 64  # of a dataset that the lane takes
     DESTINATIONS_MAX = 16
-    TICKET_ELEMENTS = 16
-    KIND_TICKET = 0
     RECEIPT_MAX = 512
     FLAGS_UNKNOWN = -1  # a transfer syntax that the lane does not read
 
+cdef const char *TICKET_HEAD = b"\xDC\x00\x10\x00"  # an array of 16 elements, the first the kind
 cdef uint32_t SOP_INSTANCE_UID = 0x00080018
 cdef uint32_t STUDY_INSTANCE_UID = 0x0020000D
 cdef uint32_t SERIES_INSTANCE_UID = 0x0020000E
@@ -71,8 +71,8 @@ cdef struct Reader:
 cdef class Outlet:
     """One destination, as forwards reach it; what the destination and the lane both count and keep.
 
-    owner: its takes_directly says whether nothing waits there, and pump() goes on with what does. uids: of what is
-    under way or waits. lanes: of its associations.
+    owner: its takes_directly says whether nothing waits there, and pump() goes on with what does. uids: of
+    what is under way or waits. lanes: of its associations.
     """
 
     cdef readonly object owner
@@ -140,7 +140,9 @@ cdef class TicketPort:
     cdef set unanswered
     cdef object outbox
 
-    def __init__(self, intake, Ring tickets, Ring receipts, int bell, slab, dict held, set unanswered, outbox):
+    def __init__(
+        self, intake, Ring tickets, Ring receipts, int bell, slab, dict held, set unanswered, outbox
+    ):
         self.intake = intake
         self.tickets = tickets
         self.receipts = receipts
@@ -264,9 +266,9 @@ cdef class Forwarder:
     """The lane of one worker.
 
     wanted: the tags rules and identification need, ascending. encoding_of(transfer syntax): (implicit VR, Big
-    Endian), None for one that the lane leaves alone. on_trouble(forward, destination, operation, status, error):
-    takes over a forward of which one operation failed; the lane has let go of it. is_open: whether tickets are
-    taken. scan_policy: as limits.structure_scan.
+    Endian), None for one that the lane leaves alone. on_trouble(forward, destination, operation, status,
+    error): takes over a forward of which one operation failed; the lane has let go of it. is_open: whether
+    tickets are taken. scan_policy: as limits.structure_scan.
     """
 
     cdef public bint is_open
@@ -311,7 +313,8 @@ cdef class Forwarder:
         self.discarded_cell = discarded_cell
 
     def take(self, TicketPort port):
-        """Forward the tickets that can be, until one record is not the lane's: return that, or None at the end."""
+        """Forward the tickets that can be, until one record is not the lane's: return that, or None at the
+        end."""
         cdef uint32_t size = 0
         cdef uint64_t after = 0
         cdef const uint8_t *record
@@ -327,7 +330,8 @@ cdef class Forwarder:
             port.tickets.consume(after)
 
     def learn(self, decision, outlets):
-        """Remember the decision on the ticket that take() returned last, if it was only that which was missing.
+        """Remember the decision on the ticket that take() returned last, if it was only that which was
+        missing.
 
         outlets: of its destinations; None if every such ticket is to take the general way.
         """
@@ -398,8 +402,8 @@ cdef class Forwarder:
         if found is None:
             self._key = key
             self._context_key = (
-                PyUnicode_DecodeLatin1(<const char *>ticket.sop_class, ticket.sop_class_bytes, NULL),
-                PyUnicode_DecodeLatin1(<const char *>ticket.transfer_syntax, ticket.transfer_syntax_bytes, NULL),
+                _text(ticket.sop_class, ticket.sop_class_bytes),
+                _text(ticket.transfer_syntax, ticket.transfer_syntax_bytes),
             )
             return False
         plan = found
@@ -421,7 +425,7 @@ cdef class Forwarder:
         cdef SendLane lane
         cdef Forward forward
         cdef list lanes = []
-        uid = PyUnicode_DecodeLatin1(<const char *>ticket.sop_instance, ticket.sop_instance_bytes, NULL)
+        uid = _text(ticket.sop_instance, ticket.sop_instance_bytes)
         for outlet in plan.outlets:
             lane = outlet.find(plan.context_key)
             if lane is None or uid in outlet.uids or outlet.has_waiting or not outlet.owner.takes_directly:
@@ -570,6 +574,10 @@ cdef class Forwarder:
         return not scan.fault
 
 
+cdef inline str _text(const uint8_t *octets, Py_ssize_t length):
+    return PyUnicode_DecodeLatin1(<const char *>octets, length, NULL)
+
+
 cdef Py_ssize_t _put(uint8_t *target, Py_ssize_t used, const uint8_t *octets, Py_ssize_t length) noexcept:
     # Append a length and the octets; -1 once they do not fit.
     cdef int64_t size = length
@@ -581,10 +589,11 @@ cdef Py_ssize_t _put(uint8_t *target, Py_ssize_t used, const uint8_t *octets, Py
 
 
 cdef bint _read_ticket(const uint8_t *record, uint32_t size, TicketView *ticket) noexcept:
-    # True for a ticket (handoff/ticket.py) that names slots, not a file, and waits for delivery or for nothing.
+    # True for a ticket (handoff/ticket.py) that names slots, not a file, and waits for delivery or for
+    # nothing.
     cdef Reader reader
     cdef Py_ssize_t i
-    if size < 4 or record[0] != 0xDC or record[1] != 0 or record[2] != TICKET_ELEMENTS or record[3] != KIND_TICKET:
+    if size < 4 or memcmp(record, TICKET_HEAD, 4):
         return False
     reader.at, reader.end, reader.failed = record + 4, record + size, False
     ticket.ticket_id = _read_number(&reader)
@@ -601,7 +610,7 @@ cdef bint _read_ticket(const uint8_t *record, uint32_t size, TicketView *ticket)
     ticket.sop_instance = _read_text(&reader, &ticket.sop_instance_bytes)
     ticket.source_part = reader.at
     ticket.transfer_syntax = _read_text(&reader, &ticket.transfer_syntax_bytes)
-    for i in range(5):  # calling and called AE title, peer address, source, ack
+    for _ in range(5):  # calling and called AE title, peer address, source, ack
         ticket.ack = _read_text(&reader, &ticket.ack_bytes)
     ticket.source_part_bytes = reader.at - ticket.source_part
     ticket.received_ns = _read_number(&reader)

@@ -216,7 +216,8 @@ cdef class PduReader:
         return EVENT_NEED_DATA if event == EVENT_NONE else event
 
     def lead_window(self):
-        """Return a part of the attached buffer that the next PDU's heads and dataset bytes may be received into.
+        """Return a part of the attached buffer that the next PDU's heads and dataset bytes may be received
+        into.
 
         It begins LEAD_BYTES before the next dataset byte's place, so that the heads land on bytes that came
         before (they are kept aside) and the payload lands in its place. None if it is not known to pay: only
@@ -261,7 +262,7 @@ cdef class PduReader:
             rest = PyBytes_FromStringAndSize(<const char *>heads + self.consumed, taken - self.consumed)
             return event, rest + PyBytes_FromStringAndSize(<const char *>start + taken, n - taken)
         taken = n - LEAD
-        if self._phase == PHASE_DATASET and self._attached and start == <uint8_t *>self._sink.buf + self.filled - LEAD:
+        if self._phase == PHASE_DATASET and self._attached:
             # The heads are those of a fragment of this dataset: its payload is in its place already.
             if <uint64_t>taken > self._pdv_left:
                 taken = <Py_ssize_t>self._pdv_left

@@ -2,11 +2,11 @@
 call, and the C-STORE-RSP is matched to its request, without a Python object for a PDU, an element or a task.
 
 It is the compiled twin of services/c_store.request for an association of a pool: the same octets leave (a
-differential test compares them), a response is taken only for a request of the lane's. What the lane cannot do
-at once (output waits in the connection, a dataset in too many pieces) it leaves to that procedure; what ends
-the association is told to every operation in the order in which they began.
-Invariants: a dataset's memory is not given back before the last octet of it has left, also if the answer is
-early; no octets of two messages mix. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
+differential test compares them), a response is taken only for a request of the lane's. What the lane cannot
+do at once (output waits in the connection, a dataset in too many pieces) it leaves to that procedure; what
+ends the association is told to every operation in the order in which they began. Invariants: a dataset's
+memory is not given back before the last octet of it has left, also if the answer is early; no octets of two
+messages mix. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
 """
 
 cimport cython
@@ -127,9 +127,9 @@ cdef class SendLane(Lane):
     fd: the connection's socket; the lane uses a duplicate until end(), so that the number stays its own.
     contexts: what an instance needs to the presentation-context-id. window: operations at once.
     maximum_length: what the peer announced; 0: no limit. owner: whose lane it is.
-    has_unsent(): whether octets wait in the connection. sent(count, rest): take note that a message of count octets
-    was begun; rest: buffers that are still to be sent, or None.
-    is_usable: False once it is not lent any more. quick_ack: the peer waits for our ACK; ask for it at once.
+    has_unsent(): whether octets wait in the connection. sent(count, rest): take note that a message of
+    count octets was begun; rest: buffers that are still to be sent, or None. is_usable: False once it is
+    not lent any more. quick_ack: the peer waits for our ACK; ask for it at once.
     """
 
     def __init__(self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, sent):
@@ -169,7 +169,9 @@ cdef class SendLane(Lane):
         self._message_id = self._message_id % MESSAGE_ID_MAX + 1
         return self._message_id
 
-    def send_item(self, int context_id, str sop_class, str sop_instance, list buffers, on_answered, on_failed):
+    def send_item(
+        self, int context_id, str sop_class, str sop_instance, list buffers, on_answered, on_failed
+    ):
         """Send one instance; False if nothing was sent and the general way is to be taken.
 
         on_answered(status, seconds), on_failed(error, seconds): exactly one is called, later.
@@ -177,8 +179,8 @@ cdef class SendLane(Lane):
         cdef bytes class_octets = sop_class.encode("latin-1")
         cdef bytes instance_octets = sop_instance.encode("latin-1")
         return self.send(
-            CallbackUser(on_answered, on_failed), context_id, class_octets, len(class_octets), instance_octets,
-            len(instance_octets), buffers,
+            CallbackUser(on_answered, on_failed), context_id, class_octets, len(class_octets),
+            instance_octets, len(instance_octets), buffers,
         )
 
     def settle(self):
@@ -251,7 +253,9 @@ cdef class SendLane(Lane):
         self._message_id = self._message_id % MESSAGE_ID_MAX + 1
         if self._message_id in self._pending:
             return False
-        count = self._gather(context_id, sop_class, sop_class_bytes, sop_instance, sop_instance_bytes, buffers)
+        count = self._gather(
+            context_id, sop_class, sop_class_bytes, sop_instance, sop_instance_bytes, buffers
+        )
         if count == 0:
             return False
         for i in range(count):
@@ -291,8 +295,8 @@ cdef class SendLane(Lane):
         self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
     ) except -1:
-        # Lay the message into _pieces; 0: it takes too many. The buffers' memory stays where it is while their
-        # owners hold it for us, which is until the operation is over.
+        # Lay the message into _pieces; 0: it takes too many. The buffers' memory stays where it is while
+        # their owners hold it for us, which is until the operation is over.
         cdef Py_buffer view
         cdef Py_ssize_t count = 1
         cdef Py_ssize_t heads = 0
@@ -385,7 +389,9 @@ cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, 
     while element.after < size:
         if not next_element(data, size, &element):
             return False
-        if element.number not in (COMMAND_FIELD, MESSAGE_ID_BEING_RESPONDED_TO, COMMAND_DATA_SET_TYPE, STATUS):
+        if element.number not in (
+            COMMAND_FIELD, MESSAGE_ID_BEING_RESPONDED_TO, COMMAND_DATA_SET_TYPE, STATUS
+        ):
             continue
         if element.length != 2:
             return False

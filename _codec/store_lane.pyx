@@ -122,8 +122,9 @@ cdef class StoreInlet:
     """What all lanes of a process share: the slab, the rings, the dispatcher's book, the counts.
 
     slab: its free list, taken bytes, lent bytes and views are used in place. unanswered: the dispatcher's
-    book of loans by ticket id. decode: a ticket's record to the ticket. choose: a SOP Instance UID to the worker's
-    index. sent: the state of a loan that has no receipt. accepting: the stage of a worker that takes tickets.
+    book of loans by ticket id. decode: a ticket's record to the ticket. choose: a SOP Instance UID to the
+    worker's index. sent: the state of a loan that has no receipt. accepting: the stage of a worker that
+    takes tickets.
     """
 
     cdef public bint is_closed  # new instances take the general way
@@ -615,4 +616,3 @@ cdef inline uint8_t *_pack_u64(uint8_t *at, uint64_t value) noexcept:
 cdef inline uint8_t *_append(uint8_t *at, bytes octets) noexcept:
     memcpy(at, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
     return at + PyBytes_GET_SIZE(octets)
-
