@@ -28,6 +28,7 @@ cdef class SendLane(Lane):
     cdef public int window
     cdef public int outstanding
     cdef public double idle_since
+    cdef public double deadline_s
     cdef readonly dict contexts
     cdef readonly object owner
     cdef SendOperation last  # begun last

@@ -28,6 +28,7 @@ class SendLane(Lane):
     window: int
     outstanding: int
     idle_since: float
+    deadline_s: float
     @property
     def contexts(self) -> dict[tuple[str, str], int]: ...
     @property

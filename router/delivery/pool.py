@@ -17,7 +17,7 @@ from typing import Any
 from router.config.schema import Destination as DestinationSettings
 from router.delivery.retry import ErrorClass, NoContext
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
-from router.errors import AssociationAborted, AssociationRejected, DeadlineExceeded, RouterError
+from router.errors import AssociationAborted, AssociationRejected, RouterError
 from router.protocol.association import Association, Limits
 from router.protocol.messages import CommandSet, DatasetSink, NullSink
 from router.protocol.negotiation import AcceptedContext, agree_asynchronous_operations
@@ -84,9 +84,16 @@ class PooledAssociation:
         self.contexts = contexts
         self.window = window
         self.fell_by: ErrorClass | None = None
-        self.lane = connection.open_lane(contexts, window, self)
-        self.use: Use | SendLane = self.lane if self.lane is not None else Use()
+        self.lane: SendLane | None = None
+        self.use: Use | SendLane = Use()
         self._on_retired = on_retired
+
+    def open_lane(self, dimse_s: float) -> None:
+        """Open the connection's short cut, if it has one. Before the association is lent."""
+        self.lane = self.connection.open_lane(self.contexts, self.window, self)
+        if self.lane is not None:
+            self.lane.deadline_s = dimse_s
+            self.use = self.lane
 
     @property
     def outstanding(self) -> int:
@@ -118,6 +125,12 @@ class PooledAssociation:
     def next_message_id(self) -> int:
         """Return a Message ID that no operation in progress has."""
         return self.use.next_message_id()
+
+    def ask_for_quick_acks(self) -> None:
+        """Meet a peer that waits for our ACK: see socket_options.rearm_quick_ack."""
+        self.connection.quick_ack = True
+        if self.lane is not None:
+            self.lane.quick_ack = True
 
     def retired(self) -> None:
         """Take note that the last operation of an association that is not lent any more is over."""
@@ -231,7 +244,6 @@ class AssociationPool:
     def tend(self, now: float) -> None:
         """Release what was idle too long; with keep_alive the last one is tested with C-ECHO instead."""
         for association in tuple(self.associations):
-            self._expire(association, now)
             if association.outstanding or not association.is_usable:
                 continue
             if now - association.idle_since < self.settings.idle_s:
@@ -242,15 +254,6 @@ class AssociationPool:
                 self._spawn(self._keep_alive(association))
             else:
                 self._release(association)
-
-    def _expire(self, association: PooledAssociation, now: float) -> None:
-        """End the operations of a lane whose oldest has waited too long for its response."""
-        lane, dimse_s = association.lane, self.settings.dimse_s
-        began = None if lane is None else lane.oldest_began()
-        if lane is None or began is None or now - began < dimse_s:
-            return
-        if not association.connection.has_unsent():  # else the deadline for writing counts
-            lane.end(DeadlineExceeded("dimse_s", dimse_s))
 
     async def close(self, deadline_s: float) -> None:
         """Release every association in order; what does not answer within deadline_s is aborted."""
@@ -327,6 +330,7 @@ class AssociationPool:
         if connection.conversation.ended is None:
             self.expected_window = association.window
             self.associations.append(association)
+            association.open_lane(self.settings.dimse_s)
             if association.lane is not None:
                 self.lanes.append(association.lane)
             connection.start(release.respond(connection.association), lambda _: self._retire(association))

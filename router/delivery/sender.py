@@ -128,7 +128,7 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
         failure = Failure(ErrorClass.SPOOL, None, f"{type(error).__name__}: {error}")
         on_sent(item, association, 0, failure, 0.0)
         return
-    if isinstance(dataset, list) and _send_over_lane(association, item, dataset, on_sent):
+    if isinstance(dataset, list) and _send_over_lane(association, item, dataset, dimse_s, on_sent):
         return
     trouble: list[SpoolError] = []
     if not isinstance(dataset, list):
@@ -142,7 +142,7 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
             on_sent(item, association, 0, failure_of_error(trouble[0] if trouble else task.error), seconds)
             return
         if seconds > SLOW_ANSWER_S and item.dataset_bytes < SMALL_BYTES:
-            connection.quick_ack = True
+            association.ask_for_quick_acks()
         status, failure = _judge(task.result)
         on_sent(item, association, status, failure, seconds)
 
@@ -158,12 +158,13 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
 
 
 def _send_over_lane(
-    association: PooledAssociation, item: Item, dataset: list[Buffer], on_sent: OnSent
+    association: PooledAssociation, item: Item, dataset: list[Buffer], dimse_s: float, on_sent: OnSent
 ) -> bool:
     """Send by the short cut, if the association has one that is ready; False: nothing was sent."""
     lane = association.lane
     if lane is None:
         return False
+    lane.deadline_s = dimse_s
     context_id = association.contexts[item.key]
     return lane.send_item(
         context_id, item.sop_class, item.sop_instance, dataset, *lane_callbacks(association, item, on_sent)
@@ -176,8 +177,8 @@ def lane_callbacks(
     """Return what a lane calls with the status, or with the error, of an item it has sent."""
 
     def answered(status: int, seconds: float) -> None:
-        if seconds > SLOW_ANSWER_S and item.dataset_bytes < SMALL_BYTES and association.lane is not None:
-            association.lane.quick_ack = True
+        if seconds > SLOW_ANSWER_S and item.dataset_bytes < SMALL_BYTES:
+            association.ask_for_quick_acks()
         item.payload.close()
         failure = None if is_delivered(status) else failure_of_status(status)
         on_sent(item, association, status, failure, seconds)

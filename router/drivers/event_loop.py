@@ -453,13 +453,23 @@ class Connection(asyncio.BufferedProtocol):
             self._drop("the peer does not take what we send")
             return
         self.conversation.expire(now)
-        if self.lane is not None and self.lane.has_answers:
-            self.lane.settle()
+        if self.lane is not None:
+            self._check_lane(self.lane, now)
         if self._artim_deadline is not None and now >= self._artim_deadline:
             self._artim_deadline = None
             self.association.artim_expired()
         self._check_silence(now)
         self.advance()
+
+    def _check_lane(self, lane: SendLane, now: float) -> None:
+        """End the lane's operations if the oldest has waited too long for its response."""
+        if lane.has_answers:
+            lane.settle()
+        began = lane.oldest_began()
+        if not lane.deadline_s or began is None or now - began < lane.deadline_s:
+            return
+        if not self.has_unsent():  # else the deadline for writing counts
+            lane.end(DeadlineExceeded("dimse_s", lane.deadline_s))
 
     def _check_silence(self, now: float) -> None:
         association = self.association

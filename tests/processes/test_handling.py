@@ -33,7 +33,9 @@ class Broke(Handling):
 
 def handling() -> Broke:
     config = SimpleNamespace(router=SimpleNamespace(workers=1), limits=SimpleNamespace(structure_scan="off"))
-    return Broke(SimpleNamespace(config=config, spool=SimpleNamespace(payloads=None)))  # type: ignore[arg-type]
+    forwarding = SimpleNamespace(in_progress=0, learn=lambda *_: None, expire=lambda now: None)
+    worker = SimpleNamespace(config=config, spool=SimpleNamespace(payloads=None), forwarding=forwarding)
+    return Broke(worker)  # type: ignore[arg-type]
 
 
 def take_one(handling: Handling, pair: Pair) -> Receipt:
