@@ -13,6 +13,7 @@ import asyncio
 import heapq
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
@@ -83,6 +84,7 @@ class Destination:
         self._alone: Item | None = None
         self._busy_in_a_row = 0
         self._refused_in_a_row = 0
+        self._delivered_at_failure = 0
         self._opening_setbacks = 0
         self._open_again_at = 0.0
         self._hungry_at = 0
@@ -112,6 +114,7 @@ class Destination:
         """Whether an instance may be sent at once: nothing waits here that would come first."""
         return not (
             self.circuit.setbacks
+            or self.is_late
             or self._suspects
             or self.is_backlogged
             or self._is_draining
@@ -338,13 +341,15 @@ class Destination:
             self._pool.give_back(association)
             if self.circuit.setbacks:
                 self.circuit.close(monotonic())
-            self._busy_in_a_row = self._refused_in_a_row = 0
             if self.is_late:
                 self.is_late = False
             self._own_delivered += 1
             self._queue.leave(item)
             self._listener.delivered(self, item, status, seconds)
         else:
+            if self.delivered_count != self._delivered_at_failure:
+                self._delivered_at_failure = self.delivered_count
+                self._busy_in_a_row = self._refused_in_a_row = 0
             self._take_failure(item, association, failure)
             if self.circuit.setbacks:
                 self._return_immediate(failure)

@@ -55,8 +55,8 @@ class Flow:
 class FairQueue:
     """Lanes of waiting instances, and the flows and versions of all that the destination holds.
 
-    versions: of the SOP Instance UIDs that wait or are under way, the later versions that are parked. sign: told
-    when an instance begins to wait in a lane.
+    versions: of the SOP Instance UIDs that wait or are under way, the later versions that are parked.
+    sign: told when an instance begins to wait in a lane.
     """
 
     def __init__(self) -> None:
