@@ -14,6 +14,7 @@ from router.config.load import UNREADABLE_FILE, load_config
 from router.config.schema import Config
 from router.config.sources import SourceTable
 from router.config.values import check_ae_title, parse_address
+from router.drivers.tls_check import tls_dates, tls_files, tls_mistakes
 from router.errors import ConfigErrors
 from router.routing.explain import ExplainedRule
 from router.routing.facts import Decision
@@ -42,14 +43,26 @@ def run(args: argparse.Namespace) -> int:
         return 2
     try:
         config = load_config(args.file)
+        notes = _check_tls(config, args.file)
     except ConfigErrors as errors:
         return _say_mistakes(args.file, errors)
     if args.explain:
         return _explain(args, config)
     _say((f"{args.file}: ", ""), ("ok", "bold green"))
-    for line in _summary(config):
+    for line in [*_summary(config), *notes]:
         _say(f"  {line}")
     return 0
+
+
+def _check_tls(config: Config, path: str) -> list[str]:
+    """Look at the files of the TLS settings; return what is worth a note. Raises ConfigErrors."""
+    if not any(tls_files(config)):
+        return []
+    dates = tls_dates(config, path)
+    mistakes = [*tls_mistakes(config, path), *(error for error, is_out in dates if is_out)]
+    if mistakes:
+        raise ConfigErrors(mistakes)
+    return [f"note: {error.key}: {error.why}" for error, _ in dates]
 
 
 def _ae_title(text: str) -> str:
@@ -82,6 +95,10 @@ def _summary(config: Config) -> Iterator[str]:
     yield f"destinations: {names}"
     yield f"rules: {', '.join(rule.name for rule in config.rules) or 'none'}"
     yield f"unmatched: {config.router.unmatched}"
+    tls = config.listener.tls
+    if tls is not None:
+        plain = f"plain too, on port {config.listener.port}" if config.listener.plain else "TLS only"
+        yield f"TLS: port {tls.port}, client certificates {tls.client_certificates}; {plain}"
     if config.sources:
         yield f"sources: {', '.join(config.sources)}; others: {config.router.unknown_sources}"
     if not config.rules:

@@ -27,6 +27,7 @@ def cross_checks(table: dict[str, Any], config: Config | None, mistakes: Mistake
         _destinations(config, mistakes)
         _sources(config, mistakes)
         _duplicates(config, mistakes)
+        _listener(config, mistakes)
 
 
 def _counts(table: dict[str, Any], mistakes: Mistakes) -> None:
@@ -90,13 +91,55 @@ def _destinations(config: Config, mistakes: Mistakes) -> None:
         elif alternate and alternate not in config.destinations:
             hint = suggestion(alternate, list(config.destinations)) or "name another of [destinations]"
             mistakes.add(f"destinations.{name}.alternate", f"{alternate!r} is not a destination", hint)
+        tls, key = destination.tls, f"destinations.{name}.tls"
+        if tls is None:
+            continue
+        if (tls.certificate is None) != (tls.key is None):
+            mistakes.add(key, "certificate and key go together", "give both, or neither")
+        _suites(f"{key}.cipher_suites", tls.minimum, tls.cipher_suites, mistakes)
+
+
+def _suites(key: str, minimum: str, suites: tuple[str, ...], mistakes: Mistakes) -> None:
+    if minimum == "1.2" and not suites:
+        mistakes.add(key, "is empty", 'TLS 1.2 needs one; minimum = "1.3" does not')
+
+
+def _listener(config: Config, mistakes: Mistakes) -> None:
+    listener, tls = config.listener, config.listener.tls
+    if tls is None:
+        if not listener.plain:
+            mistakes.add("listener.plain", "is false without [listener.tls]", "nobody could connect")
+        return
+    if listener.plain and listener.port == tls.port != 0:
+        why = f"{tls.port} is the port of [listener] too"
+        mistakes.add(
+            "listener.tls.port", why, "plain and TLS have a port each; 2762 is that of DICOM over TLS"
+        )
+    if tls.client_certificates != "none" and tls.ca is None:
+        hint = 'give the CAs that senders\' certificates come from, or set client_certificates = "none"'
+        mistakes.add("listener.tls.ca", "is required to check senders' certificates", hint)
+    _suites("listener.tls.cipher_suites", tls.minimum, tls.cipher_suites, mistakes)
 
 
 def _sources(config: Config, mistakes: Mistakes) -> None:
     for name, source in config.sources.items():
-        if not source.calling_ae_titles and not source.addresses:
+        if not any(
+            (
+                source.calling_ae_titles,
+                source.addresses,
+                source.certificate_names,
+                source.certificate_fingerprints,
+            )
+        ):
             hint = "give calling_ae_titles, addresses or both"
             mistakes.add(f"sources.{name}", "matches every sender", hint)
+        is_bound = bool(source.certificate_names or source.certificate_fingerprints)
+        tls = config.listener.tls
+        if (source.tls or is_bound) and tls is None:
+            mistakes.add(f"sources.{name}", "needs TLS, and there is no [listener.tls]")
+        elif is_bound and tls is not None and tls.client_certificates == "none":
+            hint = 'set listener.tls.client_certificates = "required" or "optional"'
+            mistakes.add(f"sources.{name}", "needs a certificate, and senders are not asked for one", hint)
 
 
 def _duplicates(config: Config, mistakes: Mistakes) -> None:

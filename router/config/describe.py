@@ -63,14 +63,31 @@ def tables() -> dict[str, type[Section]]:
             found[f"{name}[]"] = _section_in(annotation)
         else:
             found[name] = typing.cast("type[Section]", annotation)
+        for table in tuple(found)[-1:]:
+            found |= {f"{table}.{inner}": model for inner, model in inner_tables(found[table]).items()}
     return found
+
+
+def inner_tables(model: type[Section]) -> dict[str, type[Section]]:
+    """Return the optional tables inside a table: name -> model."""
+    found = {name: optional_section(field.annotation) for name, field in model.model_fields.items()}
+    return {name: section for name, section in found.items() if section is not None}
+
+
+def optional_section(annotation: Any) -> type[Section] | None:
+    """Return the model of an annotation `Model | None`, or None for any other annotation."""
+    if get_origin(annotation) not in (typing.Union, types.UnionType):
+        return None
+    return next((one for one in get_args(annotation) if _is_section(one)), None)
 
 
 def describe() -> Iterator[Setting]:
     """Yield every setting, in the order of the file."""
     for table, model in tables().items():
+        inner = inner_tables(model)
         for name, field in model.model_fields.items():
-            yield _described(f"{table}.{name}", table, field)
+            if name not in inner:
+                yield _described(f"{table}.{name}", table, field)
 
 
 def _described(key: str, table: str, field: FieldInfo) -> Setting:
@@ -99,6 +116,7 @@ _CHECKED: dict[Callable[..., Any], str] = {
     values.check_host: "host",
     values.check_name: "name",
     values.check_path: "path",
+    values.check_fingerprint: "fingerprint",
 }
 _PLAIN: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 
@@ -117,11 +135,15 @@ def _type_text(annotation: Any, metadata: list[Any]) -> str:
         return " or ".join(f'"{one}"' for one in arguments)
     if origin is tuple:
         inner = _type_text(arguments[0], [])
-        return "list of text" if inner == "text" else f"list of {inner}s"
+        return f"list of {inner}" if inner == "text" or inner.endswith('"') else f"list of {inner}s"
     if origin in (typing.Union, types.UnionType):
         return _type_text(next(one for one in arguments if one is not types.NoneType), [])
     return "table"
 
 
 def _section_in(annotation: Any) -> type[Section]:
-    return next(one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, Section))
+    return typing.cast("type[Section]", next(one for one in get_args(annotation) if _is_section(one)))
+
+
+def _is_section(one: Any) -> bool:
+    return isinstance(one, type) and issubclass(one, Section)

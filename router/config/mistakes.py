@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from router.config.describe import optional_section
 from router.config.schema import Config
 from router.config.values import kind_of
 from router.errors import ConfigError, ConfigErrors
@@ -129,7 +130,7 @@ def _settings_at(location: Location) -> list[str]:
     for part in location:
         if isinstance(model, type) and issubclass(model, BaseModel):
             field = model.model_fields.get(str(part))
-            model = field.annotation if field else None
+            model = (optional_section(field.annotation) or field.annotation) if field else None
         else:  # dict[Name, Model] or tuple[Model, ...]: one of its members
             model = next((one for one in get_args(model) if _is_model(one)), None)
     return list(model.model_fields) if _is_model(model) else []

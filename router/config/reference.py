@@ -47,10 +47,18 @@ RULES = """\
 EXAMPLE_NAMES = {
     "sources.NAME": "sources.CT_ROOM",
     "destinations.NAME": "destinations.PACS",
+    "destinations.NAME.tls": "destinations.PACS.tls",
     "rules[]": "[rules]",
 }
 EXAMPLE_VALUES: dict[str, Any] = {
     "sources.NAME.calling_ae_titles": ["CT1", "CT2"],
+    "listener.tls.certificate": "/etc/dicom-router/tls/router.crt",
+    "listener.tls.key": "/etc/dicom-router/tls/router.key",
+    "listener.tls.ca": "/etc/dicom-router/tls/ca.crt",
+    "destinations.NAME.tls.ca": "/etc/dicom-router/tls/ca.crt",
+    "destinations.NAME.tls.certificate": "/etc/dicom-router/tls/router.crt",
+    "destinations.NAME.tls.key": "/etc/dicom-router/tls/router.key",
+    "destinations.NAME.tls.name": "pacs.example",
     "destinations.NAME.ae_title": "PACS",
     "destinations.NAME.host": "127.0.0.1",
     "destinations.NAME.port": 11113,
@@ -105,8 +113,9 @@ def _entry(setting: Setting) -> str:
 
 
 def _mark(table: str) -> str:
-    """Return "#" for a table that is shown but not set: with a source listed, other senders are rejected."""
-    return "#" if table == "sources.NAME" else ""
+    """Return "#" for a table that is shown but not set: with a source listed, other senders are rejected;
+    TLS needs files."""
+    return "#" if table == "sources.NAME" or table.endswith(".tls") else ""
 
 
 def _comment(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.config.describe import Setting, describe
+from router.config.describe import Setting, describe, inner_tables
 from router.config.schema import Config, Section
 
 NAMED_TABLES = ("sources", "destinations")
@@ -64,3 +64,20 @@ def _compare_section(key: str, old: Any, new: Any, rows: list[Setting], plan: Re
     for row in rows:
         if getattr(old, row.name) != getattr(new, row.name):
             lists[row.reload].append(f"{key}.{row.name}")
+    for name in inner_tables(type(new)):
+        _compare_inner(f"{key}.{name}", getattr(old, name), getattr(new, name), plan)
+
+
+def _compare_inner(key: str, old: Section | None, new: Section | None, plan: ReloadPlan) -> None:
+    """Compare an optional table. A listener that comes or goes needs a restart, a destination's does not."""
+    if old is not None and new is not None:
+        rows = [setting for setting in describe() if setting.table == _table_of(key)]
+        _compare_section(key, old, new, rows, plan)
+    elif old is not new:
+        (plan.restart if key.startswith("listener.") else plan.next_association).append(key)
+
+
+def _table_of(key: str) -> str:
+    """Return the table's name as in Setting.table: a chosen name is NAME there."""
+    table, _, rest = key.partition(".")
+    return f"{table}.NAME.{rest.rpartition('.')[2]}" if table in NAMED_TABLES else key

@@ -10,9 +10,35 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from router.config.values import AETitle, Host, Name, Network, Path, PeerPort, Port, check_ae_title
+from router.config.values import (
+    AETitle,
+    Fingerprint,
+    Host,
+    Name,
+    Network,
+    Path,
+    PeerPort,
+    Port,
+    check_ae_title,
+)
 
 Ack = Literal["stored", "delivered"]
+TlsVersion = Literal["1.2", "1.3"]
+CipherSuite = Literal[
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+]
+CIPHER_SUITES: tuple[CipherSuite, ...] = (
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+)
+"""What RFC 9325 section 4.2 recommends for TLS 1.2, which PS3.15 section B.12 follows."""
 ReloadClass = Literal["live", "next association", "restart"]
 REQUIRED: Any = ...  # a setting without a default
 
@@ -109,6 +135,32 @@ class RouterSection(Section):
         le=100_000,
         reload="next association",
     )
+    associations_per_address_max: int = setting(
+        0,
+        "Associations from one address at a time in each acceptor; more are rejected (2/3/2). 0: no limit of "
+        "its own.",
+        unit="associations",
+        ge=0,
+        le=100_000,
+        reload="next association",
+    )
+    reserved_percent: float = setting(
+        20.0,
+        "Share of associations_max that only senders in [sources] may use, once any source is listed.",
+        unit="%",
+        ge=0,
+        le=90,
+        reload="next association",
+    )
+    pending_max: int = setting(
+        512,
+        "Connections without an association (in the TLS handshake, before their request, or rejected and not "
+        "closed yet) at a time in each acceptor; beyond, the address with the most loses its oldest.",
+        unit="connections",
+        ge=16,
+        le=100_000,
+        reload="next association",
+    )
     artim_s: float = setting(
         30.0,
         "ARTIM: longest wait for an association request, and for the peer to close (PS3.8 section 9.1.5).",
@@ -148,11 +200,56 @@ class RouterSection(Section):
     )
 
 
+class ListenerTls(Section):
+    """A second port, for senders that use TLS (PS3.15 section B.12). SIGHUP reads certificates again."""
+
+    host: Host = setting("0.0.0.0", "Address to listen on.", reload="restart")
+    port: Port = setting(2762, "TCP port to listen on; 0 takes a free one.", reload="restart")
+    certificate: Path = setting(
+        REQUIRED,
+        "PEM file of this router's certificate, followed by those of the CAs between it and the root.",
+        reload="next association",
+    )
+    key: Path = setting(
+        REQUIRED, "PEM file of the certificate's private key, not encrypted.", reload="next association"
+    )
+    client_certificates: Literal["required", "optional", "none"] = setting(
+        "required",
+        "Whether a sender must show a certificate, may show one, or is not asked for it.",
+        reload="next association",
+    )
+    ca: Path | None = setting(
+        None,
+        "PEM file of the CAs (or of the self-signed certificates) that senders' certificates are checked by.",
+        reload="next association",
+    )
+    minimum: TlsVersion = setting("1.2", "Oldest version of TLS that is spoken.", reload="next association")
+    cipher_suites: tuple[CipherSuite, ...] = setting(
+        CIPHER_SUITES,
+        "Cipher suites of TLS 1.2, the preferred ones first; those of TLS 1.3 are all good.",
+        reload="next association",
+    )
+    handshake_s: float = setting(
+        10.0,
+        "Longest time for the whole TLS handshake.",
+        unit="s",
+        ge=0.1,
+        le=600,
+        reload="next association",
+    )
+
+
 class ListenerSection(Section):
     """Where senders connect."""
 
     host: Host = setting("0.0.0.0", "Address to listen on.", reload="restart")
     port: Port = setting(11112, "TCP port to listen on; 0 takes a free one.", reload="restart")
+    plain: bool = setting(
+        True,
+        "Whether associations without TLS are accepted at all; false needs [listener.tls].",
+        reload="restart",
+    )
+    tls: ListenerTls | None = None
 
 
 class AdminSection(Section):
@@ -183,6 +280,31 @@ class SpoolSection(Section):
         ge=0,
         le=1_000_000,
         reload="restart",
+    )
+    watermark_percent: float = setting(
+        90.0,
+        "Use of the quota, or of the file system while less than 32 GB of it are free, above which senders "
+        "are slowed, and after back_pressure_s new associations rejected (2/3/1).",
+        unit="%",
+        ge=10,
+        le=100,
+        reload="live",
+    )
+    reserve_space_gb: float = setting(
+        0.0,
+        "Free space of the file system below which instances are refused (A700H); 0: two segments.",
+        unit="gb",
+        ge=0,
+        le=1_000_000,
+        reload="live",
+    )
+    back_pressure_s: float = setting(
+        10.0,
+        "How long no new dataset is read once the watermark is passed; keep it below the senders' time-outs.",
+        unit="s",
+        ge=0,
+        le=600,
+        reload="live",
     )
     retention_s: float = setting(
         0.0,
@@ -311,6 +433,57 @@ class Source(Section):
         le=65536,
         reload="next association",
     )
+    tls: bool = setting(False, "Whether this source must come over TLS.", reload="next association")
+    certificate_names: tuple[str, ...] = setting(
+        (),
+        "Names of which the source's certificate must have one: its common name or a subject alternative "
+        "name. An AE title of a source bound to a certificate is accepted from nobody else.",
+        reload="next association",
+    )
+    certificate_fingerprints: tuple[Fingerprint, ...] = setting(
+        (),
+        "SHA-256 fingerprints of which the source's certificate must have one.",
+        reload="next association",
+    )
+
+
+class DestinationTls(Section):
+    """TLS towards this destination: never without it, whatever fails. SIGHUP reads certificates again."""
+
+    ca: Path | None = setting(
+        None,
+        "PEM file of the CAs that the destination's certificate is checked by; without, those of the system, "
+        "or none if certificate_fingerprints are given.",
+        reload="next association",
+    )
+    name: Host | None = setting(
+        None,
+        "Name that its certificate must have; without, that is the host of the destination.",
+        reload="next association",
+    )
+    check_name: bool = setting(
+        True,
+        "Whether the certificate must have that name; without, any certificate of the CA passes.",
+        reload="next association",
+    )
+    certificate_fingerprints: tuple[Fingerprint, ...] = setting(
+        (),
+        "SHA-256 fingerprints of which its certificate must have one; with them, a self-signed certificate "
+        "needs no CA.",
+        reload="next association",
+    )
+    certificate: Path | None = setting(
+        None,
+        "PEM file of the certificate that this router shows, followed by those of the CAs between.",
+        reload="next association",
+    )
+    key: Path | None = setting(
+        None, "PEM file of that certificate's private key, not encrypted.", reload="next association"
+    )
+    minimum: TlsVersion = setting("1.2", "Oldest version of TLS that is spoken.", reload="next association")
+    cipher_suites: tuple[CipherSuite, ...] = setting(
+        CIPHER_SUITES, "Cipher suites offered for TLS 1.2.", reload="next association"
+    )
 
 
 class Destination(Section):
@@ -343,7 +516,12 @@ class Destination(Section):
         False, "Whether one idle association is kept open and tested with C-ECHO.", reload="live"
     )
     connect_s: float = setting(
-        5.0, "Longest wait for the TCP connection.", unit="s", ge=0.1, le=600, reload="next association"
+        5.0,
+        "Longest wait for the TCP connection and its TLS.",
+        unit="s",
+        ge=0.1,
+        le=600,
+        reload="next association",
     )
     acse_s: float = setting(
         30.0,
@@ -389,6 +567,7 @@ class Destination(Section):
         le=31_536_000,
         reload="live",
     )
+    tls: DestinationTls | None = None
 
 
 class Rule(Section):

@@ -16,6 +16,7 @@ NAME_MAX_CHARACTERS = 64  # destination and source names become metric labels
 HOST_MAX_CHARACTERS = 253  # RFC 1035
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_. -]{{0,{NAME_MAX_CHARACTERS - 1}}}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -86,6 +87,19 @@ def check_path(text: str) -> str:
     return text
 
 
+def check_fingerprint(text: str) -> str:
+    """Return a SHA-256 fingerprint as 64 small hexadecimal digits; colons may part the given ones.
+
+    Raises ValueError.
+    """
+    digits = text.replace(":", "").replace(" ", "").lower()
+    if not _FINGERPRINT.fullmatch(digits):
+        raise ValueError(
+            "a SHA-256 fingerprint has 64 hexadecimal digits, as openssl x509 -fingerprint shows"
+        )
+    return digits
+
+
 def kind_of(value: Any) -> str:
     """Name a TOML value's kind, and a short value itself, for messages."""
     if isinstance(value, dict):
@@ -103,6 +117,7 @@ AETitle = Annotated[str, AfterValidator(check_ae_title)]
 Network = Annotated[str, AfterValidator(check_network)]
 Host = Annotated[str, AfterValidator(check_host)]
 Name = Annotated[str, AfterValidator(check_name)]
+Fingerprint = Annotated[str, AfterValidator(check_fingerprint)]
 Path = Annotated[str, AfterValidator(check_path)]
 Port = Annotated[int, Field(ge=0, le=65535, strict=True)]
 PeerPort = Annotated[int, Field(ge=1, le=65535, strict=True)]

@@ -151,7 +151,7 @@ class Destination:
     def update(self, settings: DestinationSettings) -> None:
         """Take over changed settings; associations open already keep what was negotiated."""
         self.settings = settings
-        self._pool.settings = settings
+        self._pool.update(settings)
         self.pump()
 
     def offer(self, item: Item) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from router.config.schema import Destination as DestinationSettings
 from router.delivery.retry import ErrorClass, NoContext
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
+from router.drivers.tls_context import destination_context
 from router.errors import AssociationAborted, AssociationRejected, RouterError
 from router.protocol.association import Association, Limits
 from router.protocol.messages import CommandSet, DatasetSink, NullSink
@@ -167,6 +169,12 @@ class AssociationPool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._is_probing = False
+        self._tls: ssl.SSLContext | None = None
+
+    def update(self, settings: DestinationSettings) -> None:
+        """Take over settings for the associations to come; certificates are read again for the next one."""
+        self.settings = settings
+        self._tls = None
 
     def find(self, key: Key) -> PooledAssociation | None:
         """Return an association that has this context and room in its window; the least busy one."""
@@ -296,7 +304,7 @@ class AssociationPool:
         try:
             procedure = establish.request(connection.association, rq, settings.acse_s)
             ac = await self._driver.open(
-                connection, procedure, settings.host, settings.port, settings.connect_s
+                connection, procedure, settings.host, settings.port, settings.connect_s, **self._tls_options()
             )
         except AssociationRejected:
             self._on_outcome("rejected")
@@ -364,6 +372,18 @@ class AssociationPool:
         finally:
             self._is_probing = False
         on_probed(trouble)
+
+    def _tls_options(self) -> dict[str, Any]:
+        """Return what `connect` has to know of TLS; nothing for a plain destination. Raises OSError.
+
+        There is no way from TLS to plain: what fails here, or in the handshake, is a failed attempt.
+        """
+        tls = self.settings.tls
+        if tls is None:
+            return {}
+        if self._tls is None:
+            self._tls = destination_context(tls)
+        return {"tls": self._tls, "server_hostname": tls.name or self.settings.host}
 
     def _make_connection(self) -> Connection:
         settings = self.settings

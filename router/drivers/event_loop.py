@@ -350,6 +350,14 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.writelines(rest)
 
     @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS of the connection, its handshake done; None without."""
+        found: ssl.SSLObject | None = (
+            None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        )
+        return found
+
+    @property
     def outcome(self) -> str:
         """How an association ended: "released", "aborted" (by either side) or "lost"."""
         end = self.conversation.end
@@ -429,6 +437,8 @@ class Connection(asyncio.BufferedProtocol):
         self._driver.connections.pop(self, None)
         self._kept = None
         text = f"transport connection lost: {type(exc).__name__}" if exc else ""
+        if isinstance(exc, ssl.SSLError) and exc.reason:
+            text += f" {exc.reason}"  # an alert of the peer's: what it holds against our certificate
         self.association.transport_closed(text)
         self.conversation.pump()
         if self._on_closed is not None:

@@ -6,14 +6,13 @@ the peer is told and the listener does not spin.
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import socket
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from router.drivers.descriptor_reserve import OUT_OF_DESCRIPTORS, DescriptorReserve
 from router.drivers.reactor import Reactor, Timer
 from router.drivers.socket_options import set_connection_options
 
@@ -26,8 +25,6 @@ BACKLOG = 1024
 
 PAUSE_S = 0.1
 """How long accepting rests after an error that closing a connection does not cure."""
-
-OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 OnConnection = Callable[[socket.socket, Any], None]
 
@@ -45,7 +42,7 @@ class Listener:
         self._sock = sock
         self._reactor = reactor
         self._on_connection = on_connection
-        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._reserve = DescriptorReserve()
         self._fd = sock.fileno()
         self._is_closed = False
         sock.setblocking(False)
@@ -61,8 +58,7 @@ class Listener:
         self._is_closed = True
         self.timer.target = None
         self._reactor.remove_callback(self._fd)
-        if self._reserve >= 0:
-            os.close(self._reserve)
+        self._reserve.close()
 
     def serve(self) -> None:
         """Go on accepting after a pause."""
@@ -96,28 +92,13 @@ class Listener:
 
     def _turn_away(self) -> bool:
         """Close the next connection by the reserved descriptor; False if that is not there either."""
-        if self._reserve < 0:
+        if not self._reserve.turn_away(self._sock):
             return False
-        os.close(self._reserve)
-        self._reserve = -1
-        try:
-            self._sock.accept()[0].close()
-            self.turned_away += 1
-        except OSError:
-            return False
-        finally:
-            self._take_reserve()
+        self.turned_away += 1
         return True
-
-    def _take_reserve(self) -> None:
-        try:
-            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._reserve = -1
 
     def _pause(self, error: OSError) -> None:
         logger.error("cannot accept connections for a moment: %s", error)
-        if self._reserve < 0:
-            self._take_reserve()
+        self._reserve.refill()
         self._reactor.pause_callback(self._fd, True)
         self._reactor.schedule(self.timer, monotonic() + PAUSE_S)

@@ -80,10 +80,12 @@ FIXED_LABELS: dict[str, tuple[str, ...]] = {
     "outcome": ("accepted", "rejected", "released", "aborted", "lost"),
     "probe": ("silent", "stray"),
     "answer": ("abort", "reject", "status"),
+    "handshake": ("done", "certificate", "protocol", "plain", "timeout", "closed"),
+    "cause": ("descriptors", "pending"),
     "relief": ("paused", "rejected", "refused"),
     "state": ("pending", "retrying", "held", "dead"),
     "circuit": ("closed", "half-open", "open"),
-    "error": ("connect", "rejected", "aborted", "timeout", "context", "status", "spool"),
+    "error": ("connect", "tls", "rejected", "aborted", "timeout", "context", "status", "spool"),
     "action": ("hold", "reject", "discard"),
     "handling": ("forwarded", "skipped"),
     "fault": ("nesting", "malformed"),
@@ -153,6 +155,24 @@ PROBES = _counter(
     "Connections that ended without an A-ASSOCIATE-RQ: silent (no byte) or stray (other bytes).",
     _A,
     ("listener", "probe"),
+)
+TLS_HANDSHAKES = _counter(
+    "tls_handshakes",
+    "TLS handshakes with senders: done, or failed by the peer's certificate, by protocol version or cipher "
+    "suites, for bytes that are no TLS, by time, or by the peer's close.",
+    _A,
+    ("handshake",),
+)
+TURNED_AWAY = _counter(
+    "connections_turned_away",
+    "Connections closed because descriptors ran out, or because too many were pending from their address.",
+    _A,
+    ("cause",),
+)
+PENDING_CONNECTIONS = _gauge(
+    "pending_connections",
+    "Connections without an association: before it, or rejected and not closed yet.",
+    _A,
 )
 VIOLATIONS = _counter(
     "violations",
@@ -257,6 +277,12 @@ END_TO_END_SECONDS = _histogram(
 SPOOL_BYTES = _gauge("spool_bytes", "Bytes of spool files.", _W)
 SPOOL_SEGMENTS = _gauge("spool_segments", "Segment files of the spool.", _W)
 SPOOL_FREE_BYTES = _gauge("spool_free_bytes", "Free bytes on the spool's file system.", _W, merge=Merge.MAX)
+SPOOL_STAGE = _gauge(
+    "spool_stage",
+    "What the spool takes: 0 everything, 1 above its watermark, 2 full, 3 failed.",
+    _W,
+    merge=Merge.EACH,
+)
 SPOOL_FAILED = _gauge("spool_failed", "1 if a spool failed or is full and nothing is stored.", _W)
 SYNC_SECONDS = _histogram("spool_sync_seconds", "Duration of one sync of the spool.", _W)
 SYNC_FAILURES = _counter("spool_sync_failures", "Syncs of the spool that failed.", _W)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -27,9 +26,10 @@ from router.handoff.sink import Arrivals
 from router.handoff.slab import Slab
 from router.handoff.ticket import Receipt
 from router.processes import child as child_process
-from router.processes.admission import Admission, Admitted
+from router.processes.admission import Admission, Admitted, TurnedAway
 from router.processes.child import Child
 from router.processes.counters import AcceptorCounters
+from router.processes.doors import Doors
 from router.processes.incoming import Incoming
 from router.processes.logs import PeerLogLimit
 from router.standard.reasons import (
@@ -79,10 +79,10 @@ class Acceptor:
         self.incoming: dict[Incoming, None] = {}
         self._accepted = 0
         self._open_by_source: Counter[str] = Counter()
-        self._admission = Admission(child.config, self._open_by_source)
+        self.admission = Admission(child.config, self._open_by_source)
+        self.doors = Doors(self)
         self._log_limit = PeerLogLimit()
         self._last_association_id = child.run * 1_000_000_000 + child.index * 10_000_000
-        self._server: asyncio.Server | None = None
         self._tending: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -92,9 +92,7 @@ class Acceptor:
             self.loop.add_reader(self.dispatcher.fileno(worker), self._drain_worker, worker)
             self._drain_worker(worker)
         self._tend()
-        listener = socket.socket(fileno=self.child.fds("listener")[0])
-        listener.setblocking(False)
-        self._server = await self.loop.create_server(self._new_connection, sock=listener, backlog=1024)
+        self.doors.open()
         self.child.on_reload(self._reload)
         self.child.ready()
         deadline_s = await self.child.drain_requested()
@@ -103,12 +101,7 @@ class Acceptor:
 
     def decide(self, incoming: Incoming, rq: AssociateRQ) -> Admitted | AssociateRJ:
         """Answer an association request, and count it."""
-        answer = self._admission.decide(
-            rq,
-            incoming.connection.peer_address[0],
-            self._accepted,
-            self.pressure.stage.rejects_associations or self.child.is_draining,
-        )
+        answer = self.admission.decide(rq, self.doors.applicant(incoming), self._accepted, self._turned_away)
         if isinstance(answer, AssociateRJ):
             self.counters.ended("rejected")
             if (answer.source, answer.reason) == CONGESTION:
@@ -116,6 +109,7 @@ class Acceptor:
         else:
             self._accepted += 1
             self._open_by_source[answer.source] += 1
+            self.doors.associated(incoming)
             self.counters.ended("accepted")
             contexts = answer.answer.contexts
             self.dispatcher.announce((one.abstract_syntax, one.transfer_syntax) for one in contexts)
@@ -124,9 +118,12 @@ class Acceptor:
     def closed(self, incoming: Incoming) -> None:
         """Take note that an association's connection is gone; say the one line about it."""
         self.incoming.pop(incoming, None)
+        self.doors.gone(incoming)
         if incoming.admitted is not None:
             self._accepted -= 1
             self._open_by_source[incoming.admitted.source] -= 1
+        if incoming.handshake_error is not None:
+            return
         if incoming.association.rq is None:
             self.counters.probe("stray" if incoming.connection.bytes_received else "silent")
             logger.debug("%s", incoming.log_line())
@@ -136,26 +133,49 @@ class Acceptor:
             self.counters.violated()
         if incoming.admitted is not None:
             self.counters.ended(incoming.outcome)
-        suppressed = self._log_limit.admit(incoming.connection.peer_address[0], monotonic())
-        if suppressed is not None:
-            level = logging.WARNING if violated or incoming.rejection else logging.INFO
-            tail = f" suppressed={suppressed}" if suppressed else ""
-            logger.log(level, "%s%s", incoming.log_line(), tail)
-        else:
+        self._say(
+            logging.WARNING if violated or incoming.rejection else logging.INFO,
+            incoming.connection.peer_address[0],
+            incoming.log_line,
+        )
+
+    def say(self, peer: str, line: str) -> None:
+        """Log a warning about a peer, within the peer's limit."""
+        self._say(logging.WARNING, peer, lambda: line)
+
+    def _say(self, level: int, peer: str, line: Callable[[], str]) -> None:
+        suppressed = self._log_limit.admit(peer, monotonic())
+        if suppressed is None:
             self.counters.suppressed()
+            return
+        tail = f" suppressed={suppressed}" if suppressed else ""
+        logger.log(level, "%s%s", line(), tail)
+
+    @property
+    def _turned_away(self) -> TurnedAway:
+        """Who is told to come back later."""
+        if self.pressure.stage.rejects_associations or self.child.is_draining:
+            return TurnedAway.EVERYBODY
+        return TurnedAway.UNKNOWN if self.pressure.stage is not PressureStage.OPEN else TurnedAway.NOBODY
 
     def _attach_channel(self, worker: int) -> Channel:
         memory, down_bell, up_bell = self.child.fds(f"channel.{worker}")
         return Channel.attach((memory, down_bell, up_bell))
 
-    def _new_connection(self) -> asyncio.BaseProtocol:
+    def new_incoming(self) -> Incoming:
+        """Begin with a connection that was accepted."""
         self._last_association_id += 1
         incoming = Incoming(self, self._last_association_id)
         self.incoming[incoming] = None
-        return incoming.connection
+        return incoming
 
     def _reload(self, config: Config) -> None:
-        self._admission = Admission(config, self._open_by_source)
+        before, self.admission = self.admission, Admission(config, self._open_by_source)
+        try:
+            self.doors.reload(config)
+        except OSError:
+            self.admission = before
+            raise
         self.config = config
 
     def _drain_worker(self, worker: int) -> None:
@@ -177,6 +197,7 @@ class Acceptor:
         if self.child.is_draining:
             for incoming in tuple(self.incoming):
                 incoming.release()
+        self.counters.pending(self.doors.pending)
         self.counters.gauges(
             associations=self._accepted,
             slots_used=self.slab.slots_used,
@@ -224,8 +245,7 @@ class Acceptor:
         future.add_done_callback(lambda settled: self.loop.call_soon_threadsafe(done, settled))
 
     async def _drain(self, deadline: float) -> None:
-        assert self._server is not None
-        self._server.close()
+        self.doors.close()
         self.child.not_accepting()
         for incoming in tuple(self.incoming):
             incoming.release()

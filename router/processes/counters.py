@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from router.delivery.circuit import Circuit, CircuitState
 from router.delivery.retry import ErrorClass, Failure
+from router.metrics.catalogue import FIXED_LABELS
 from router.metrics.page import MetricsPage
 from router.standard.statuses import StatusClass, status_class
 from router.wire.codec import CODEC_NAME, Forwarder, Outlet, StoreInlet
@@ -21,7 +22,7 @@ STATUS_LABELS = {
 
 ERROR_LABELS = {
     ErrorClass.CONNECT: "connect",
-    ErrorClass.TLS: "connect",
+    ErrorClass.TLS: "tls",
     ErrorClass.REJECTED_TRANSIENT: "rejected",
     ErrorClass.REJECTED_PERMANENT: "rejected",
     ErrorClass.NO_CONTEXT: "context",
@@ -62,6 +63,9 @@ class AcceptorCounters:
         self._probes = {
             probe: slot("probes", listener=LISTENER, probe=probe) for probe in ("silent", "stray")
         }
+        self._handshakes = {x: slot("tls_handshakes", handshake=x) for x in FIXED_LABELS["handshake"]}
+        self._turned_away = {x: slot("connections_turned_away", cause=x) for x in FIXED_LABELS["cause"]}
+        self._pending = slot("pending_connections")
         self._violations = slot("violations", listener=LISTENER, answer="abort")
         self._suppressed = slot("log_lines_suppressed")
         self._slots_used = slot("slab_slots_used")
@@ -120,6 +124,18 @@ class AcceptorCounters:
     def probe(self, probe: str) -> None:
         """Count a connection without an association request: silent or stray."""
         self._cells[self._probes[probe]] += 1
+
+    def handshake(self, outcome: str) -> None:
+        """Count a TLS handshake with a sender: done, or how it failed."""
+        self._cells[self._handshakes[outcome]] += 1
+
+    def turned_away(self, cause: str) -> None:
+        """Count a connection that was closed unheard: descriptors or pending."""
+        self._cells[self._turned_away[cause]] += 1
+
+    def pending(self, count: int) -> None:
+        """Set how many connections are without an association."""
+        self._cells[self._pending] = count
 
     def violated(self) -> None:
         """Count a violation that was answered with A-ABORT."""
@@ -236,6 +252,7 @@ class WorkerCounters:
         self._spool_segments = slot("spool_segments")
         self._spool_free = slot("spool_free_bytes")
         self._spool_failed = slot("spool_failed")
+        self._spool_stage = slot("spool_stage")
         self._sync_seconds = slot("spool_sync_seconds")
         self._sync_failures = slot("spool_sync_failures")
         self._group_size = slot("group_size")
@@ -370,6 +387,10 @@ class WorkerCounters:
         cells[self._spool_segments] = segments
         cells[self._spool_free] = free_bytes
         cells[self._spool_failed] = int(failed)
+
+    def spool_stage(self, stage: int) -> None:
+        """Set what the spool takes: 0 everything, 1 above its watermark, 2 full, 3 failed."""
+        self._cells[self._spool_stage] = stage
 
     def _of(self, destination: str) -> DestinationCells:
         cells = self._destinations.get(destination)

@@ -63,6 +63,8 @@ class Incoming:
         self._lane: StoreLane | None = None
         self._instances = 0
         self.is_releasing = False
+        self.address = ""
+        self.handshake_error: OSError | None = None
         self._acceptor = acceptor
         self.association = Association(
             Role.ACCEPTOR, Limits(pdu_max_bytes=config.pdu_max_kb * 1024), self._open_sink
@@ -240,6 +242,8 @@ class Incoming:
             )
         if self.admitted is not None and self.admitted.source:
             parts.append(f"source={self.admitted.source}")
+        if (tls := connection.tls) is not None:
+            parts.append(f"tls={tls.version()}")
         parts.append(f"instances={self.instances} bytes={connection.bytes_received}")
         parts.append(f"seconds={monotonic() - connection.opened_at:.3f}")
         if self.rejection is not None:

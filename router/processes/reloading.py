@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import Protocol
+from typing import Any, Protocol
 
 from router.config.load import load_config
 from router.config.reload import ReloadPlan, compare
 from router.config.schema import Config
+from router.drivers.tls_check import tls_dates, tls_digest, tls_mistakes
 from router.errors import ConfigErrors
 from router.processes import logs
 from router.processes.control import write_memfd
@@ -50,6 +51,7 @@ class Reloading:
         self._router = router
         self._is_wanted = False
         self._task: asyncio.Task[None] | None = None
+        self._tls_digest = tls_digest(router.config)
 
     def request(self) -> None:
         """Reload soon; ignored while the router drains."""
@@ -76,6 +78,7 @@ class Reloading:
         router = self._router
         try:
             new = read_config(router.path, router.log_level)
+            raise_for_tls(new, router.path)
         except ConfigErrors as errors:
             for error in errors.errors:
                 log.error("reload refused: %s", error)
@@ -87,6 +90,12 @@ class Reloading:
         plan = compare(router.config, new)
         for key in plan.restart:
             log.warning("reload: %s changed, which takes effect at the next restart only", key)
+        for error, _ in tls_dates(new, router.path):
+            log.warning("%s", error)
+        digest = tls_digest(new)
+        if digest != self._tls_digest:
+            self._tls_digest = digest
+            plan.next_association.append("certificates")
         if not plan.live and not plan.next_association:
             log.info("reload: nothing to apply; generation=%d goes on", router.generation)
             return
@@ -128,10 +137,21 @@ def read_config(path: str, log_level: str | None) -> Config:
     return config.model_copy(update={"log": config.log.model_copy(update={"level": log_level})})
 
 
+def raise_for_tls(config: Config, path: str) -> None:
+    """Raise ConfigErrors if files of TLS settings cannot be used."""
+    if mistakes := tls_mistakes(config, path):
+        raise ConfigErrors(mistakes)
+
+
 def keep_restart_settings(old: Config, new: Config, plan: ReloadPlan) -> Config:
     """Return the new configuration with the old values of what takes effect at a restart only."""
     for key in plan.restart:
-        table, _, name = key.partition(".")
-        section = getattr(new, table).model_copy(update={name: getattr(getattr(old, table), name)})
-        new = new.model_copy(update={table: section})
+        new = _with_value_of(old, new, key.split("."))
     return new
+
+
+def _with_value_of(old: Any, new: Any, path: list[str]) -> Any:
+    """Return a section with one value, at any depth, taken from another section."""
+    name, *rest = path
+    value = _with_value_of(getattr(old, name), getattr(new, name), rest) if rest else getattr(old, name)
+    return new.model_copy(update={name: value})

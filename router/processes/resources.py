@@ -1,11 +1,12 @@
 """What the router's processes share, made once by the supervisor and kept over their restarts.
 
-One listening socket; a slab per acceptor; a channel per (acceptor, worker); a page of metrics per role index;
-the admin socket; a query pair per worker; the spool's lock. Descriptors are close-on-exec: a child inherits
-what `for_child` names for it, under these names:
+A listening socket for plain associations and one for those in TLS; a slab per acceptor; a channel per
+(acceptor, worker); a page of metrics per role index; the admin socket; a query pair per worker; the
+spool's lock. Descriptors are close-on-exec: a child inherits what `for_child` names for it, under these
+names:
 
 every child   metrics
-acceptor i    listener, slab, channel.<j> for each worker j, lock
+acceptor i    listener, tls_listener, slab, channel.<j> for each worker j, lock
 worker j      slab.<i> and channel.<i> for each acceptor i, query, lock
 admin         admin, query.<j> for each worker j, page.<role>-<index> for every page
 
@@ -19,6 +20,7 @@ import errno
 import ipaddress
 import os
 import socket
+from contextlib import suppress
 
 from router.config.schema import Config
 from router.errors import ConfigError
@@ -43,7 +45,7 @@ class Resources:
         self.lock = lock
         router = config.router
         self.acceptors, self.workers = router.acceptors, router.workers
-        self.listener = listen(config.listener.host, config.listener.port, BACKLOG_MAX, "listener")
+        self.listeners = _listeners(config)
         self.admin = listen(config.admin.host, config.admin.port, ADMIN_BACKLOG_MAX, "admin")
         try:
             self.slabs = [
@@ -73,7 +75,7 @@ class Resources:
         fds = {"metrics": [self.pages[f"{role}-{index}"].fd]}
         if role == "acceptor":
             fds |= {
-                "listener": [self.listener.fileno()],
+                **{name: [end.fileno()] for name, end in self.listeners.items()},
                 "slab": [self.slabs[index]],
                 "lock": [self.lock.fileno()],
             }
@@ -89,15 +91,15 @@ class Resources:
         return fds
 
     def stop_listening(self) -> None:
-        """Refuse further connections, in every process that holds the listening socket."""
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # shut down already
+        """Refuse further connections, in every process that holds the listening sockets."""
+        for end in self.listeners.values():
+            with suppress(OSError):  # shut down already
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Give every resource back, the spool's lock last."""
-        self.listener.close()
+        for end in self.listeners.values():
+            end.close()
         self.admin.close()
         for fd in self.slabs:
             os.close(fd)
@@ -109,6 +111,16 @@ class Resources:
         for page in self.pages.values():
             page.close()
         self.lock.release()
+
+
+def _listeners(config: Config) -> dict[str, socket.socket]:
+    """Return the listening sockets: `listener` unless only TLS is spoken, `tls_listener` if TLS is."""
+    listener, found = config.listener, {}
+    if listener.plain:
+        found["listener"] = listen(listener.host, listener.port, BACKLOG_MAX, "listener")
+    if listener.tls is not None:
+        found["tls_listener"] = listen(listener.tls.host, listener.tls.port, BACKLOG_MAX, "listener.tls")
+    return found
 
 
 def listen(host: str, port: int, backlog_max: int, section: str) -> socket.socket:

@@ -19,6 +19,7 @@ from typing import Any
 
 import router
 from router.config.schema import Config
+from router.drivers.tls_check import tls_dates
 from router.errors import RouterError
 from router.processes import logs, signals, status
 from router.processes.budget import RESTARTS_MAX, RestartBudget
@@ -26,7 +27,7 @@ from router.processes.launch import ROLE_MODULES, StartInfo
 from router.processes.member import Member, ProcessState
 from router.processes.notify import notify
 from router.processes.prepare import check_codec, open_spool, raise_descriptor_limit
-from router.processes.reloading import Reloading
+from router.processes.reloading import Reloading, raise_for_tls
 from router.processes.resources import Resources, address_of
 from router.processes.tallies import Tallies
 
@@ -76,14 +77,16 @@ class Supervisor:
         self._push: asyncio.Handle | None = None
         self._accepting_ended = asyncio.Event()
         self._listener = self._admin = ""
+        self._listeners: dict[str, str] = {}
 
     async def run(self) -> int:
         """Run until stopped; return the exit code: 0 after a drain, 1 if the router could not go on.
 
-        Raises ConfigError or SpoolError if it cannot start at all.
+        Raises ConfigError, ConfigErrors or SpoolError if it cannot start at all.
         """
         self._stop = asyncio.get_running_loop().create_future()
         check_codec(self.config)
+        raise_for_tls(self.config, self.path)
         descriptors_max = raise_descriptor_limit()
         lock = await open_spool(Path(self.config.spool.path))
         try:
@@ -96,7 +99,9 @@ class Supervisor:
             raise RouterError(
                 f"no room for shared resources: {error.strerror}; {descriptors_max} descriptors allowed"
             ) from None
-        self._listener, self._admin = address_of(self._resources.listener), address_of(self._resources.admin)
+        self._listeners = {name: address_of(end) for name, end in self._resources.listeners.items()}
+        self._listener = next(iter(self._listeners.values()))
+        self._admin = address_of(self._resources.admin)
         self._tallies = Tallies(self._resources.page, self.config.router.codec)
         reloading = Reloading(self)
         signals.handle_supervisor_signals(self._stop_signal, reloading.request)
@@ -183,6 +188,7 @@ class Supervisor:
             "codec": self.config.router.codec,
             "generation": self.generation,
             "listener": self._listener,
+            "tls_listener": self._listeners.get("tls_listener", ""),
             "admin": self._admin,
             "pid": os.getpid(),
             "started_monotonic": self._started,
@@ -229,10 +235,16 @@ class Supervisor:
             config.spool.path,
             config.router.ack,
         )
+        for error, _ in tls_dates(config, self.path):
+            log.warning("%s", error)
+        if (tls_listener := self._listeners.get("tls_listener")) is not None:
+            plain = "too" if config.listener.plain else "not at all"
+            log.info("tls_listener=%s plain=%s", tls_listener, plain.replace(" ", "-"))
         for name, destination in config.destinations.items():
             log.info(
-                "destination=%s ae_title=%s address=%s:%d",
+                "destination=%s ae_title=%s address=%s:%d tls=%s",
                 name, destination.ae_title, destination.host, destination.port,
+                "no" if destination.tls is None else "yes",
             )  # fmt: skip
 
     def _push_state(self) -> None:
@@ -298,7 +310,7 @@ class Supervisor:
         except TimeoutError:
             log.debug("an acceptor did not say that it stopped accepting")
         self.resources.stop_listening()
-        log.info("no longer listening on %s", self._listener)
+        log.info("no longer listening on %s", ", ".join(self._listeners.values()))
 
     def _close(self) -> None:
         for member in self.members:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from router.__main__ import main
+from tests.support.pki import pki
 
 GOOD = """
 [destinations.PACS]
@@ -81,6 +82,21 @@ def test_oversights_are_noted(shell: Shell) -> None:
     assert "note: no instance gets past the rule all (rules[1])" in shell.out
     assert shell.check(shell.write("empty.toml", "")) == 0
     assert "note: without rules, every instance follows unmatched: hold" in shell.out
+
+
+def test_files_of_tls_are_looked_at(shell: Shell) -> None:
+    lines = '[listener.tls]\ncertificate = "{}"\nkey = "{}"\nca = "{}"\n'
+    good, expired, ca = pki().router, pki().expired, pki().ca.certificate
+    assert shell.check(shell.write("good.toml", GOOD + lines.format(good.certificate, good.key, ca))) == 0
+    assert "TLS: port 2762, client certificates required; plain too, on port 11112" in shell.out
+    assert f"note: listener.tls.certificate: {good.certificate} expires on" in shell.out
+    path = shell.write("old.toml", GOOD + lines.format(expired.certificate, good.key, "/nowhere/ca.crt"))
+    assert shell.check(path) == 1
+    assert f"listener.tls.certificate: {expired.certificate} has expired on" in shell.out
+    assert "listener.tls.ca: /nowhere/ca.crt does not exist (give the whole path" in shell.out
+    path = shell.write("mixed.toml", GOOD + lines.format(good.certificate, expired.key, ca))
+    assert shell.check(path) == 1
+    assert f"listener.tls.key: {expired.key} is not the key of {good.certificate} (" in shell.out
 
 
 def test_all_mistakes_are_printed_one_a_line(shell: Shell) -> None:

@@ -218,3 +218,45 @@ def test_a_byte_order_mark_is_tolerated(tmp_path: Path) -> None:
 def test_counts_are_bounded() -> None:
     rules = "".join(f"[[rules]]\nname='r{i}'\nto=['PACS']\n" for i in range(1001))
     assert only(DESTINATION + rules).key == "rules"
+
+
+LISTENER_TLS = "[listener.tls]\ncertificate='c'\nkey='k'\n"
+DESTINATION_TLS = DESTINATION + "[destinations.PACS.tls]\n"
+BOUND = "[sources.CT]\ncertificate_names=['ct1']\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "why", "hint"),
+    [
+        ("[listener]\nplain = false", "listener.plain", "without [listener.tls]", "nobody"),
+        (LISTENER_TLS, "listener.tls.ca", "is required", 'client_certificates = "none"'),
+        (LISTENER_TLS + "ca='a'\nport=11112", "listener.tls.port", "port of [listener] too", "2762"),
+        (LISTENER_TLS + "ca='a'\ncipher_suites=[]", "listener.tls.cipher_suites", "is empty", "1.3"),
+        (LISTENER_TLS + "ca='a'\nminimum='1.1'", "listener.tls.minimum", 'must be "1.2" or "1.3"', ""),
+        (LISTENER_TLS + "ca='a'\ncipher_suites=['TLS_RSA_WITH_AES_128_CBC_SHA']",
+         "listener.tls.cipher_suites[0]", "must be", ""),
+        (LISTENER_TLS + "ca='a'\nporrt=1", "listener.tls.porrt", "is not a setting", "did you mean port?"),
+        ("[listener.tls]\nkey='k'\nca='a'", "listener.tls.certificate", "is required", ""),
+        (DESTINATION_TLS + "certificate='c'", "destinations.PACS.tls", "go together", "both"),
+        (DESTINATION_TLS + "certificate_fingerprints=['ab:cd']",
+         "destinations.PACS.tls.certificate_fingerprints[0]", "64 hexadecimal digits", ""),
+        (DESTINATION_TLS + "namee='x'", "destinations.PACS.tls.namee", "is not a setting", "name"),
+        (BOUND, "sources.CT", "needs TLS", ""),
+        (BOUND + LISTENER_TLS + "client_certificates='none'",
+         "sources.CT", "needs a certificate", "required"),
+    ],
+)  # fmt: skip
+def test_mistakes_about_tls_have_key_why_and_hint(text: str, key: str, why: str, hint: str) -> None:
+    error = only(text)
+    assert error.key == key
+    assert why in error.why
+    assert hint in error.hint
+
+
+def test_a_fingerprint_is_taken_as_openssl_writes_it() -> None:
+    written = ":".join(["AB"] * 32)
+    config = parse_config(DESTINATION_TLS + f"certificate_fingerprints = ['{written}']")
+    tls = config.destinations["PACS"].tls
+    assert tls is not None
+    assert tls.certificate_fingerprints == ("ab" * 32,)
+    assert Config.restore(config.dump()) == config

@@ -48,3 +48,19 @@ def test_a_first_source_changes_who_may_associate() -> None:
 def test_the_order_of_sources_counts() -> None:
     one, other = '[sources.A]\naddresses = ["::1"]\n', '[sources.B]\naddresses = ["::2"]\n'
     assert plan(one + other, other + one) == ReloadPlan(next_association=["sources"])
+
+
+LISTENER_TLS = '[listener.tls]\ncertificate = "a"\nkey = "b"\nca = "c"\n'
+
+
+def test_tls_of_the_listener_changes_with_the_next_association_and_comes_with_a_restart() -> None:
+    assert plan("", LISTENER_TLS) == ReloadPlan(restart=["listener.tls"])
+    assert plan(LISTENER_TLS, LISTENER_TLS.replace('"c"', '"d"') + "port = 104") == ReloadPlan(
+        next_association=["listener.tls.ca"], restart=["listener.tls.port"]
+    )
+
+
+def test_tls_of_a_destination_comes_and_changes_with_the_next_association() -> None:
+    tls = PACS + "[destinations.PACS.tls]\n"
+    assert plan(PACS, tls) == ReloadPlan(next_association=["destinations.PACS.tls"])
+    assert plan(tls, tls + 'ca = "c"') == ReloadPlan(next_association=["destinations.PACS.tls.ca"])

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from router.config.load import parse_config
-from router.processes.admission import Admission, Admitted
+from router.config.sources import Credentials
+from router.processes.admission import Admission, Admitted, Applicant, TurnedAway
 from router.standard.uids import CT_IMAGE_STORAGE, IMPLEMENTATION_CLASS_UID, VERIFICATION
 from router.wire.pdus import AssociateRJ, AssociateRQ, ProposedContext
 from router.wire.user_information import (
@@ -60,10 +61,13 @@ def decide(
     rq: AssociateRQ | None = None,
     address: str = HERE,
     is_open: int = 0,
-    congested: bool = False,
+    turned_away: TurnedAway = TurnedAway.NOBODY,
+    credentials: Credentials | None = None,
+    open_there: int = 0,
 ) -> tuple[int, int, int] | Admitted:
     """Return a rejection's result, source and reason, or what was admitted."""
-    answer = one.decide(rq or associate_rq(), address, is_open, congested)
+    applicant = Applicant(address, credentials, open_there)
+    answer = one.decide(rq or associate_rq(), applicant, is_open, turned_away)
     return (answer.result, answer.source, answer.reason) if isinstance(answer, AssociateRJ) else answer
 
 
@@ -119,7 +123,7 @@ def test_the_sources_own_acknowledgement_goes_before_the_routers() -> None:
 
 def test_congestion_and_limits_are_rejected_for_now() -> None:
     one = admission()
-    assert decide(one, congested=True) == (2, 3, 1)
+    assert decide(one, turned_away=TurnedAway.EVERYBODY) == (2, 3, 1)
     assert decide(one, is_open=10) == (2, 3, 2)
     assert isinstance(decide(one, is_open=9), Admitted)
 
@@ -127,8 +131,8 @@ def test_congestion_and_limits_are_rejected_for_now() -> None:
 def test_access_is_looked_at_before_congestion() -> None:
     """Who may never associate is told so, and does not come back."""
     one = admission('called_ae_titles = ["ROUTER"]', CT_SOURCE)
-    assert decide(one, associate_rq(called_ae_title="OTHER"), congested=True) == (1, 1, 7)
-    assert decide(one, associate_rq(calling_ae_title="MR1"), congested=True) == (1, 1, 3)
+    assert decide(one, associate_rq(called_ae_title="OTHER"), turned_away=TurnedAway.EVERYBODY) == (1, 1, 7)
+    assert decide(one, associate_rq(calling_ae_title="MR1"), turned_away=TurnedAway.EVERYBODY) == (1, 1, 3)
 
 
 def test_a_source_has_a_limit_of_its_own() -> None:
@@ -199,3 +203,52 @@ def test_senders_do_not_become_scps_and_identities_are_ignored() -> None:
     assert answer.ac.user_information.role_selections == (RoleSelection(CT_IMAGE_STORAGE, True, False),)
     assert answer.ac.user_information.user_identity_response is None
     assert not any(one.as_scu for one in answer.contexts)
+
+
+BOUND_SOURCE = """
+[sources.CT]
+calling_ae_titles = ["CT1"]
+certificate_names = ["ct1.example"]
+[listener.tls]
+certificate = "c"
+key = "k"
+ca = "a"
+"""
+
+
+def test_a_bound_ae_title_is_never_just_unknown() -> None:
+    one = admission('unknown_sources = "accept"', BOUND_SOURCE)
+    rq = associate_rq(calling_ae_title="CT1")
+    assert decide(one, rq) == (1, 1, 3)
+    assert decide(one, rq, credentials=Credentials(frozenset({"ct2.example"}))) == (1, 1, 3)
+    assert isinstance(decide(one, rq, credentials=Credentials(frozenset({"ct1.example"}))), Admitted)
+    assert isinstance(decide(one), Admitted)
+
+
+def test_known_senders_come_before_unknown_ones_under_pressure() -> None:
+    one = admission('unknown_sources = "accept"', CT_SOURCE)
+    known, unknown = associate_rq(calling_ae_title="CT1"), associate_rq(calling_ae_title="MR1")
+    assert isinstance(decide(one, known, turned_away=TurnedAway.UNKNOWN), Admitted)
+    assert decide(one, unknown, turned_away=TurnedAway.UNKNOWN) == (2, 3, 1)
+    assert decide(one, known, turned_away=TurnedAway.EVERYBODY) == (2, 3, 1)
+
+
+def test_without_sources_nobody_is_unknown() -> None:
+    assert isinstance(decide(admission(), turned_away=TurnedAway.UNKNOWN), Admitted)
+    assert isinstance(decide(admission("reserved_percent = 50"), is_open=9), Admitted)
+
+
+def test_a_share_of_the_associations_is_kept_for_known_senders() -> None:
+    one = admission('unknown_sources = "accept"\nreserved_percent = 30', CT_SOURCE)
+    known, unknown = associate_rq(calling_ae_title="CT1"), associate_rq(calling_ae_title="MR1")
+    assert isinstance(decide(one, unknown, is_open=6), Admitted)
+    assert decide(one, unknown, is_open=7) == (2, 3, 2)
+    assert isinstance(decide(one, known, is_open=9), Admitted)
+    assert decide(one, known, is_open=10) == (2, 3, 2)
+
+
+def test_an_address_has_a_limit_if_one_is_set() -> None:
+    one = admission("associations_per_address_max = 2")
+    assert isinstance(decide(one, open_there=1), Admitted)
+    assert decide(one, open_there=2) == (2, 3, 2)
+    assert isinstance(decide(admission(), open_there=9), Admitted)

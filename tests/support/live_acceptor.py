@@ -31,6 +31,7 @@ ae_title = "ROUTER"
 [listener]
 host = "127.0.0.1"
 port = 0
+{tls}
 [spool]
 path = "{spool}"
 [limits]
@@ -61,7 +62,7 @@ class OnlyChild:
         self._fds = fds
 
     def fds(self, name: str) -> list[int]:
-        return self._fds[name]
+        return self._fds.get(name, [])
 
     @property
     def is_draining(self) -> bool:
@@ -93,6 +94,7 @@ class LiveAcceptor:
         self.acceptor = acceptor
         self.child = child
         self.port = port
+        self.tls_port = 0
         self.stored: list[tuple[Ticket, bytes]] = []
         self.answers_at_once = True
         self.status = 0
@@ -146,6 +148,7 @@ class LiveAcceptor:
         await until(lambda: not acceptor.incoming and not acceptor.pressure.stage.rejects_associations)
         await self.echo()
         await until(lambda: not acceptor.incoming and not acceptor.driver.connections)
+        assert acceptor.doors.pending == 0
         await until(lambda: not acceptor.dispatcher.loans_outstanding)
         assert acceptor._accepted == 0
         assert not +acceptor._open_by_source
@@ -168,11 +171,16 @@ def _descriptors() -> int:
 
 @asynccontextmanager
 async def live_acceptor(
-    folder: Path, router: str = "", sources: str = "", limits: str = ""
+    folder: Path, router: str = "", sources: str = "", limits: str = "", tls: str = ""
 ) -> AsyncIterator[LiveAcceptor]:
-    """Run an acceptor with one worker. router, sources, limits: further lines of the configuration."""
+    """Run an acceptor with one worker. router, sources, limits: further lines of the configuration.
+
+    tls: lines of [listener.tls] without its port; with them there is a second door.
+    """
     loop = asyncio.get_running_loop()
-    config = parse_config(CONFIG.format(spool=folder, router=router, sources=sources, limits=limits))
+    tls_table = f"[listener.tls]\nport = 0\n{tls}" if tls else ""
+    values = {"router": router, "sources": sources, "limits": limits, "tls": tls_table}
+    config = parse_config(CONFIG.format(spool=folder, **values))
     os.makedirs(folder / "incoming", exist_ok=True)
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port: int = listener.getsockname()[1]
@@ -187,9 +195,15 @@ async def live_acceptor(
         "slab": [slab_fd],
         "channel.0": [os.dup(fd) for fd in channel.fds()],
     }
+    tls_port = 0
+    if tls:
+        tls_listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        tls_port = tls_listener.getsockname()[1]
+        fds["tls_listener"] = [tls_listener.detach()]
     child = OnlyChild(config, fds, page)
     acceptor = Acceptor(child)  # type: ignore[arg-type]
     live = LiveAcceptor(acceptor, child, intake, port)
+    live.tls_port = tls_port
     loop.add_reader(intake.fileno(), live.work)
     live.work()
     running = asyncio.ensure_future(acceptor.run())
