@@ -4,7 +4,7 @@ On router/api, which knows nothing of it and whose settings, contexts, events, s
 servers, and preparation of requests it shares. Exchanges are the same generators of router/services, run by
 router/drivers/event_loop.py instead of router/drivers/blocking.py.
 Read first: ae.py (associate, start_server), association.py (one association), asking.py (handlers, which may
-be plain functions or asynchronous ones). No thread is made; everything happens in the loop that awaits.
+be plain functions or asynchronous ones). But for loading pydicom once, everything happens in the loop.
 """
 
 from router.aio.ae import AE

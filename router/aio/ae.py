@@ -12,7 +12,7 @@ from router._globals import DEFAULT_MAX_LENGTH, MODE_REQUESTOR
 from router.aio.association import Association
 from router.aio.connection import load_pydicom, running_driver
 from router.aio.server import Server
-from router.api.ae import ApplicationEntity
+from router.api.entity_settings import EntitySettings
 from router.api.requesting import negotiate, prepare_request, request_of
 from router.errors import AssociationAborted, AssociationRejected, DeadlineExceeded, PeerViolation
 from router.services.steps import Procedure
@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("router.association")
 
 
-class AE(ApplicationEntity):
+class AE(EntitySettings):
     """A DICOM application entity for the coroutines of one event loop.
 
     Settings and presentation contexts are those of router.AE. As an asynchronous context manager it shuts
     down at the end of the block.
     """
 
-    async def associate(  # type: ignore[override]
+    @property
+    def active_associations(self) -> list[Association]:
+        """The associations of this AE that are open, on either side."""
+        return cast("list[Association]", self._open_associations())
+
+    async def associate(
         self,
         addr: str | tuple[str, int, int],
         port: int,
@@ -68,9 +73,9 @@ class AE(ApplicationEntity):
     ) -> Any:
         """Return a server that is not started; arguments and errors are those of router.AE.make_server()."""
         kind = Server if server_class is None else server_class
-        return super().make_server(address, ae_title, contexts, ssl_context, evt_handlers, kind, **kwargs)
+        return self._make_server(kind, address, ae_title, contexts, ssl_context, evt_handlers, **kwargs)
 
-    async def start_server(  # type: ignore[override]
+    async def start_server(
         self,
         address: tuple[str, int] | tuple[str, int, int, int],
         ssl_context: ssl.SSLContext | None = None,
@@ -87,12 +92,12 @@ class AE(ApplicationEntity):
         await server.start()
         return server
 
-    async def shutdown(self) -> None:  # type: ignore[override]
+    async def shutdown(self) -> None:
         """Stop every server and abort every open association."""
         for server in list(self._servers):
             server.shutdown()
         for assoc in self.active_associations:
-            await cast("Association", assoc).abort()
+            await assoc.abort()
 
     async def __aenter__(self) -> AE:
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from router.api.address import AddressInformation
 from router.api.association_state import is_handling
@@ -23,6 +23,9 @@ from router.drivers.tls import Transport
 from router.errors import AssociationAborted, DeadlineExceeded, LocalMisuse
 from router.protocol.association import Limits
 from router.protocol.upper_layer import Role
+
+if TYPE_CHECKING:
+    from router.api.ae import ApplicationEntity
 
 LOGGER = logging.getLogger("router.association")
 
@@ -39,6 +42,11 @@ class Association(CompositeServices, NormalisedServices):
     """
 
     daemon = True
+
+    @property
+    def ae(self) -> ApplicationEntity:
+        """The application entity it belongs to."""
+        return cast("ApplicationEntity", self._ae)
 
     def release(self) -> None:
         """Release the association and wait for the peer's answer; nothing if it is not established.

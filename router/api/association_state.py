@@ -33,7 +33,7 @@ from router.services.steps import Procedure
 from router.wire.pdus import Abort, AssociateRJ
 
 if TYPE_CHECKING:
-    from router.api.ae import ApplicationEntity
+    from router.api.entity_settings import EntitySettings
     from router.api.server_state import ServerState
 
 LOGGER = logging.getLogger("router.association")
@@ -78,7 +78,7 @@ class AssociationState(Preparation, NormalisedPreparation):
     "A-RELEASE".
     """
 
-    def __init__(self, ae: ApplicationEntity, mode: str) -> None:
+    def __init__(self, ae: EntitySettings, mode: str) -> None:
         self._mode = mode
         self._ae = ae
         self.requestor = ServiceUser(self, MODE_REQUESTOR)
@@ -118,7 +118,7 @@ class AssociationState(Preparation, NormalisedPreparation):
     # What it is
 
     @property
-    def ae(self) -> ApplicationEntity:
+    def ae(self) -> Any:
         """The application entity it belongs to."""
         return self._ae
 

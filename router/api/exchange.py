@@ -41,7 +41,7 @@ def _nothing() -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange(Generic[ResultT]):
     """One request that is ready to be sent, whoever runs it.
 

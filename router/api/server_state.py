@@ -14,7 +14,7 @@ from router.api.presentation import PresentationContext
 from router.api.utils import make_target
 
 if TYPE_CHECKING:
-    from router.api.ae import ApplicationEntity
+    from router.api.entity_settings import EntitySettings
 
 
 class ServerState:
@@ -22,7 +22,7 @@ class ServerState:
 
     def __init__(
         self,
-        ae: ApplicationEntity,
+        ae: EntitySettings,
         address: tuple[str, int] | tuple[str, int, int, int],
         ae_title: str,
         contexts: list[PresentationContext],

@@ -298,8 +298,9 @@ class BlockingConnection(Channel):
         try:
             while True:
                 self.advance_owned()
-                if any(task.done or task.emitted for task in tasks):
-                    return
+                for task in tasks:
+                    if task.done or task.emitted:
+                        return
                 if self._calls:
                     self._run_call()
                 elif self.is_closed:
@@ -356,7 +357,8 @@ class BlockingConnection(Channel):
         """Wait for the socket, the bell, a deadline or the timeout; receive. False: the timeout came."""
         now = monotonic()
         until = now + timeout_s if timeout_s is not None else NEVER
-        at = min(until, self._next_timer())
+        timer_at = self._next_timer()
+        at = min(until, timer_at)
         if self._transport.has_hidden_bytes:
             at = now
         poller, bell = _thread.poller, _thread.bell
@@ -382,7 +384,8 @@ class BlockingConnection(Channel):
                 events = event
         self._take_events(events, mask)
         now = monotonic()
-        self._expire(now)
+        if now >= timer_at:
+            self._expire(now)
         return bool(ready) or now < until
 
     def _take_events(self, events: int, mask: int) -> None:

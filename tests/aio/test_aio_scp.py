@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,25 @@ def test_plain_and_asynchronous_handlers_store(peer: Peer) -> None:
 
     run(main())
     assert stored == ["P1", "P2"]
+
+
+def test_datasets_go_to_the_place_that_is_named(peer: Peer, tmp_path: Path) -> None:
+    found: list[tuple[bool, str]] = []
+
+    async def handle(event: Any) -> int:
+        await asyncio.sleep(0)
+        found.append((event.dataset_path.parent == tmp_path, str(event.dataset.PatientID)))
+        return 0x0000
+
+    async def main() -> None:
+        async with serving([CT], [(evt.EVT_C_STORE, handle)], receive_to=tmp_path) as server:
+            sent = instance(3, pixel_bytes=700_000)
+            status = await ask(peer, server, [CT], lambda assoc: assoc.send_c_store(sent))
+            assert status.Status == 0x0000
+
+    run(main())
+    assert found == [(True, "P3")]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_handlers_that_raise_are_answered_as_the_blocking_ones_are(peer: Peer) -> None:

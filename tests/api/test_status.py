@@ -6,6 +6,7 @@ from typing import Any
 
 import pynetdicom.status as theirs
 import pytest
+from pydicom.dataset import Dataset
 
 from router.api import status as ours
 
@@ -34,6 +35,23 @@ def test_a_code_becomes_a_status_dataset() -> None:
     dataset = ours.code_to_status(0xC123)
     assert dataset == theirs.code_to_status(0xC123)
     assert (dataset.Status, len(dataset)) == (0xC123, 1)
+
+
+def test_status_datasets_are_made_as_pydicom_makes_them_and_share_nothing() -> None:
+    first = ours.status_dataset({0x0900: 0xB007, 0x0902: "so so"}, (0x0901, 0x0902))
+    second = ours.status_dataset({0x0900: 0x0000}, (0x0902,))
+    made = Dataset()
+    made.Status = 0xB007
+    made.ErrorComment = "so so"
+    assert first == made
+    assert vars(second).keys() == vars(Dataset()).keys()
+    assert vars(second["Status"]).keys() == vars(made["Status"]).keys()
+    second.Status = 0x0110
+    second.private_block(0x0009, "MINE", create=True).add_new(1, "LO", "x")
+    third = ours.status_dataset({0x0900: 0x0000}, ())
+    assert (third.Status, len(third), first.Status) == (0x0000, 1, 0xB007)
+    with pytest.raises(KeyError):
+        third.private_block(0x0009, "MINE")
 
 
 def test_statuses_have_names_and_take_more() -> None:
