@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from router import _config
@@ -14,14 +15,29 @@ from router.standard.dimse_fields import C_STORE_RQ, COMMAND_FIELD
 if TYPE_CHECKING:
     from router.api.association_state import AssociationState
 
-FIRST_CHUNK_BYTES = 16384
-CHUNK_MAX_BYTES = 4 << 20
+FIRST_CHUNK_BYTES = 1 << 14
+CHUNK_SIZES = (1 << 18, 1 << 20)
+"""The chunk after the first one, and all that follow."""
+
+SPARE_MAX = 16
+"""Chunks of each size that are kept for the next dataset: fresh memory costs more than receiving into it."""
+
 DATASET_MAX_BYTES = 4 << 30
 """Largest dataset taken into memory; a file may be larger."""
 
+_spare: dict[int, deque[bytearray]] = {size: deque(maxlen=SPARE_MAX) for size in CHUNK_SIZES}
+
+
+def _take_chunk(size: int) -> bytearray:
+    spare = _spare.get(size)
+    try:
+        return spare.pop() if spare else bytearray(size)
+    except IndexError:  # another thread took the last one
+        return bytearray(size)
+
 
 class ReceivedDataset:
-    """A dataset in memory, in the pieces it arrived in."""
+    """A dataset in memory, in the pieces it arrived in. Its chunks serve again once nobody has it."""
 
     __slots__ = ("_pieces",)
 
@@ -34,27 +50,41 @@ class ReceivedDataset:
     def getvalue(self) -> bytes:
         """Return the encoded dataset."""
         if len(self._pieces) != 1 or not isinstance(self._pieces[0].obj, bytes):
-            self._pieces = [memoryview(b"".join(self._pieces))]
+            joined_now = b"".join(self._pieces)
+            pieces, self._pieces = self._pieces, [memoryview(joined_now)]
+            _give_back(pieces)
         joined: bytes = self._pieces[0].obj  # type: ignore[assignment]
         return joined
+
+    def __del__(self) -> None:
+        _give_back(self._pieces)
+
+
+def _give_back(pieces: list[memoryview]) -> None:
+    for piece in pieces:
+        chunk = piece.obj
+        if isinstance(chunk, bytearray) and (spare := _spare.get(len(chunk))) is not None:
+            spare.append(chunk)
 
 
 class MemorySink:
     """Collect a dataset in chunks that grow with it."""
 
-    __slots__ = ("_next_bytes", "_pieces", "_total")
+    __slots__ = ("_pieces", "_total")
 
     def __init__(self) -> None:
         self._pieces: list[memoryview] = []
-        self._next_bytes = FIRST_CHUNK_BYTES
         self._total = 0
 
     def next_buffer(self) -> memoryview | None:
         if self._total >= DATASET_MAX_BYTES:
             raise LimitReached("dataset_bytes", self._total, DATASET_MAX_BYTES)
-        buffer = memoryview(bytearray(self._next_bytes))
-        self._next_bytes = min(self._next_bytes * 4, CHUNK_MAX_BYTES)
-        self._pieces.append(buffer)
+        pieces = self._pieces
+        if pieces:
+            buffer = memoryview(_take_chunk(CHUNK_SIZES[len(pieces) > 1]))
+        else:
+            buffer = memoryview(bytearray(FIRST_CHUNK_BYTES))
+        pieces.append(buffer)
         return buffer
 
     def filled(self, count: int) -> None:

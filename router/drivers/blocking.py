@@ -27,10 +27,7 @@ from router.services.conversation import Services, Task
 from router.services.steps import Deferred, Procedure
 
 LINGER_S = 0.02
-"""How long a handler thread keeps a connection that has nothing to do, in case more comes at once."""
-
-LINGERING_MAX = 32
-"""Threads at work up to which one may linger."""
+"""How long a handler thread keeps the only active connection, in case more comes at once."""
 
 CLOSED_POLL_S = 0.05
 """How often a caller looks whether a handler in another thread is done, once the connection is gone."""
@@ -227,14 +224,20 @@ class BlockingConnection(Channel):
             self._waiting.pop()
         self._enter()
 
-    def release(self) -> None:
-        """Give the connection back to the reactor, unless this thread owns it further out."""
+    def release(self, for_a_moment: bool = False) -> None:
+        """Give the connection back to the reactor, unless this thread owns it further out.
+
+        for_a_moment: most likely; the reactor sees to it only if that lasts.
+        """
         self._depth -= 1
         if self._depth:
             self._lock.release()
             return
         if not self.is_closed:
-            self._arm()
+            if for_a_moment and not self._unsent and not self.association.has_output:
+                self._reactor.step_aside(self)
+            else:
+                self._arm()
         is_left_over = bool(self._calls) and not self._driving and not self.suspended
         self._lock.release()
         if self._knocked or is_left_over:
@@ -316,6 +319,7 @@ class BlockingConnection(Channel):
             self._driving -= 1
 
     def _serve_on(self) -> None:
+        dispatched = self._reactor.dispatched
         while True:
             self.advance_owned()
             if self._driving:
@@ -325,11 +329,21 @@ class BlockingConnection(Channel):
                 continue
             if self.is_closed or self._waiting or self._calls_running or self.suspended:
                 return
-            threads = self._reactor.threads
-            if threads.is_crowded or threads.working > LINGERING_MAX or not self._wait(LINGER_S):
+            # Where others are active too, the thread is for whoever is ready first.
+            if dispatched != self._reactor.dispatched or not self._linger():
                 self.advance_owned()
                 if not self._calls:
                     return
+
+    def _linger(self) -> bool:
+        """Wait a moment for more on this connection; False if nothing came, or this thread may not."""
+        threads = self._reactor.threads
+        if not threads.begin_lingering():
+            return False
+        try:
+            return self._wait(LINGER_S)
+        finally:
+            threads.end_lingering()
 
     def _handshake(self) -> bool:
         """Go on with the handshake; True when it is done and the association has begun."""
@@ -401,7 +415,7 @@ class BlockingConnection(Channel):
         """Call a function of the user's, without owning the connection meanwhile."""
         deferred, function, args = self._calls.popleft()
         self._calls_running += 1
-        self.release()
+        self.release(for_a_moment=True)
         value: Any = None
         try:
             value = function(*args)
@@ -411,6 +425,7 @@ class BlockingConnection(Channel):
             value = RuntimeError(f"interrupted by {type(error).__name__}")
             raise
         finally:
+            self._reactor.come_back(self)
             self.acquire()
             self._calls_running -= 1
             self.conversation.now = self.last_sent_at = monotonic()

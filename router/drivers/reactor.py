@@ -17,13 +17,20 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from router.drivers.handler_threads import HandlerThreads
+from router.drivers.handler_threads import PATIENCE_S, HandlerThreads
 
 logger = logging.getLogger(__name__)
 
 READABLE = select.EPOLLIN | select.EPOLLRDHUP
 WRITABLE = select.EPOLLOUT
 NEVER = float("inf")
+
+ASIDE_S = 0.01
+"""How long nobody may look after a connection whose owner runs a function of the user's."""
+
+TICKING_S = 0.1
+"""How long the reactor goes on looking for such connections after the last one."""
+
 EVENTS_MAX = 256
 
 
@@ -50,10 +57,14 @@ class Timer:
 
 
 class Reactor:
-    """Watch file descriptors and times; see reactor() for the one of this process."""
+    """Watch file descriptors and times; see reactor() for the one of this process.
+
+    dispatched: how many times a connection was ready and handed over.
+    """
 
     def __init__(self, threads: HandlerThreads | None = None) -> None:
         self.threads = threads if threads is not None else HandlerThreads()
+        self.dispatched = 0
         self._epoll = select.epoll()
         self._connections: dict[int, Watched] = {}
         self._callbacks: dict[int, Callable[[], None]] = {}
@@ -61,6 +72,9 @@ class Reactor:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._sleeping_until = NEVER
+        self._aside: dict[Watched, float] = {}
+        self._is_ticking = False
+        self._tick_until = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         threading.Thread(target=self._run, name="dicom-reactor", daemon=True).start()
@@ -89,6 +103,16 @@ class Reactor:
     def dispatch(self, connection: Watched) -> None:
         """Have a handler thread serve the connection."""
         self.threads.submit(connection.serve)
+
+    def step_aside(self, connection: Watched) -> None:
+        """Look after a connection only if its owner is not back in a moment: that spares watching it."""
+        self._aside[connection] = monotonic()
+        if not self._is_ticking:
+            self.wake()
+
+    def come_back(self, connection: Watched) -> None:
+        """Take note that the owner of a connection is back."""
+        self._aside.pop(connection, None)
 
     def schedule(self, timer: Timer, at: float) -> None:
         """Serve the timer's connection at that time, or earlier if it was scheduled earlier."""
@@ -137,21 +161,39 @@ class Reactor:
                 except Exception:
                     logger.exception("the reactor could not hand over a descriptor")
             self._fire_timers()
+            if self._aside:
+                self._look_after_those_aside()
+            self.threads.relieve()
 
     def _next_timeout(self) -> float | None:
         with self._lock:
             while self._timers and self._timers[0][2].target is None:
                 heapq.heappop(self._timers)
             self._sleeping_until = self._timers[0][0] if self._timers else NEVER
-        if self._sleeping_until == NEVER:
-            return None
-        return max(0.0, self._sleeping_until - monotonic())
+        if self.threads.is_crowded:
+            return PATIENCE_S  # to relieve them, if they are held up
+        # In this order: who steps aside later sees that nobody ticks, and wakes this thread.
+        self._is_ticking = False
+        now = monotonic()
+        if self._aside:
+            self._tick_until = now + TICKING_S
+        self._is_ticking = now < self._tick_until
+        at = min(self._sleeping_until, now + ASIDE_S) if self._is_ticking else self._sleeping_until
+        return None if at == NEVER else max(0.0, at - now)
+
+    def _look_after_those_aside(self) -> None:
+        """Have those served, and watched from then on, whose owner has been away too long."""
+        before = monotonic() - ASIDE_S
+        for connection, since in list(self._aside.items()):
+            if since <= before and self._aside.pop(connection, None) is not None:
+                self.threads.submit(connection.serve)
 
     def _handle(self, fd: int) -> None:
         connection = self._connections.get(fd)
         if connection is not None:
             connection.on_ready()
-            self.threads.submit(connection.serve)
+            self.dispatched += 1
+            self.threads.submit_soon(connection.serve)
         elif fd == self._wake_fd:
             os.eventfd_read(self._wake_fd)
         elif fd in self._callbacks:
