@@ -20,7 +20,7 @@ from router.delivery.retry import Alternate, Failure
 from router.delivery.sender import Item
 from router.errors import SpoolError
 from router.spool.ledger_flows import flow_of
-from router.spool.states import DeliveryState, Mark
+from router.spool.states import DeliveryState, Mark, Owed
 
 if TYPE_CHECKING:
     from router.processes.owing import Owing
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DIVERT_MAX = 256
 """Entries diverted from one destination in one go."""
 
-FULL_ROOM = DIVERT_MAX
+HELD_MAX = DIVERT_MAX
 """An alternate that holds more than this many is given no more for now."""
 
 FOR_EVER_NS = 1 << 62
@@ -67,23 +67,26 @@ class Alternates:
     def tend(self, now: float) -> None:
         """Divert what is owed to destinations that have been down for too long."""
         for destination in tuple(self._owing.destinations.values()):
-            if destination.circuit.down_s(now) < destination.settings.alternate_after_s:
+            circuit, settings = destination.circuit, destination.settings
+            if circuit.is_closed:
                 self._looked_up_to.pop(destination.name, None)
-            elif destination.settings.alternate and destination.circuit.state is CircuitState.OPEN:
+            elif settings.alternate and circuit.down_s(now) >= settings.alternate_after_s:
                 self._divert_some(destination)
 
     def _divert_some(self, destination: Destination) -> None:
         name = destination.name
         alternate = self._of(destination)
         failure = destination.circuit.last
-        if alternate is None or not alternate.is_up or alternate.queued > FULL_ROOM or failure is None:
+        if destination.circuit.state is not CircuitState.OPEN or failure is None:
             return
-        if name not in self._looked_up_to:
-            if not self._owing.backlogs[name].forget_held():
+        if alternate is None or not alternate.is_up or alternate.queued > HELD_MAX:
+            return
+        backlog = self._owing.backlogs[name]
+        if backlog.held:  # or what it holds would be sent to both once it is back
+            if not backlog.forget_held():
                 return
             self._owing.cool_all(name)
-            self._looked_up_to[name] = 0
-        due = self._worker.spool.ledger.due(name, FOR_EVER_NS, DIVERT_MAX, self._looked_up_to[name])
+        due = self._due(name)
         if not due:
             return
         own = [
@@ -93,15 +96,23 @@ class Alternates:
         if not self._divert(destination, alternate, marks):
             return
         self._looked_up_to[name] = due[-1].seq
-        backlog = self._owing.backlogs[alternate.name]
         for one in own:
-            backlog.insert(flow_of(one.entry), one.seq)
+            self._owing.backlogs[alternate.name].insert(flow_of(one.entry), one.seq)
         if own:
             logger.warning(
                 'delivery=diverted destination=%s alternate=%s count=%d class=%s why="%s"',
                 name, alternate.name, len(own), failure.error_class.value, failure.text,
             )  # fmt: skip
         alternate.pump()
+
+    def _due(self, name: str) -> list[Owed]:
+        """Return what is to be diverted next, not looking twice at what was taken over from others."""
+        try:
+            after = self._looked_up_to.get(name, 0)
+            return self._worker.spool.ledger.due(name, FOR_EVER_NS, DIVERT_MAX, after)
+        except SpoolError as error:
+            self._worker.spool_trouble(error)
+            return []
 
     def _of(self, destination: Destination) -> Destination | None:
         return self._owing.destinations.get(destination.settings.alternate)

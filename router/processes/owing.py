@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from router import crash_points
 from router.config.schema import Config
 from router.delivery.destination import Destination
-from router.delivery.fair import QUEUE_HARD_MAX
 from router.delivery.retry import ErrorClass, Failure
 from router.delivery.sender import Item
 from router.drivers.event_loop import EventLoopDriver
@@ -35,9 +34,6 @@ TROUBLE_PAUSE_S = 0.25
 """Until a ledger that cannot be read is asked again."""
 
 NS = 1_000_000_000
-
-LATER_NS = 1 << 62
-"""What waits for a retry is fetched as well: its time is kept in memory from then on."""
 
 logger = logging.getLogger(__name__)
 
@@ -102,10 +98,7 @@ class Owing:
         """Take out of memory what people have dropped; what is being sent right now goes on."""
         for name, destination in self.destinations.items():
             held = self.backlogs[name].held
-            ledger = self._worker.spool.ledger
-            first = min(held, default=1) - 1
-            owed = {one.seq for one in ledger.due(name, LATER_NS, 2 * QUEUE_HARD_MAX, first)}
-            for entry_id in held - owed:
+            for entry_id in held - self._worker.spool.ledger.owed_among(name, held):
                 if destination.withdraw(entry_id):
                     held.discard(entry_id)
 

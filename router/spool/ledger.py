@@ -24,7 +24,7 @@ from router.spool import ledger_view as view
 from router.spool.faults import LedgerDamaged, SpoolFailed, SpoolFull, ledger_error
 from router.spool.ledger_batch import Batch
 from router.spool.ledger_commands import Commands
-from router.spool.ledger_flows import FlowName, OwedOfFlow, due_of_flow, flows_owed
+from router.spool.ledger_flows import FlowName, OwedOfFlow, due_of_flow, flows_owed, owed_among
 from router.spool.ledger_queries import Queries
 from router.spool.ledger_schema import suspect
 from router.spool.ledger_tables import Tables
@@ -182,6 +182,10 @@ class Ledger:
         after_seq: only entries with a greater number.
         """
         return flows_owed(self._queries, self._unwritten_batches(), destination, after_seq, limit)
+
+    def owed_among(self, destination: str, seqs: Collection[int]) -> set[int]:
+        """Return which of these entries are still owed to a destination."""
+        return owed_among(self._queries, self._unwritten_batches(), destination, seqs)
 
     def due_of_flow(self, destination: str, flow: FlowName, after_seq: int, limit: int) -> list[OwedOfFlow]:
         """Return up to `limit` deliveries of one flow that are owed, oldest first, whenever they are due."""

@@ -7,7 +7,7 @@ overtake.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from router.spool.ledger_batch import Batch, entry_of
@@ -71,6 +71,13 @@ def due_of_flow(
             older_seq = max(older + ([] if written is None else [written]), default=None)
             found[seq] = OwedOfFlow(Owed(entry, mark), older_seq)
     return [found[seq] for seq in sorted(found)][:limit]
+
+
+def owed_among(queries: Queries, told: Sequence[Batch], destination: str, seqs: Collection[int]) -> set[int]:
+    """Return which of some entries are owed to a destination."""
+    marks = _marks(told, destination)
+    owed = {seq for seq in seqs if seq in marks and marks[seq].state in _OWED_STATES}
+    return owed | queries.owed_among(destination, [seq for seq in seqs if seq not in marks])
 
 
 def _marks(told: Sequence[Batch], destination: str) -> dict[int, Mark]:

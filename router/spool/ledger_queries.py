@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ _OF_FLOW = f"""SELECT {_COLUMNS}, (
     CROSS JOIN destination n ON n.id = d.destination
     WHERE i.calling_ae_title = ? AND i.study_uid = ? AND i.seq > ? AND d.state < 2
     ORDER BY i.seq LIMIT ?"""
+_IS_OWED = "SELECT 1 FROM delivery WHERE seq = ? AND destination = ? AND state < 2"
 _NEWEST = """SELECT max(o.seq) FROM instance o INDEXED BY instance_uid
     CROSS JOIN delivery p ON p.seq = o.seq AND p.destination = ?
     WHERE o.sop_instance = ? AND o.seq < ? AND p.state < 2"""
@@ -120,6 +122,11 @@ class Queries:
         """Return what one flow is owed, by age; with each the newest older entry owed with the same UID."""
         number = self._ids.get(destination, -1)
         return [(_owed(row), row[-1]) for row in self._rows(_OF_FLOW, number, *flow, after_seq, limit)]
+
+    def owed_among(self, destination: str, seqs: Sequence[int]) -> set[int]:
+        """Return which of these entries are owed to a destination."""
+        number = self._ids.get(destination, -1)
+        return {seq for seq in seqs if self._rows(_IS_OWED, seq, number)}
 
     def newest_owed(self, destination: str, sop_instance: str, before_seq: int) -> int | None:
         """Return the newest entry with this UID, older than another, that is owed to a destination."""

@@ -133,3 +133,15 @@ def test_a_diverted_delivery_is_not_diverted_again_but_a_late_success_is_the_tru
     mark(ledger, 1, DELIVERED)
     ledger.flush()
     assert states(ledger, 1) == {"A": DELIVERED, "B": PENDING}
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_which_of_some_entries_are_still_owed(ledger: Ledger, is_written: bool) -> None:
+    for seq in range(1, 5):
+        add(ledger, seq, "X", "1.1")
+    mark(ledger, 2, DELIVERED)
+    if is_written:
+        ledger.flush()
+    mark(ledger, 3, DEAD)
+    assert ledger.owed_among("A", {1, 2, 3, 4, 9}) == {1, 4}
+    assert ledger.owed_among("B", {1}) == set()
