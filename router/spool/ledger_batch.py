@@ -19,13 +19,14 @@ class Batch:
     """Changes in the order of their arrival, newest state per (destination, seq).
 
     entries: added in this batch. marks: by destination, then seq, of these and of older entries.
-    covered: where the newest added entry ends. rows: what writing it will take.
+    changes: of the totals, [count, bytes] by (destination, state). covered: where the newest added entry ends.
+    rows: what writing it will take.
     """
 
     number: int
     entries: dict[int, Entry] = field(default_factory=dict)
     marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
-    tallies: Tallies = field(default_factory=dict)
+    changes: dict[tuple[str, DeliveryState], list[int]] = field(default_factory=dict)
     covered: Position | None = None
     rows: int = 0
 
@@ -57,6 +58,11 @@ class Batch:
             self._count(mark.destination, mark.state, 1, entry)
         of_destination[mark.seq] = mark
 
+    @property
+    def tallies(self) -> Tallies:
+        """Return how the totals change by (destination, state)."""
+        return {key: Tally(*change) for key, change in self.changes.items()}
+
     def owed(self, seq: int) -> list[Owed]:
         """Return an entry added here, a row a destination; empty if it was not."""
         entry = self.entries.get(seq)
@@ -79,8 +85,11 @@ class Batch:
             self._count(alternate, begun.state, 1, entry)
 
     def _count(self, destination: str, state: DeliveryState, count: int, entry: Entry) -> None:
-        key = (destination, state)
-        self.tallies[key] = self.tallies.get(key, Tally()).plus(count, count * entry.location.length)
+        change = self.changes.get((destination, state))
+        if change is None:
+            change = self.changes[destination, state] = [0, 0]
+        change[0] += count
+        change[1] += count * entry.location.length
 
 
 def end_of(entry: Entry) -> Position:

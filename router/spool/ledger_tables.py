@@ -22,6 +22,7 @@ from router.spool.segment import Position
 from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
 
 COMMAND_ROWS = 5000  # changed in one transaction, so that no command keeps the flushes waiting for long
+ROWS_AT_ONCE = 16  # inserted by one statement
 PRUNE_ROWS = 2000  # looked at in one pass
 WRITE_BACK_ROWS = 4000  # in the write-ahead log, some MB of pages, before it is merged
 
@@ -197,7 +198,7 @@ class Tables:
 
     def _insert(self, entries: Iterable[Entry], marks: Iterable[Mark]) -> list[Change]:
         by_seq = {entry.seq: entry for entry in entries}
-        self._connection.executemany(_INSERT_INSTANCE, map(_instance_row, by_seq.values()))
+        self._insert_rows(_INSERT_INSTANCE, [_instance_row(entry) for entry in by_seq.values()])
         ids = self.ids
         rows = []
         changes: list[Change] = []
@@ -206,8 +207,20 @@ class Tables:
             number, segment, length = ids[mark.destination], location.segment, location.length
             rows.append((mark.seq, number, segment, length, *_state_columns(mark)))
             changes.append(Change(mark.seq, number, None, mark.state, segment, length, mark.at_ns))
-        self._connection.executemany(_INSERT_DELIVERY, rows)
+        self._insert_rows(_INSERT_DELIVERY, rows)
         return changes
+
+    def _insert_rows(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert rows, most of them many at a time: each run of a statement hands the interpreter's lock to the
+        event loop and has to wait for it again."""
+        whole = len(rows) - len(rows) % ROWS_AT_ONCE
+        if whole:
+            head, _, values = statement.partition(" VALUES ")
+            many = f"{head} VALUES {','.join([values] * ROWS_AT_ONCE)}"
+            for start in range(0, whole, ROWS_AT_ONCE):
+                flat = [value for row in rows[start : start + ROWS_AT_ONCE] for value in row]
+                self._connection.execute(many, flat)
+        self._connection.executemany(statement, rows[whole:])
 
     def _update(self, marks: Iterable[Mark]) -> list[Change]:
         changes: list[Change] = []
