@@ -38,7 +38,8 @@ def main() -> None:
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in options.cases:
         console.rule(name)
-        console.print(f"[dim]{(CASES[name].__doc__ or '').splitlines()[0]}")
+        question = (CASES[name].__doc__ or "").split("\n\n")[0]
+        console.print(f"[dim]{' '.join(question.split())}")
         cases = Options(options.rounds, options.duration, options.directory, console.print)
         rows = CASES[name].run(cases)
         console.print(table(name, rows))

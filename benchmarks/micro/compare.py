@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from router.bench.rounds import machine
@@ -133,12 +134,14 @@ def compared(figures: dict[str, Figure], baseline: dict[str, Figure]) -> Table:
     for name, one in figures.items():
         old = baseline.get(name)
         if old is None:
-            table.add_row(name, f"{one.microseconds:,.2f}", "-", "-", "-", "new")
+            table.add_row(escape(name), f"{one.microseconds:,.2f}", "-", "-", "-", "new")
             continue
         verdict = "[red]slower" if is_slower(one, old) else ""
         limit = f"{1 + 2 * allowed(one, old):.2f}"
         ratio = f"{one.calls / old.calls:.2f}"
-        table.add_row(name, f"{one.microseconds:,.2f}", f"{old.microseconds:,.2f}", ratio, limit, verdict)
+        table.add_row(
+            escape(name), f"{one.microseconds:,.2f}", f"{old.microseconds:,.2f}", ratio, limit, verdict
+        )
     return table
 
 
@@ -153,7 +156,7 @@ def twins(figures: dict[str, Figure]) -> Table:
             times = twin.calls / one.calls
             mark = "" if times >= TWIN_LEAST else "[red]too little"
             cells = (f"{one.microseconds:,.2f}", f"{twin.microseconds:,.2f}", f"{times:.1f}", mark)
-            table.add_row(name, *cells)
+            table.add_row(escape(name), *cells)
     return table
 
 
