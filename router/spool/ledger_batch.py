@@ -19,8 +19,8 @@ class Batch:
     """Changes in the order of their arrival, newest state per (destination, seq).
 
     entries: added in this batch. marks: by destination, then seq, of these and of older entries.
-    changes: of the totals, [count, bytes] by (destination, state). covered: where the newest added entry ends.
-    rows: what writing it will take.
+    changes: of the totals, [count, bytes] by (destination, state). covered: where the newest added entry
+    ends. rows: what writing it will take.
     """
 
     number: int

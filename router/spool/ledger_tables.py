@@ -211,8 +211,10 @@ class Tables:
         return changes
 
     def _insert_rows(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert rows, most of them many at a time: each run of a statement hands the interpreter's lock to the
-        event loop and has to wait for it again."""
+        """Insert rows, most of them many at a time.
+
+        Each run of a statement hands the interpreter's lock to the event loop and has to wait for it again.
+        """
         whole = len(rows) - len(rows) % ROWS_AT_ONCE
         if whole:
             head, _, values = statement.partition(" VALUES ")
