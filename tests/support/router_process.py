@@ -28,7 +28,7 @@ from tests.support.fast_peers import wait_until
 
 READY_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 60.0
-GONE_DEADLINE_S = 10.0
+GONE_DEADLINE_S = 30.0
 HTTP_TIMEOUT_S = 5.0
 LOG_TAIL_CHARS = 8000
 
@@ -147,7 +147,7 @@ class RouterProcess:
         self._kill_root()
         _, alive = psutil.wait_procs(children, timeout=GONE_DEADLINE_S)
         if alive:
-            raise PeerFailed(f"outlived their supervisor: {[process.pid for process in alive]}\n{self.log()}")
+            raise PeerFailed(f"outlived their supervisor: {described(alive)}\n{self.log()}")
 
     def kill_everything(self) -> None:
         """`kill -9` all processes at once."""
@@ -190,7 +190,7 @@ class RouterProcess:
             raise PeerFailed(f"the router did not stop within {deadline_s} s:\n{self.log()}") from None
         _, alive = psutil.wait_procs(children, timeout=GONE_DEADLINE_S)
         if alive:
-            raise PeerFailed(f"outlived their supervisor: {[process.pid for process in alive]}\n{self.log()}")
+            raise PeerFailed(f"outlived their supervisor: {described(alive)}\n{self.log()}")
         return code
 
     def stop(self) -> None:
@@ -274,6 +274,16 @@ class RouterProcess:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+
+def described(processes: list[psutil.Process]) -> list[str]:
+    """Say what processes are, and what they wait for."""
+    words = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, OSError):
+            waits_in = Path(f"/proc/{process.pid}/wchan").read_text()
+            words.append(f"{process.cmdline()[-3:]} {process.status()} in {waits_in}")
+    return words
 
 
 @contextmanager
