@@ -17,7 +17,8 @@ def main() -> None:
     name = sys.argv.pop(1)
     with atheris.instrument_imports(include=["router", "tests"]):
         target = importlib.import_module(f"tests.fuzz.targets.{name}")
-    atheris.Setup(sys.argv, target.check)
+    itself = f"{sys.executable} -m tests.fuzz.one {name}"  # which a merge starts again
+    atheris.Setup([itself, *sys.argv[1:]], target.check)
     atheris.Fuzz()
 
 

@@ -24,7 +24,9 @@ What peers may send, what the Standard answers (PS3.7, PS3.8), and the tests tha
 and towards our requestor (SCU: a hostile destination). Every test of the acceptor ends with an honest C-ECHO on a new
 association and with nothing left: no connection, association, slot, loan, waiting dataset, file or descriptor. Every
 test of the requestor ends with a healthy destination undisturbed, nothing left, and the instance delivered once the
-peer behaves. A dash: the row cannot occur there.
+peer behaves. A dash: the row cannot occur there. The rows of `requests` and `messages` are sent to a server of the
+library too (`test_library.py`), those of `destinations` and `acceptances` to its requestor
+(`test_library_requestor.py`): both answer as the router does.
 
 | row | input | answer | towards our SCP | towards our SCU |
 |---|---|---|---|---|
@@ -174,7 +176,9 @@ ROWS = (
         "tests/routing/test_pattern.py::test_a_pattern_of_many_stars_never_goes_back "
         "tests/routing/test_attributes.py::test_values_are_bounded_in_number_and_length "
         "tests/routing/test_match.py::test_a_private_element_is_found_by_its_creator_in_any_block"),
-    row(54, "hostile destinations", "abort, back-off; others unaffected", "", "destinations: acceptances:"),
+    row(54, "hostile destinations", "abort, back-off; others unaffected", "",
+        "destinations: acceptances: library_requestor::test_a_violation_is_answered_as_by_the_router "
+        "library_requestor::test_every_other_end_is_taken_in_time"),
     row(55, "admin HTTP: slow clients, huge heads and bodies", "bounded; one request a connection",
         f"{ADMIN}::test_a_body_too_long_is_refused {ADMIN}::test_a_connection_serves_one_request "
         f"{ADMIN}::test_silent_connections_are_bounded_and_scrapes_go_on_once_they_are_gone "
