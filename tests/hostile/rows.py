@@ -157,7 +157,9 @@ ROWS = (
         "messages::test_row_48_data_after_the_collision_is_an_abort",
         "destinations::test_the_answer_to_our_release_may_be_anything"),
     row(49, "TLS: old versions, wrong certificates, half a handshake", "closed within the deadline",
-        "tests/drivers/test_tls.py::*", "tests/drivers/test_tls.py::*"),
+        "tls::* tests/drivers/test_tls.py::*",
+        "tests/drivers/test_tls.py::test_a_certificate_nobody_trusts_fails_the_connection "
+        "tests/drivers/test_tls.py::test_a_server_that_never_answers_the_handshake_exceeds_the_deadline"),
     row(50, "user identity of types 0 and 6, lying lengths, passcodes", "ignored; abort; never logged",
         "requests:50- requests:7-identity requests:14-50- "
         "requests::test_rows_18_and_50_leave_one_clean_line_in_the_log_and_no_passcode"),
