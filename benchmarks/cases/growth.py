@@ -11,6 +11,8 @@ loop batch better than one, which wakes up for every instance.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,8 @@ ASSOCIATIONS = 256
 RULES = 200
 DESTINATIONS = 50
 BACKLOG = int(os.environ.get("GROWTH_BACKLOG", "1000000"))
+MADE = os.environ.get("GROWTH_SPOOL", "")
+"""A spool that was made before, by `python -m benchmarks.cases.growth FOLDER`: making one takes minutes."""
 CHUNK = 10_000
 WAITING = f'ae_title = "AWAY"\nhost = "{HOST}"\nport = 9\nretry_first_s = 3600\nretry_max_s = 3600'
 
@@ -75,7 +79,10 @@ def _backlog(options: Options) -> Row:
     def full(sink_ports: list[int], directory: Path) -> Iterator[PeerProcess]:
         spool = directory / "spool"
         began = time.monotonic()
-        fill(spool, BACKLOG)
+        if MADE:
+            shutil.copytree(MADE, spool)
+        else:
+            fill(spool, BACKLOG)
         options.say(f"  a spool of {BACKLOG:,} entries made in {time.monotonic() - began:.0f} s")
         with router_relay(_WITH_AWAY, sink_ports, directory) as peer:
             yield peer
@@ -126,3 +133,7 @@ def _record(number: int) -> InstanceRecord:
         "forward",
         ("away",),
     )
+
+
+if __name__ == "__main__":
+    fill(Path(sys.argv[1]), BACKLOG)

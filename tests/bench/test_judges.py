@@ -150,4 +150,4 @@ def test_the_run_script_names_its_verbs() -> None:
         [REPOSITORY / ".ci" / "run", "nonsense"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "lint|types|tests|bench" in done.stderr
+    assert "lint|types|tests|fuzz|bench|bench-compare" in done.stderr
