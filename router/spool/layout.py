@@ -1,14 +1,16 @@
 """Names and places in the spool, and the lock that keeps it to one owner.
 
 `<path>/lock`, `<path>/incoming/`, `<path>/worker-<n>/{segments,large,quarantine}/`,
-`<path>/worker-<n>/ledger.sqlite`. No name is ever made from peer data.
+`<path>/worker-<n>/{ledger.sqlite,key}`. No name is ever made from peer data.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
+import secrets
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from router.spool.faults import SCARCE_ERRNOS
 
 DIRECTORY_MODE = 0o700  # patient data: the owner alone
 FILE_MODE = 0o600
+KEY_BYTES = 32
 OPEN_PATIENCE_S = 30.0
 OPEN_RETRY_S = 0.05
 
@@ -37,13 +40,33 @@ class WorkerDirectory:
         self.quarantine = root / "quarantine"
         self.ledger = root / "ledger.sqlite"
         self.lock = root / "lock"
+        self._key = root / "key"
 
     def create(self) -> None:
         """Make what is missing and sync the names. Raises OSError."""
         for folder in (self.root, self.segments, self.large, self.quarantine):
             folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        if not self._key.exists():
+            self._make_key()
         for folder in (self.root, self.root.parent):
             sync_folder(folder)
+
+    def _make_key(self) -> None:
+        part = self._key.with_suffix(TEMPORARY_SUFFIX)
+        with open(part, "wb", opener=private) as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(self._key)
+
+    def nonce_of(self, number: int) -> int:
+        """Return the nonce that a segment of this number is given: secret, and known without its header.
+
+        Raises OSError if the key cannot be read.
+        """
+        key = self._key.read_bytes()[:KEY_BYTES]
+        digest = hashlib.blake2b(number.to_bytes(8, "little"), digest_size=8, key=key).digest()
+        return int.from_bytes(digest, "little")
 
     def segment_path(self, number: int) -> Path:
         return self.segments / f"{number:010d}.seg"
@@ -105,6 +128,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file for its owner alone: an opener for `open`."""
+    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
 
 
 class SpoolLock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -69,9 +70,17 @@ def is_sound(path: Path) -> bool:
         return True
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
+        if connection.execute("PRAGMA user_version").fetchone() == (0,):
+            return False  # its tables were never made, or their page is gone
         found = connection.execute("PRAGMA quick_check(1)").fetchone()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         if isinstance(ledger_error(error), LedgerDamaged):
+            return False
+        # A damaged header may say that the file must not be written.
+        is_read_only = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+        if is_read_only and not os.statvfs(path).f_flag & os.ST_RDONLY:
             return False
         raise
     finally:

@@ -135,7 +135,8 @@ class Tables:
         state, why: for all their deliveries, instead of the one they start with.
         """
         known = self._known(entries)
-        missing = [entry for entry in entries if entry.seq not in known]
+        # Damage can leave a record in two places; one of them is enough.
+        missing = list({entry.seq: entry for entry in entries if entry.seq not in known}.values())
         marks = [mark for entry in missing for mark in first_marks(entry, state)]
         if why:
             marks = [Mark(m.seq, m.destination, m.state, m.at_ns, error_class=why) for m in marks]

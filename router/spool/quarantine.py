@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from router.spool.disk import read_around
-from router.spool.layout import FILE_MODE, sync_folder
+from router.spool.layout import private, sync_folder
 
 QUARANTINE_BYTES_MAX = 4 << 30  # copies beyond this are not made: evidence must not fill the disk
 QUARANTINE_FILES_MAX = 10_000
@@ -36,7 +36,7 @@ class Quarantine:
         if size + length > self._bytes_max or files >= self._files_max:
             return False
         part = target.with_suffix(".part")
-        with open(source, "rb", buffering=0) as reader, open(part, "wb", opener=_private) as writer:
+        with open(source, "rb", buffering=0) as reader, open(part, "wb", opener=private) as writer:
             end = offset + length
             while offset < end and (
                 chunk := read_around(reader.fileno(), min(end - offset, _COPY_BYTES), offset)
@@ -63,7 +63,3 @@ class Quarantine:
             sizes = [entry.stat().st_size for entry in os.scandir(self._folder)]
             self._held = (len(sizes), sum(sizes))
         return self._held
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)

@@ -32,6 +32,7 @@ from router.spool.segment import (
     NOWHERE,
     RECORD_BYTES_MIN,
     TRAILER_BYTES,
+    Header,
     Position,
     encode_void,
 )
@@ -81,7 +82,7 @@ class _Segment:
     """One segment that was read."""
 
     number: int
-    nonce: int | None
+    header: Header | None
     end: int
     size: int
     last_seq: int
@@ -169,19 +170,30 @@ class _Recovery:
 
     def _read_segment(self, number: int, start: int) -> None:
         path = self._directory.segment_path(number)
-        scan = SegmentScan(path, number, start)
-        last_seq = 0
+        scan = SegmentScan(path, number, start, self._directory.nonce_of(number))
+        last_seq, expected_seq = 0, self._report.next_seq
         for found in self._found(scan):
             if isinstance(found, BadStretch):
                 self._note_bad(found)
             elif found.marker is not None:
                 self._durable = max(self._durable, found.marker.durable, key=_place)
             elif found.entry is not None:
+                if not last_seq and found.entry.seq > expected_seq:
+                    self._note_missing(_previous(scan, number))
                 last_seq = max(last_seq, found.entry.seq)
                 self._note_entry(found.entry)
         self._report.segments_read += 1
-        self._note_shortened(scan.previous)
-        self._read.append(_Segment(number, scan.nonce, scan.end, path.stat().st_size, last_seq))
+        self._note_shortened(_previous(scan, number))
+        self._read.append(_Segment(number, scan.header, scan.end, path.stat().st_size, last_seq))
+
+    def _note_missing(self, expected: Position) -> None:
+        """Take note of entries that were in a segment which is not there, and that the ledger never knew.
+
+        A segment goes only after the ledger knows all of it; without the ledger nobody can tell.
+        """
+        path = self._directory.segment_path(expected.segment)
+        if not self._report.ledger_rebuilt and not path.exists():
+            self._note_bad(BadStretch(expected.segment, 0, expected.offset))
 
     def _note_shortened(self, expected: Position) -> None:
         """See whether the segment read before still reaches to where the next one says that it ended."""
@@ -274,10 +286,10 @@ class _Recovery:
             for bad in torn:
                 if (
                     bad.offset < end
-                    and segment.nonce is not None
+                    and segment.header is not None
                     and bad.end - bad.offset >= RECORD_BYTES_MIN
                 ):
-                    _give_up(file.fileno(), segment.number, segment.nonce, bad)
+                    _give_up(file.fileno(), segment.number, segment.header, bad)
             if segment.size > end:
                 file.truncate(end)
             os.fsync(file.fileno())
@@ -313,6 +325,12 @@ class _Recovery:
         return max([*numbers, *used, self._ledger.covered_up_to().segment - 1, 0]) + 1
 
 
+def _previous(scan: SegmentScan, number: int) -> Position:
+    """Return where the segment before ended; as far as is known, it had the number before, and a header."""
+    known = scan.header.previous if scan.header is not None else NOWHERE
+    return Position(number - 1, HEADER_BYTES) if known == NOWHERE else known
+
+
 def _place(position: Position) -> tuple[int, int]:
     return position.segment, position.offset
 
@@ -331,8 +349,8 @@ def _runs(stretches: list[BadStretch]) -> Iterator[tuple[int, int, int]]:
         yield run
 
 
-def _give_up(descriptor: int, number: int, nonce: int, bad: BadStretch) -> None:
+def _give_up(descriptor: int, number: int, header: Header, bad: BadStretch) -> None:
     """Turn a torn stretch between sound records into a void record."""
-    head, trailer = encode_void(number, nonce, bad.end - bad.offset)
+    head, trailer = encode_void(number, header.nonce, header.seed(bad.offset), bad.end - bad.offset)
     write_at(descriptor, trailer, bad.end - TRAILER_BYTES)
     write_at(descriptor, head, bad.offset)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crc32c import crc32c
@@ -21,10 +21,10 @@ from router.spool.segment import (
     ALIGNMENT,
     HEAD_BYTES,
     HEADER_BYTES,
-    NOWHERE,
     REFERENCE_PAYLOAD_BYTES,
     TRAILER_BYTES,
     Head,
+    Header,
     Kind,
     Marker,
     decode_head,
@@ -32,7 +32,7 @@ from router.spool.segment import (
     decode_marker,
     decode_reference,
     decode_trailer,
-    nonce_of_head,
+    header_of_head,
     signature,
 )
 
@@ -123,50 +123,63 @@ class SegmentScan:
     first record is this segment's is one bad stretch.
     """
 
-    def __init__(self, path: Path, number: int, start: int = HEADER_BYTES) -> None:
+    def __init__(self, path: Path, number: int, start: int = HEADER_BYTES, nonce: int | None = None) -> None:
+        """nonce: the segment's if it is one of ours with its header lost."""
         self._path = path
         self._number = number
+        self._own_nonce = nonce
         self._start = max(start, HEADER_BYTES)
         self.end = HEADER_BYTES
-        self.nonce: int | None = None
-        self.previous = NOWHERE  # where the segment before this one ended
+        self.header: Header | None = None
 
     def __iter__(self) -> Iterator[Sound | BadStretch]:
         """Yield what stands in the segment, in its order. Raises OSError; UnknownFormat."""
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             window = _Window(descriptor, os.fstat(descriptor).st_size)
-            nonce = self.nonce = self._read_nonce(window)
-            if nonce is None:
+            header = self.header = self._read_header(window)
+            if header is None:
                 self.end = 0
                 if not window.is_zero(0):
                     yield BadStretch(self._number, 0, window.size, is_begun=False)
                 return
-            yield from self._records(window, nonce)
+            yield from self._records(window, header)
         finally:
             os.close(descriptor)
 
-    def _read_nonce(self, window: _Window) -> int | None:
-        """Return the nonce from the header, or from the first record: no dataset can stand at its place."""
-        header = decode_header(window.read(0, HEADER_BYTES), self._number)
-        if header is None:
-            return nonce_of_head(window.read(HEADER_BYTES, HEAD_BYTES), self._number)
-        self.previous = header.previous
-        return header.nonce
+    def _read_header(self, window: _Window) -> Header | None:
+        """Return the header; if it is lost, what the first record tells (no dataset can stand at its place).
 
-    def _records(self, window: _Window, nonce: int) -> Iterator[Sound | BadStretch]:
+        If both are lost, return one with the nonce that this was given.
+        """
+        header = decode_header(window.read(0, HEADER_BYTES), self._number)
+        if header is not None:
+            return header
+        first = header_of_head(window.read(HEADER_BYTES, HEAD_BYTES), self._number, HEADER_BYTES)
+        return first if first is not None else self._header_found(window)
+
+    def _header_found(self, window: _Window) -> Header | None:
+        """Return a header with our own nonce if any record carries it: the file may be older than the key."""
+        if self._own_nonce is None:
+            return None
+        header = Header(self._own_nonce)
+        return header if _resynchronise(window, header, HEADER_BYTES) is not None else None
+
+    def _records(self, window: _Window, header: Header) -> Iterator[Sound | BadStretch]:
         offset = self.end = self._start
-        wanted = signature(nonce)
+        wanted = signature(header.nonce)
         while offset < window.size:
-            head = decode_head(window.read(offset, HEAD_BYTES), nonce)
+            head = decode_head(window.read(offset, HEAD_BYTES), header.nonce, header.seed(offset))
             if head is not None and offset + head.record_bytes <= window.size:
                 found = self._record(window, offset, head)
+                if isinstance(found, BadStretch):
+                    found = self._only_bad(window, header, found)
                 offset = found.end
                 if isinstance(found, Sound):
                     self.end = offset
                 yield found
                 continue
-            following = _resynchronise(window, nonce, offset + ALIGNMENT)
+            following = _resynchronise(window, header, offset + ALIGNMENT)
             if following is None:
                 if not window.is_zero(offset):
                     is_begun = window.read(offset, len(wanted)) == wanted
@@ -174,6 +187,13 @@ class SegmentScan:
                 return
             yield BadStretch(self._number, offset, following)
             offset = following
+
+    def _only_bad(self, window: _Window, header: Header, bad: BadStretch) -> BadStretch:
+        """Return a bad record up to the next head inside it: its own head may be one that strayed here."""
+        following = _resynchronise(window, header, bad.offset + ALIGNMENT)
+        if following is None or following >= bad.end:
+            return bad
+        return replace(bad, end=following)
 
     def _record(self, window: _Window, offset: int, head: Head) -> Sound | BadStretch:
         end = offset + head.record_bytes
@@ -218,11 +238,12 @@ class SegmentScan:
         )
 
 
-def _resynchronise(window: _Window, nonce: int, offset: int) -> int | None:
+def _resynchronise(window: _Window, header: Header, offset: int) -> int | None:
     """Return where the next valid head stands, from offset on."""
-    wanted = signature(nonce)
+    wanted = signature(header.nonce)
     while (found := window.find(wanted, offset)) is not None:
-        if found % ALIGNMENT == 0 and decode_head(window.read(found, HEAD_BYTES), nonce) is not None:
+        head = window.read(found, HEAD_BYTES)
+        if found % ALIGNMENT == 0 and decode_head(head, header.nonce, header.seed(found)) is not None:
             return found
         offset = found + 1
     return None

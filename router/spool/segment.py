@@ -12,16 +12,20 @@ Record: head of 48 octets, meta, payload, trailer of 8 octets, zero padding to a
     1-4   magic C5 "DRr"     5-12  nonce of the segment
     13    kind               14    flags                15-16 head length
     17-24 seq                25-32 payload length       33-36 meta length
-    37-40 CRC32C of meta     41-44 segment number, low  45-48 CRC32C of octets 1-44
+    37-40 CRC32C of meta     41-44 segment number, low  45-48 CRC32C of octets 1-44, begun with the offset
     trailer: CRC32C of the payload, then "DRe" C5
 
 A file may be written again after all it held was settled. The nonce is new then, so what stands behind the
 newest record is never taken for records; and a head says which segment it belongs to, so that a file whose
 new header was never synced is not taken for the segment that its new name says.
-The nonce is random and secret: a dataset that contains a forged record can never be taken for one when a
-reader resynchronises after damage. The trailer stands last, so a record cut short never looks whole.
-Version 1 had no octets 33-48; its segments are read as they are, new ones are written in version 2. The end
-of the segment before is written when this one is begun: a closed segment that became shorter is noticed.
+The nonce is secret: a dataset that contains a forged record can never be taken for one when a reader
+resynchronises after damage. It is made from a key of the directory and the segment's number, so that it is
+known when a bad sector takes header and first record. The trailer stands last, so a record cut short never
+looks whole.
+Version 1 had no octets 33-48 in its header, and began the CRC of a head with 0; its segments are read as they
+are, new ones are written in version 2. The end of the segment before is written when this one is begun: a
+closed segment that became shorter is noticed. The offset in the CRC of a head tells a record that stands
+where it was written from one that a disk put over another.
 A marker says that every record up to a sequence number and place had been synced before the marker was
 written. Damage before that place is damage to acknowledged data; after it, a torn tail.
 """
@@ -88,7 +92,12 @@ class Header:
     """What a segment's header says. previous: where the segment before it ended, NOWHERE if unknown."""
 
     nonce: int
-    previous: Position
+    previous: Position = NOWHERE
+    version: int = VERSION
+
+    def seed(self, offset: int) -> int:
+        """Return what the CRC of a head at this offset begins with."""
+        return offset if self.version > 1 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +173,7 @@ def decode_header(data: bytes, number: int) -> Header | None:
             f"segment {number}: format version {version}, flags {flags:#x}; "
             f"this program knows versions {VERSION_MIN} to {VERSION}"
         )
-    return Header(nonce, Position(segment, offset) if version > 1 else NOWHERE)
+    return Header(nonce, Position(segment, offset) if version > 1 else NOWHERE, version)
 
 
 def signature(nonce: int) -> bytes:
@@ -172,8 +181,10 @@ def signature(nonce: int) -> bytes:
     return _SIGNATURE.pack(_RECORD_MAGIC, nonce)
 
 
-def encode_head(kind: Kind, number: int, nonce: int, seq: int, meta: bytes, payload_bytes: int) -> bytes:
-    """Return a record's head. number, nonce: the segment's."""
+def encode_head(
+    kind: Kind, number: int, nonce: int, seed: int, seq: int, meta: bytes, payload_bytes: int
+) -> bytes:
+    """Return a record's head. number, nonce: the segment's. seed: Header.seed of where it will stand."""
     body = _HEAD.pack(
         _RECORD_MAGIC,
         nonce,
@@ -186,7 +197,7 @@ def encode_head(kind: Kind, number: int, nonce: int, seq: int, meta: bytes, payl
         crc32c(meta) if meta else 0,
         number & _NUMBER_MASK,
     )
-    return body + _CRC.pack(crc32c(body))
+    return body + _CRC.pack(crc32c(body, seed))
 
 
 def encode_trailer(payload_crc: int, unpadded_bytes: int) -> bytes:
@@ -194,23 +205,30 @@ def encode_trailer(payload_crc: int, unpadded_bytes: int) -> bytes:
     return _TRAILER.pack(payload_crc, _TRAILER_MAGIC) + PADDING[-unpadded_bytes % ALIGNMENT]
 
 
-def decode_head(data: bytes | memoryview, nonce: int | None) -> Head | None:
-    """Return the head at the start of data, or None if there is none. nonce None: any (first record only)."""
+def decode_head(data: bytes | memoryview, nonce: int | None, seed: int) -> Head | None:
+    """Return the head at the start of data, or None if there is none. nonce None: any (first record only).
+
+    seed: Header.seed of where the data stands.
+    """
     if len(data) < HEAD_BYTES:
         return None
     magic, found, kind, _, head_bytes, seq, payload_bytes, meta_bytes, meta_crc, _ = _HEAD.unpack_from(data)
     if magic != _RECORD_MAGIC or (nonce is not None and found != nonce) or head_bytes != HEAD_BYTES:
         return None
-    if _CRC.unpack_from(data, HEAD_BYTES - 4)[0] != crc32c(data[: HEAD_BYTES - 4]):
+    if _CRC.unpack_from(data, HEAD_BYTES - 4)[0] != crc32c(data[: HEAD_BYTES - 4], seed):
         return None
     return Head(kind, seq, payload_bytes, meta_bytes, meta_crc)
 
 
-def nonce_of_head(data: bytes | memoryview, number: int) -> int | None:
-    """Return the nonce that a valid head of segment `number` carries, for a segment whose header is lost."""
-    if decode_head(data, None) is None or _HEAD.unpack_from(data)[-1] != number & _NUMBER_MASK:
-        return None
-    return int(_SIGNATURE.unpack_from(data)[1])
+def header_of_head(data: bytes | memoryview, number: int, offset: int) -> Header | None:
+    """Return what any valid head of segment `number` tells, for a segment whose header is lost."""
+    for version in range(VERSION, VERSION_MIN - 1, -1):
+        header = Header(0, version=version)
+        if decode_head(data, None, header.seed(offset)) is not None:
+            if _HEAD.unpack_from(data)[-1] != number & _NUMBER_MASK:
+                return None
+            return Header(int(_SIGNATURE.unpack_from(data)[1]), version=version)
+    return None
 
 
 def decode_trailer(data: bytes | memoryview) -> int | None:
@@ -221,18 +239,18 @@ def decode_trailer(data: bytes | memoryview) -> int | None:
     return int(crc) if magic == _TRAILER_MAGIC else None
 
 
-def encode_void(number: int, nonce: int, length: int) -> tuple[bytes, bytes]:
+def encode_void(number: int, nonce: int, seed: int, length: int) -> tuple[bytes, bytes]:
     """Return head and trailer of a record that gives up `length` octets, themselves included."""
-    payload_bytes = length - RECORD_BYTES_MIN
-    return encode_head(Kind.VOID, number, nonce, 0, b"", payload_bytes), _TRAILER.pack(0, _TRAILER_MAGIC)
+    head = encode_head(Kind.VOID, number, nonce, seed, 0, b"", length - RECORD_BYTES_MIN)
+    return head, _TRAILER.pack(0, _TRAILER_MAGIC)
 
 
-def encode_marker(number: int, nonce: int, marker: Marker) -> bytes:
+def encode_marker(number: int, nonce: int, seed: int, marker: Marker) -> bytes:
     """Return a whole marker record for segment `number`."""
     meta = _MARKER.pack(
         marker.durable.segment, marker.durable.offset, marker.previous.segment, marker.previous.offset
     )
-    head = encode_head(Kind.MARKER, number, nonce, marker.seq, meta, 0)
+    head = encode_head(Kind.MARKER, number, nonce, seed, marker.seq, meta, 0)
     return head + meta + encode_trailer(0, HEAD_BYTES + len(meta))
 
 

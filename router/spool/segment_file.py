@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,16 +45,17 @@ class SegmentFile:
 
 @crash_points.after("segment.rotate")
 def create_segment(
-    disk: Disk, path: Path, number: int, capacity: int, recycled: Path | None = None
+    disk: Disk, path: Path, number: int, nonce: int, capacity: int, recycled: Path | None = None
 ) -> SegmentFile:
     """Make, preallocate and head a new segment. Raises OSError; then nothing is left.
 
-    recycled: a file to write again instead of a fresh one (see recycled.py).
+    nonce: secret, and never used before (see segment.py). recycled: a file to write again instead of a fresh
+    one (see recycled.py).
     """
     if recycled is not None:
         disk.rename(recycled, path)
     descriptor = disk.create(path) if recycled is None else disk.reopen(path)
-    segment = SegmentFile(number, path, descriptor, secrets.randbits(64), capacity)
+    segment = SegmentFile(number, path, descriptor, nonce, capacity)
     try:
         disk.allocate(descriptor, capacity)
         disk.write(descriptor, [encode_header(number, segment.nonce)], HEADER_BYTES, 0)

@@ -171,7 +171,7 @@ def _open_ledger(directory: WorkerDirectory, settings: LedgerSettings) -> tuple[
         if not is_sound(directory.ledger):
             # The segments know everything but what was delivered: duplicates, no loss.
             _set_ledger_aside(directory)
-            return Ledger(directory.ledger, settings), True
+            is_new = True
         return Ledger(directory.ledger, settings), is_new and bool(directory.segment_numbers())
     except sqlite3.Error as error:
         raise ledger_error(error) from error

@@ -207,7 +207,7 @@ class SpoolWriter:
         size = record_bytes(len(meta), length)
         segment = self._segment_with_room(size)
         seq = self._next_seq
-        head = encode_head(kind, segment.number, segment.nonce, seq, meta, length)
+        head = encode_head(kind, segment.number, segment.nonce, segment.offset, seq, meta, length)
         trailer = encode_trailer(crc, HEAD_BYTES + len(meta) + length)
         try:
             self._disk.write(segment.descriptor, [head + meta, *buffers, trailer], size, segment.offset)
@@ -301,8 +301,8 @@ class SpoolWriter:
             self._check_quota(self._settings.segment_bytes)
         number = self._next_segment
         self._next_segment += 1
-        path = self._directory.segment_path(number)
-        return create_segment(self._disk, path, number, self._settings.segment_bytes, recycled)
+        path, nonce = self._directory.segment_path(number), self._directory.nonce_of(number)
+        return create_segment(self._disk, path, number, nonce, self._settings.segment_bytes, recycled)
 
     def _make_spare(self) -> None:
         """Preallocate the next segment early, off the owner's thread: it may take milliseconds."""
@@ -338,7 +338,8 @@ class SpoolWriter:
         segment = self._segment
         if segment is None or segment.offset + MARKER_BYTES > segment.capacity:
             return
-        data = encode_marker(segment.number, segment.nonce, Marker(seq, position, self._marker_at))
+        marker = Marker(seq, position, self._marker_at)
+        data = encode_marker(segment.number, segment.nonce, segment.offset, marker)
         try:
             self._disk.write(segment.descriptor, [data], len(data), segment.offset)
         except OSError as error:

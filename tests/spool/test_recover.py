@@ -253,7 +253,8 @@ def test_a_start_goes_on_where_the_last_segment_ended(tmp_path: Path) -> None:
     ledger.close()
     last = SegmentScan(directory.segment_path(report.next_segment), report.next_segment)
     list(last)
-    assert last.previous == Position(5, directory.segment_path(5).stat().st_size) == report.end
+    assert last.header is not None
+    assert last.header.previous == Position(5, directory.segment_path(5).stat().st_size) == report.end
 
 
 @pytest.mark.parametrize("is_marked", [True, False])
@@ -313,7 +314,7 @@ def test_a_record_forged_inside_a_dataset_is_not_taken_for_one(tmp_path: Path) -
     directory = directory_at(tmp_path)
     writer = writer_at(directory)
     meta = b"\x93\x01\x02\x03"
-    forged = encode_head(1, 1, 0, 99, meta, 8) + meta + bytes(8) + encode_trailer(0, 60)  # type: ignore[arg-type]
+    forged = encode_head(1, 1, 0, 64, 99, meta, 8) + meta + bytes(8) + encode_trailer(0, 60)  # type: ignore[arg-type]
     writer.append(record_of(0), [forged * 50])
     append(writer, 1)
     writer.flush(DEADLINE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def segment_of(tmp_path: Path, number: int = 1) -> Path:
     directory = worker_directory(tmp_path, 0)
     directory.create()
     path = directory.segment_path(number)
-    segment = create_segment(Disk(), path, number, CAPACITY)
+    segment = create_segment(Disk(), path, number, secrets.randbits(64), CAPACITY)
     segment.abandon(Disk())
     return path
 
@@ -43,7 +44,9 @@ def test_a_kept_file_is_written_again_under_a_new_number_and_nonce(tmp_path: Pat
     recycled = RecycledSegments(directory, Disk())
     assert recycled.keep(path)
     recycled.settle()
-    again = create_segment(Disk(), directory.segment_path(2), 2, CAPACITY, recycled.take())
+    again = create_segment(
+        Disk(), directory.segment_path(2), 2, secrets.randbits(64), CAPACITY, recycled.take()
+    )
     again.abandon(Disk())
     assert directory.segment_numbers() == [2]
     assert directory.segment_path(2).stat().st_ino == inode

@@ -45,7 +45,7 @@ def test_a_header_of_a_later_version_is_refused_and_not_called_damage() -> None:
 
 
 def test_a_header_of_version_1_says_nothing_of_the_segment_before() -> None:
-    assert form.decode_header(header_of(1), 7) == form.Header(NONCE, form.NOWHERE)
+    assert form.decode_header(header_of(1), 7) == form.Header(NONCE, form.NOWHERE, 1)
 
 
 def header_of(version: int) -> bytes:
@@ -54,26 +54,39 @@ def header_of(version: int) -> bytes:
 
 
 def test_a_record_head_has_48_octets_in_the_documented_places() -> None:
-    head = form.encode_head(form.Kind.INSTANCE, 7, NONCE, 9, b"meta", 5)
+    head = form.encode_head(form.Kind.INSTANCE, 7, NONCE, 640, 9, b"meta", 5)
     assert len(head) == form.HEAD_BYTES == 48
     assert head[:4] == b"\xc5DRr"
     assert struct.unpack("<QBBHQQI", head[4:36]) == (NONCE, 1, 0, 48, 9, 5, 4)
     assert head[40:44] == b"\x07\0\0\0"
-    assert form.decode_head(head, NONCE) == form.Head(1, 9, 5, 4, form.crc32c(b"meta"))
+    assert form.decode_head(head, NONCE, 640) == form.Head(1, 9, 5, 4, form.crc32c(b"meta"))
+
+
+def test_a_head_at_another_place_is_none() -> None:
+    head = form.encode_head(form.Kind.INSTANCE, 7, NONCE, 640, 9, b"meta", 5)
+    assert form.decode_head(head, NONCE, 648) is None
+    assert form.header_of_head(head, 7, 648) is None
+
+
+def test_a_head_of_version_1_stands_anywhere() -> None:
+    head = form.encode_head(form.Kind.INSTANCE, 7, NONCE, form.Header(NONCE, version=1).seed(640), 9, b"", 5)
+    assert (
+        form.header_of_head(head, 7, 64) == form.header_of_head(head, 7, 640) == form.Header(NONCE, version=1)
+    )
 
 
 def test_a_head_of_another_segment_is_none() -> None:
-    head = form.encode_head(form.Kind.INSTANCE, 7, NONCE, 9, b"meta", 5)
-    assert form.decode_head(head, NONCE + 1) is None
-    assert form.nonce_of_head(head, 7) == NONCE
-    assert form.nonce_of_head(head, 8) is None
+    head = form.encode_head(form.Kind.INSTANCE, 7, NONCE, 640, 9, b"meta", 5)
+    assert form.decode_head(head, NONCE + 1, 640) is None
+    assert form.header_of_head(head, 7, 640) == form.Header(NONCE)
+    assert form.header_of_head(head, 8, 640) is None
 
 
 @pytest.mark.parametrize("octet", range(48))
 def test_a_head_with_one_changed_octet_is_none(octet: int) -> None:
-    head = bytearray(form.encode_head(form.Kind.INSTANCE, 7, NONCE, 9, b"meta", 5))
+    head = bytearray(form.encode_head(form.Kind.INSTANCE, 7, NONCE, 640, 9, b"meta", 5))
     head[octet] ^= 0x80
-    assert form.decode_head(head, NONCE) is None
+    assert form.decode_head(head, NONCE, 640) is None
 
 
 @given(st.integers(0, 70000), st.integers(0, 1 << 40))
@@ -88,8 +101,8 @@ def test_every_record_ends_where_the_next_may_start(meta_bytes: int, payload_byt
 
 def test_a_marker_is_read_back() -> None:
     marker = form.Marker(12, form.Position(3, 4096), form.Position(2, 64))
-    data = form.encode_marker(7, NONCE, marker)
-    head = form.decode_head(data, NONCE)
+    data = form.encode_marker(7, NONCE, 640, marker)
+    head = form.decode_head(data, NONCE, 640)
     assert len(data) == form.MARKER_BYTES
     assert head is not None
     assert form.decode_marker(head.seq, data[form.HEAD_BYTES : form.HEAD_BYTES + head.meta_bytes]) == marker
@@ -103,8 +116,8 @@ def test_a_reference_is_read_back(crc: int | None) -> None:
 
 
 def test_a_void_record_covers_exactly_the_space_it_was_made_for() -> None:
-    head_data, trailer = form.encode_void(7, NONCE, 4096)
-    head = form.decode_head(head_data, NONCE)
+    head_data, trailer = form.encode_void(7, NONCE, 640, 4096)
+    head = form.decode_head(head_data, NONCE, 640)
     assert head is not None
     assert head.record_bytes == 4096
     assert len(trailer) == form.TRAILER_BYTES

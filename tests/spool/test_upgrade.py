@@ -102,4 +102,5 @@ def test_it_is_read_without_its_ledger_too(directory: WorkerDirectory) -> None:
 def test_version_1_says_nothing_of_the_segment_before(directory: WorkerDirectory) -> None:
     scan = SegmentScan(directory.segment_path(2), 2)
     assert len(list(scan)) > 5
-    assert scan.previous == NOWHERE
+    assert scan.header is not None
+    assert (scan.header.version, scan.header.previous) == (1, NOWHERE)
