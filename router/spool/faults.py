@@ -56,6 +56,7 @@ def ledger_error(error: sqlite3.Error) -> SpoolError:
         return SpoolFull("the disk is full: the ledger waits")
     if code & 0xFF in _WAITING_CODES or code == sqlite3.SQLITE_IOERR_WRITE:
         return SpoolFull(f"the ledger cannot be written and waits: {name}")
-    if code & 0xFF in _DAMAGE_CODES:
+    if code & 0xFF in _DAMAGE_CODES or (not code and isinstance(error, sqlite3.OperationalError)):
+        # Without a code: a text that is none.
         return LedgerDamaged(f"ledger: {name}")
     return SpoolFailed(f"ledger: {name}")

@@ -26,8 +26,8 @@ from router.spool.ledger_batch import Batch
 from router.spool.ledger_commands import Commands
 from router.spool.ledger_flows import FlowName, OwedOfFlow, due_of_flow, flows_owed, owed_among
 from router.spool.ledger_queries import Queries
-from router.spool.ledger_schema import suspect
 from router.spool.ledger_tables import Tables
+from router.spool.ledger_verify import suspect
 from router.spool.payload import ClosedSegment
 from router.spool.record import Entry
 from router.spool.segment import Position

@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import msgpack
+from typing import Any, TypeVar
 
 from router.spool.faults import LedgerDamaged, ledger_error
-from router.spool.ledger_schema import open_reader, suspect
+from router.spool.ledger_rows import OWED_COLUMNS, entry_of, owed_of
+from router.spool.ledger_schema import open_reader
 from router.spool.ledger_tables import Row
-from router.spool.record import Entry, Location, record_of_fields
-from router.spool.states import DeliveryState, Mark, Owed, Selector
+from router.spool.ledger_verify import suspect
+from router.spool.record import Entry
+from router.spool.states import DeliveryState, Owed, Selector
 
-_COLUMNS = """i.*, n.name, d.state, d.at_ns, d.attempts, d.next_attempt_ns, d.error_class, d.status"""
+_T = TypeVar("_T")
+
 _JOIN = "CROSS JOIN instance i ON i.seq = d.seq CROSS JOIN destination n ON n.id = d.destination"
-_PENDING = f"""SELECT {_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN}
+_PENDING = f"""SELECT {OWED_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN}
     WHERE d.destination = ? AND d.state = 0 AND d.is_open = 1 AND d.seq > ? ORDER BY d.seq LIMIT ?"""
 _RETRY_KEYS = """SELECT seq FROM delivery INDEXED BY delivery_retry
     WHERE destination = ? AND state = 1 AND next_attempt_ns <= ? LIMIT ?"""
-_RETRY_ONE = f"SELECT {_COLUMNS} FROM delivery d {_JOIN} WHERE d.seq = ? AND d.destination = ?"
-_ENTRY = f"SELECT {_COLUMNS} FROM delivery d {_JOIN} WHERE d.seq = ?"
-_RETRY_MANY = f"""SELECT {_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN}
+_RETRY_ONE = f"SELECT {OWED_COLUMNS} FROM delivery d {_JOIN} WHERE d.seq = ? AND d.destination = ?"
+_ENTRY = f"SELECT {OWED_COLUMNS} FROM delivery d {_JOIN} WHERE d.seq = ?"
+_RETRY_MANY = f"""SELECT {OWED_COLUMNS} FROM delivery d INDEXED BY delivery_open {_JOIN}
     WHERE d.destination = ? AND d.state = 1 AND d.is_open = 1 AND d.next_attempt_ns <= ? AND d.seq > ?
     ORDER BY d.seq LIMIT ?"""
 _NEXT_RETRY = """SELECT min(next_attempt_ns) FROM delivery INDEXED BY delivery_retry
@@ -42,7 +43,7 @@ _INSTANCE = "SELECT i.* FROM instance i WHERE i.seq = ?"
 _FLOWS = """SELECT d.seq, i.calling_ae_title, i.study_uid
     FROM delivery d INDEXED BY delivery_open CROSS JOIN instance i ON i.seq = d.seq
     WHERE d.destination = ? AND d.state = ? AND d.is_open = 1 AND d.seq > ? ORDER BY d.seq LIMIT ?"""
-_OF_FLOW = f"""SELECT {_COLUMNS}, (
+_OF_FLOW = f"""SELECT {OWED_COLUMNS}, (
         SELECT max(o.seq) FROM instance o INDEXED BY instance_uid
         CROSS JOIN delivery p ON p.seq = o.seq AND p.destination = d.destination
         WHERE o.sop_instance = i.sop_instance AND o.seq < i.seq AND p.state < 2)
@@ -76,7 +77,7 @@ class Queries:
         number = self._ids.get(destination)
         if number is None:
             return []
-        owed = [_owed(row) for row in self._rows(_PENDING, number, after_seq, limit)]
+        owed = self._owed(_PENDING, number, after_seq, limit)
         owed += self._due_retries(number, now_ns, after_seq, limit)
         owed.sort(key=lambda one: one.entry.seq)
         return owed[:limit]
@@ -85,9 +86,9 @@ class Queries:
         """As due, of those tried before: usually few, found by time; when many are due, found by age."""
         keys = self._rows(_RETRY_KEYS, number, now_ns, limit + 1)
         if len(keys) > limit:
-            return [_owed(row) for row in self._rows(_RETRY_MANY, number, now_ns, after_seq, limit)]
+            return self._owed(_RETRY_MANY, number, now_ns, after_seq, limit)
         seqs = sorted(seq for (seq,) in keys if seq > after_seq)
-        return [_owed(row) for seq in seqs for row in self._rows(_RETRY_ONE, seq, number)]
+        return [one for seq in seqs for one in self._owed(_RETRY_ONE, seq, number)]
 
     def next_retry_ns(self, destination: str) -> int | None:
         """Return when the next retry is due, None if there is none."""
@@ -107,7 +108,7 @@ class Queries:
     def instance(self, seq: int) -> Entry | None:
         """Return an instance, whoever is owed it."""
         rows = self._rows(_INSTANCE, seq)
-        return _entry(rows[0]) if rows else None
+        return self._checked(entry_of, rows[0]) if rows else None
 
     def owed_flows(self, destination: str, after_seq: int, limit: int) -> list[tuple[int, str, str]]:
         """Return number, calling AE title and study of the first entries owed to a destination, by age."""
@@ -121,7 +122,8 @@ class Queries:
     ) -> list[tuple[Owed, int | None]]:
         """Return what one flow is owed, by age; with each the newest older entry owed with the same UID."""
         number = self._ids.get(destination, -1)
-        return [(_owed(row), row[-1]) for row in self._rows(_OF_FLOW, number, *flow, after_seq, limit)]
+        rows = self._rows(_OF_FLOW, number, *flow, after_seq, limit)
+        return [(self._checked(owed_of, row), row[-1]) for row in rows]
 
     def owed_among(self, destination: str, seqs: Sequence[int]) -> set[int]:
         """Return which of these entries are owed to a destination."""
@@ -144,8 +146,10 @@ class Queries:
             ]
             return sorted(found, key=lambda one: one.seq)[:limit]
         source, where, values = self._where(selector)
-        query = f"SELECT {_COLUMNS} {source} CROSS JOIN destination n ON n.id = d.destination {where} LIMIT ?"
-        return [_owed(row) for row in self._rows(query, *values, limit)]
+        query = (
+            f"SELECT {OWED_COLUMNS} {source} CROSS JOIN destination n ON n.id = d.destination {where} LIMIT ?"
+        )
+        return self._owed(query, *values, limit)
 
     def rows(self, selector: Selector, limit: int) -> list[Row]:
         """As find, only what a change needs."""
@@ -163,7 +167,7 @@ class Queries:
 
     def entry(self, seq: int) -> list[Owed]:
         """Return one entry, a row a destination."""
-        return [_owed(row) for row in self._rows(_ENTRY, seq)]
+        return self._owed(_ENTRY, seq)
 
     def file_settled_ns(self, name: str) -> int | None:
         """Return when the entry of a large object changed last; None if no entry has it."""
@@ -217,23 +221,19 @@ class Queries:
                     suspect(self._path)
                 raise failure from error
 
+    def _owed(self, query: str, *values: Any) -> list[Owed]:
+        return [self._checked(owed_of, row) for row in self._rows(query, *values)]
+
+    def _checked(self, decode: Callable[[Any], _T], row: Any) -> _T:
+        try:
+            return decode(row)
+        except LedgerDamaged:
+            suspect(self._path)
+            raise
+
 
 def _is_state_alone(selector: Selector) -> bool:
     """Whether a selector asks for an open state of all destinations: the index goes by destination first."""
     state = selector.state
     others = (selector.seq, selector.destination, selector.study_uid, selector.sop_instance)
     return state is not None and not state.is_settled and all(other is None for other in others)
-
-
-def _owed(row: tuple[Any, ...]) -> Owed:
-    name, state, at_ns, attempts, next_attempt_ns, error_class, status = row[17:24]
-    entry = _entry(row)
-    mark = Mark(entry.seq, name, DeliveryState(state), at_ns, attempts, next_attempt_ns, error_class, status)
-    return Owed(entry, mark)
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    seq, segment, offset, length, crc, file, *facts = row[:16]
-    destinations, action, rules = msgpack.unpackb(row[16], use_list=False)
-    record = record_of_fields((*facts, destinations, action, rules))
-    return Entry(seq, record, Location(segment, offset, length, crc, file))

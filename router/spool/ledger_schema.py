@@ -1,16 +1,15 @@
-"""The ledger's tables, version 1, and how a database is opened and upgraded."""
+"""The ledger's tables, version 2, and how a database is opened and upgraded."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
 from pathlib import Path
 
-from router.spool.faults import LedgerDamaged, UnknownFormat, ledger_error
-from router.spool.layout import FILE_MODE
+from router.spool.faults import UnknownFormat
+from router.spool.ledger_rows import checksum
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+UPGRADE_ROWS = 10_000  # at a time
 BUSY_TIMEOUT_S = 10.0
 CACHE_KIB = 16 * 1024
 
@@ -20,7 +19,6 @@ CREATE TABLE checkpoint (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, last_seq INTEGER NOT NULL, barrier INTEGER NOT NULL
 );
-INSERT INTO checkpoint VALUES (1, 0, 0, 0, 0);
 CREATE TABLE instance (
     seq INTEGER PRIMARY KEY,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, crc INTEGER, file TEXT,
@@ -47,6 +45,13 @@ CREATE INDEX delivery_retry ON delivery (destination, next_attempt_ns) WHERE sta
 """
 
 
+_CHECKSUMS = """
+ALTER TABLE checkpoint ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE instance ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+"""
+
+
 def open_database(path: Path, *, fsync: bool) -> sqlite3.Connection:
     """Open or make the ledger for writing. Raises sqlite3.Error; UnknownFormat for a newer version's."""
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -55,48 +60,11 @@ def open_database(path: Path, *, fsync: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if fsync else 'OFF'}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # sqlite would not tell when that fails
-        _upgrade(connection)
+        upgrade(connection)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def is_sound(path: Path) -> bool:
-    """Whether the ledger's pages are in order, as far as sqlite can tell; one that is not there is."""
-    if suspicion(path).exists():
-        return False
-    if not path.exists():
-        return True
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    try:
-        if connection.execute("PRAGMA user_version").fetchone() == (0,):
-            return False  # its tables were never made, or their page is gone
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    except sqlite3.Error as error:
-        if isinstance(ledger_error(error), LedgerDamaged):
-            return False
-        # A damaged header may say that the file must not be written.
-        is_read_only = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
-        if is_read_only and not os.statvfs(path).f_flag & os.ST_RDONLY:
-            return False
-        raise
-    finally:
-        connection.close()
-    return bool(found == ("ok",))
-
-
-def suspicion(path: Path) -> Path:
-    """Return the file whose presence says that the ledger was found damaged while it was in use."""
-    return path.with_suffix(".damaged")
-
-
-def suspect(path: Path) -> None:
-    """Let the next start make the ledger anew. If that cannot be noted, it may fail once more."""
-    with contextlib.suppress(OSError):
-        suspicion(path).touch(mode=FILE_MODE)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -107,10 +75,42 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
+def upgrade(connection: sqlite3.Connection) -> None:
     """Bring the tables to SCHEMA_VERSION; each later version adds a step here."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise UnknownFormat(f"ledger: schema version {version}; this program knows {SCHEMA_VERSION}")
+    if version == SCHEMA_VERSION:
+        return
     if version == 0:
-        connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}{_CHECKSUMS}")
+        connection.execute("INSERT INTO checkpoint VALUES (1, 0, 0, 0, 0, ?)", (checksum((0, 0, 0)),))
+    else:
+        connection.executescript(f"BEGIN IMMEDIATE;{_CHECKSUMS}")
+        _fill_checksums(connection)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _fill_checksums(connection: sqlite3.Connection) -> None:
+    """Give every row of version 1 its checksum."""
+    execute, many = connection.execute, connection.executemany
+    place = execute("SELECT segment, offset, last_seq FROM checkpoint").fetchone()
+    execute("UPDATE checkpoint SET checksum = ?", (checksum(place),))
+    names = dict(execute("SELECT id, name FROM destination"))
+    last = 0
+    while rows := execute(
+        "SELECT * FROM instance WHERE seq > ? ORDER BY seq LIMIT ?", (last, UPGRADE_ROWS)
+    ).fetchall():
+        last = rows[-1][0]
+        many("UPDATE instance SET checksum = ? WHERE seq = ?", [(checksum(r[:-1]), r[0]) for r in rows])
+        deliveries = execute(
+            """SELECT seq, destination, segment, length, state, attempts, next_attempt_ns, at_ns, error_class,
+                status
+            FROM delivery WHERE seq BETWEEN ? AND ?""",
+            (rows[0][0], last),
+        ).fetchall()
+        many(
+            "UPDATE delivery SET checksum = ? WHERE seq = ? AND destination = ?",
+            [(checksum((r[0], names[r[1]], *r[2:])), r[0], r[1]) for r in deliveries],
+        )

@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgpack
-
 from router import crash_points
 from router.spool.ledger_batch import Batch, may_follow
+from router.spool.ledger_rows import checksum, instance_row, state_columns
 from router.spool.ledger_schema import open_database
 from router.spool.record import Entry
 from router.spool.segment import Position
@@ -26,10 +25,10 @@ ROWS_AT_ONCE = 16  # inserted by one statement
 PRUNE_ROWS = 2000  # looked at in one pass
 WRITE_BACK_ROWS = 4000  # in the write-ahead log, some MB of pages, before it is merged
 
-_INSERT_INSTANCE = "INSERT INTO instance VALUES (" + ",".join("?" * 17) + ")"
-_INSERT_DELIVERY = "INSERT INTO delivery VALUES (" + ",".join("?" * 10) + ")"
+_INSERT_INSTANCE = "INSERT INTO instance VALUES (" + ",".join("?" * 18) + ")"
+_INSERT_DELIVERY = "INSERT INTO delivery VALUES (" + ",".join("?" * 11) + ")"
 _UPDATE_DELIVERY = """UPDATE delivery SET state = ?, attempts = ?, next_attempt_ns = ?, at_ns = ?,
-    error_class = ?, status = ? WHERE seq = ? AND destination = ?"""
+    error_class = ?, status = ?, checksum = ? WHERE seq = ? AND destination = ?"""
 _OLD_DELIVERY = "SELECT state, segment, length FROM delivery WHERE seq = ? AND destination = ?"
 # New entries whose UID came before, compared with the newest earlier one: (whether both are the same bytes,
 # as far as length and CRC32C tell, in the same transfer syntax; how many).
@@ -158,7 +157,7 @@ class Tables:
         """Say up to where the segments have been read into the ledger."""
         with self._transaction():
             self._checkpoint(position, last_seq)
-        self.covered, self.last_seq = position, last_seq
+        self.covered, self.last_seq = position, max(self.last_seq, last_seq)
 
     def make_durable(self) -> None:
         """Sync everything written so far. Raises sqlite3.Error."""
@@ -199,14 +198,14 @@ class Tables:
 
     def _insert(self, entries: Iterable[Entry], marks: Iterable[Mark]) -> list[Change]:
         by_seq = {entry.seq: entry for entry in entries}
-        self._insert_rows(_INSERT_INSTANCE, [_instance_row(entry) for entry in by_seq.values()])
+        self._insert_rows(_INSERT_INSTANCE, [instance_row(entry) for entry in by_seq.values()])
         ids = self.ids
         rows = []
         changes: list[Change] = []
         for mark in marks:
             location = by_seq[mark.seq].location
             number, segment, length = ids[mark.destination], location.segment, location.length
-            rows.append((mark.seq, number, segment, length, *_state_columns(mark)))
+            rows.append((mark.seq, number, segment, length, *state_columns(mark, segment, length)))
             changes.append(Change(mark.seq, number, None, mark.state, segment, length, mark.at_ns))
         self._insert_rows(_INSERT_DELIVERY, rows)
         return changes
@@ -236,8 +235,9 @@ class Tables:
                 continue
             if mark.takes_over and mark.state is DeliveryState.PENDING:
                 continue  # it was owed here all along
-            self._connection.execute(_UPDATE_DELIVERY, (*_state_columns(mark), mark.seq, number))
             state, segment, length = old
+            columns = state_columns(mark, segment, length)
+            self._connection.execute(_UPDATE_DELIVERY, (*columns, mark.seq, number))
             changes.append(Change(mark.seq, number, state, mark.state, segment, length, mark.at_ns))
         return changes
 
@@ -248,7 +248,7 @@ class Tables:
         if place is None:
             return []
         segment, length = place
-        row = (mark.seq, number, segment, length, *_state_columns(mark))
+        row = (mark.seq, number, segment, length, *state_columns(mark, segment, length))
         self._connection.execute(_INSERT_DELIVERY, row)
         return [Change(mark.seq, number, None, mark.state, segment, length, mark.at_ns)]
 
@@ -294,7 +294,7 @@ class Tables:
             if self._connection.execute(_OLD_DELIVERY, (seq, number)).fetchone() is None:
                 mark = Mark(seq, name, DeliveryState.PENDING, now_ns)
                 self._connection.execute(
-                    _INSERT_DELIVERY, (seq, number, segment, length, *_state_columns(mark))
+                    _INSERT_DELIVERY, (seq, number, segment, length, *state_columns(mark, segment, length))
                 )
                 changes.append(Change(seq, number, None, mark.state, segment, length, now_ns))
         return changes
@@ -395,9 +395,10 @@ class Tables:
 
     @crash_points.after("checkpoint.middle")
     def _checkpoint(self, position: Position, last_seq: int) -> None:
+        place = (position.segment, position.offset, max(self.last_seq, last_seq))
         self._connection.execute(
-            "UPDATE checkpoint SET segment = ?, offset = ?, last_seq = max(last_seq, ?)",
-            (position.segment, position.offset, last_seq),
+            "UPDATE checkpoint SET segment = ?, offset = ?, last_seq = ?, checksum = ?",
+            (*place, checksum(place)),
         )
 
     def _transaction(self) -> _Transaction:
@@ -422,31 +423,3 @@ class _Transaction:
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-
-
-def _instance_row(entry: Entry) -> tuple[object, ...]:
-    record, location = entry.record, entry.location
-    decision = msgpack.packb((record.destinations, record.action, record.rules))
-    return (
-        entry.seq,
-        location.segment,
-        location.offset,
-        location.length,
-        location.crc,
-        location.file,
-        record.sop_class,
-        record.sop_instance,
-        record.transfer_syntax,
-        record.study_uid,
-        record.series_uid,
-        record.calling_ae_title,
-        record.called_ae_title,
-        record.peer_address,
-        record.source,
-        record.received_ns,
-        decision,
-    )
-
-
-def _state_columns(mark: Mark) -> tuple[object, ...]:
-    return mark.state, mark.attempts, mark.next_attempt_ns, mark.at_ns, mark.error_class, mark.status

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from router.errors import SpoolError
 from router.spool.disk import Disk
-from router.spool.faults import LedgerDamaged, SpoolFailed, ledger_error, spool_error
+from router.spool.faults import LedgerDamaged, SpoolFailed, spool_error
 from router.spool.layout import SpoolLock, WorkerDirectory, sync_folder
 from router.spool.ledger import Ledger, LedgerSettings
-from router.spool.ledger_schema import is_sound, suspicion
+from router.spool.ledger_verify import is_sound, opening_error, suspicion
 from router.spool.payload import PayloadStore
 from router.spool.recover import RecoveryReport, recover
 from router.spool.recycled import RecycledSegments, remove_recycled
@@ -168,13 +168,15 @@ def _open_ledger(directory: WorkerDirectory, settings: LedgerSettings) -> tuple[
     """Return the ledger, and whether it had to be made although there are segments."""
     is_new = not directory.ledger.exists()
     try:
-        if not is_sound(directory.ledger):
+        if not is_sound(directory.ledger, directory.segment_numbers()):
             # The segments know everything but what was delivered: duplicates, no loss.
             _set_ledger_aside(directory)
             is_new = True
         return Ledger(directory.ledger, settings), is_new and bool(directory.segment_numbers())
     except sqlite3.Error as error:
-        raise ledger_error(error) from error
+        raise opening_error(error) from error
+    except UnicodeDecodeError as error:
+        raise LedgerDamaged("ledger: a text is none") from error
 
 
 def _set_ledger_aside(directory: WorkerDirectory) -> None:

@@ -11,7 +11,7 @@ from router.errors import SpoolError
 from router.spool.faults import SpoolFailed, SpoolFull
 from router.spool.layout import WorkerDirectory, worker_directory
 from router.spool.ledger import LedgerSettings
-from router.spool.ledger_schema import suspect
+from router.spool.ledger_verify import suspect
 from router.spool.record import Entry
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
