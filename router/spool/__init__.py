@@ -11,7 +11,8 @@ there the ledger carries one state per (instance, destination) until each is set
 behind and may be lost, which costs a duplicate and never an instance. `payload.py` reads datasets back
 and deletes what is settled.
 
-`recover.py` runs at start: the segments are the truth, the ledger catches up from them. All system calls
-that can fail go through `disk.py`, so that tests fail each of them. `spool.py` opens all of it in the
-right order.
+`recover.py` runs at start: the segments are the truth, the ledger catches up from them, after
+`ledger_verify.py` has seen that it says what was written into it; else it is made anew from them. All
+system calls that can fail go through `disk.py`, so that tests fail each of them. `spool.py` opens all of it
+in the right order.
 """

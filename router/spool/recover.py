@@ -187,12 +187,20 @@ class _Recovery:
         self._read.append(_Segment(number, scan.header, scan.end, path.stat().st_size, last_seq))
 
     def _note_missing(self, expected: Position) -> None:
-        """Take note of entries that were in a segment which is not there, and that the ledger never knew.
+        """Take note of entries that stood before this segment and are not there: numbers are missing.
 
-        A segment goes only after the ledger knows all of it; without the ledger nobody can tell.
+        A segment goes only after the ledger knows all of it; without the ledger nobody can tell. One that is
+        there may have lost its end, if nothing says where that was.
         """
+        if expected == NOWHERE:
+            return
         path = self._directory.segment_path(expected.segment)
-        if not self._report.ledger_rebuilt and not path.exists():
+        last = self._read[-1] if self._read else None
+        if last is not None and last.number == expected.segment:
+            is_told = any(bad.segment == last.number for bad in self._bad[-1:])
+            if expected.offset == HEADER_BYTES and not is_told:
+                self._note_bad(BadStretch(last.number, last.size, last.size + RECORD_BYTES_MIN))
+        elif not self._report.ledger_rebuilt and not path.exists():
             self._note_bad(BadStretch(expected.segment, 0, expected.offset))
 
     def _note_shortened(self, expected: Position) -> None:
@@ -326,9 +334,13 @@ class _Recovery:
 
 
 def _previous(scan: SegmentScan, number: int) -> Position:
-    """Return where the segment before ended; as far as is known, it had the number before, and a header."""
-    known = scan.header.previous if scan.header is not None else NOWHERE
-    return Position(number - 1, HEADER_BYTES) if known == NOWHERE else known
+    """Return where the segment before ended; if the header is lost: it had the number before, and a header.
+
+    NOWHERE: version 1 does not tell.
+    """
+    if scan.header is not None and (scan.header.version == 1 or scan.header.previous != NOWHERE):
+        return scan.header.previous
+    return Position(number - 1, HEADER_BYTES)
 
 
 def _place(position: Position) -> tuple[int, int]:

@@ -381,7 +381,8 @@ def _is_as_if_settled(spool: Spool, files: Files, entry: Entry) -> bool:
 
 
 def _is_reported(spool: Spool, source: Original, files: Files, entry: Entry, dead: set[int]) -> bool:
-    is_gone = _segment_name(entry.location.segment) not in files
+    name = _segment_name(entry.location.segment)
+    is_gone, size = name not in files, len(files.get(name, b""))
     begin, end = source.ends[entry.seq]
     segment = entry.location.segment
     report = spool.report
@@ -389,7 +390,13 @@ def _is_reported(spool: Spool, source: Original, files: Files, entry: Entry, dea
         entry.seq in dead
         or any(
             damage.segment == segment
-            and (is_gone or (damage.offset < end and begin < damage.offset + damage.length))
+            and (
+                is_gone
+                or (damage.offset < end and begin < damage.offset + damage.length)
+                or size
+                <= damage.offset + damage.length
+                <= begin  # the file ends in damage, before the record
+            )
             for damage in report.damages
         )
         or (entry.location.file is not None and report.missing_files > 0)

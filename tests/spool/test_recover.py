@@ -13,7 +13,7 @@ import pytest
 from router.spool.faults import RecordDamaged, UnknownFormat
 from router.spool.layout import WorkerDirectory, incoming_directory
 from router.spool.ledger import Ledger
-from router.spool.recover import clean_incoming
+from router.spool.recover import RESTORE_ROWS, clean_incoming
 from router.spool.scan import BadStretch, SegmentScan, Sound
 from router.spool.segment import (
     HEADER_BYTES,
@@ -324,6 +324,26 @@ def test_a_record_forged_inside_a_dataset_is_not_taken_for_one(tmp_path: Path) -
     found, report, _ = recovered(directory)
     assert sorted(found) == [ALL[1]]
     assert len(report.damages) == 1
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_more_items_than_are_restored_at_once_are_all_found(tmp_path: Path, is_lost: bool) -> None:
+    count = RESTORE_ROWS + 1000
+    directory = directory_at(tmp_path)
+    writer = writer_at(directory)
+    for number in range(count):
+        append(writer, number, 40)
+        if number % 100 == 99:
+            writer.sync_soon()
+            writer.take_durable()
+    crash(writer)
+    if not is_lost:
+        Ledger(directory.ledger).close()
+    store, ledger, report = reopened(directory)
+    assert (report.entries_read, report.entries_restored, report.damages) == (count, count, [])
+    assert [one.seq for one in ledger.due("PACS", 2**62, 2 * count)] == list(range(1, count + 1))
+    ledger.close()
+    store.close()
 
 
 def test_recovery_a_second_time_finds_nothing_to_do(tmp_path: Path) -> None:
