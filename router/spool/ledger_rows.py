@@ -60,7 +60,7 @@ def checksum(columns: Sequence[Any]) -> int:
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """Return the instance in the first columns of a row. Raises LedgerDamaged if it is not what was written."""
+    """Return the instance in a row's first columns. Raises LedgerDamaged if it is not what was written."""
     seq, segment, offset, length, crc, file, *facts = row[:16]
     if checksum(row[: INSTANCE_COLUMNS - 1]) != row[INSTANCE_COLUMNS - 1]:
         raise LedgerDamaged(f"ledger: the row of entry {seq} is damaged")
