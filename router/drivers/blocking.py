@@ -329,11 +329,21 @@ class BlockingConnection(Channel):
                 continue
             if self.is_closed or self._waiting or self._calls_running or self.suspended:
                 return
-            # Where others are active too, the thread is for whoever is ready first.
-            if dispatched != self._reactor.dispatched or not self._linger():
+            if self.association.mid_message:
+                # What arrived while the last bytes were taken saves the way through the reactor.
+                has_more = self._receive_more()
+            else:
+                # Where others are active too, the thread is for whoever is ready first.
+                has_more = dispatched == self._reactor.dispatched and self._linger()
+            if not has_more:
                 self.advance_owned()
                 if not self._calls:
                     return
+
+    def _receive_more(self) -> bool:
+        before = self.bytes_received
+        self._receive()
+        return self.bytes_received != before
 
     def _linger(self) -> bool:
         """Wait a moment for more on this connection; False if nothing came, or this thread may not."""

@@ -51,6 +51,7 @@ class HandlerThreads:
         self._parked: list[_Worker] = []
         self._backlog: deque[Work] = deque()
         self._waiting_since = 0.0
+        self._relief = 1
         self._lingering = 0
         self._count = 0
 
@@ -98,6 +99,7 @@ class HandlerThreads:
             if self._count - len(self._parked) - self._lingering > 0:
                 if not self._backlog:
                     self._waiting_since = monotonic()
+                    self._relief = 1
                 self._backlog.append(work)
                 return
         self.submit(work)
@@ -116,15 +118,20 @@ class HandlerThreads:
             self._lingering = 0
 
     def relieve(self) -> None:
-        """Wake another thread if work has waited too long for the busy ones; to be called meanwhile."""
+        """Wake another thread if work has waited too long for the busy ones, and twice as many each time.
+
+        To be called while work waits.
+        """
         if not self._backlog or monotonic() - self._waiting_since < PATIENCE_S:
             return
         with self._lock:
             if not self._backlog or (not self._parked and self._count >= self.threads_max):
                 return
-            work = self._backlog.popleft()
+            relieved = [self._backlog.popleft() for _ in range(min(self._relief, len(self._backlog)))]
+            self._relief *= 2
             self._waiting_since = monotonic()
-        self.submit(work)
+        for work in relieved:
+            self.submit(work)
 
     def _serve(self, worker: _Worker) -> None:
         while True:

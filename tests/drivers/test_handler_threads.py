@@ -92,6 +92,28 @@ def test_work_is_given_to_another_thread_when_the_busy_one_is_held_up() -> None:
     go_on.set()
 
 
+def test_many_that_are_held_up_are_soon_given_threads() -> None:
+    threads = HandlerThreads()
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def held_up() -> None:
+        begun.release()
+        go_on.wait(30)
+
+    threads.submit(held_up)
+    for _ in range(30):
+        threads.submit_soon(held_up)
+    calls = 0
+    while threads.is_crowded:
+        before = threads.count
+        threads.relieve()
+        calls += threads.count != before
+    for _ in range(31):
+        assert begun.acquire(timeout=30)
+    go_on.set()
+    assert calls <= 6
+
+
 def test_one_thread_at_a_time_may_linger_and_is_not_taken_for_busy() -> None:
     threads = HandlerThreads()
     done: Queue[int] = Queue()
