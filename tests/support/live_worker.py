@@ -32,6 +32,7 @@ class LiveWorker:
         self.page.begin("worker", 0)
         self.counters = WorkerCounters(self.page)
         self.duplicates = None
+        self.forwarding = SimpleNamespace(learn=lambda *_: None, in_progress=0)  # no lane
         self.owing = SimpleNamespace(destinations={})
         self.spool = SimpleNamespace(payloads=None, writer=self, ledger=SimpleNamespace(add=lambda _: None))
         self.handling = Handling(self)  # type: ignore[arg-type]
