@@ -61,6 +61,8 @@ class Forwarder:
     scan_policy: str
     discarded_cell: int
     @property
+    def known(self) -> tuple[Any, str, str] | None: ...
+    @property
     def forwards(self) -> dict[int, Forward]: ...
     def __init__(
         self,

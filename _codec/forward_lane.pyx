@@ -20,7 +20,7 @@ from posix.unistd cimport write
 
 from _codec cimport big_endian as big
 from _codec.clock cimport now, wall_ns
-from _codec.command_elements cimport stripped
+from _codec.command_elements cimport UID_MAX, stripped
 from _codec.dataset cimport BIG, IMPLICIT, WALK_DONE, WALK_FOUND, Walk, WalkStep, next_wanted
 from _codec.ring cimport Ring
 from _codec.send_lane cimport SendLane, SendOperation, SendUser
@@ -274,6 +274,7 @@ cdef class Forwarder:
     cdef public bint is_open
     cdef public str scan_policy
     cdef public Py_ssize_t discarded_cell
+    cdef readonly tuple known
     cdef readonly dict forwards  # by ticket id, oldest first
     cdef dict _plans
     cdef bytes _wanted
@@ -284,6 +285,10 @@ cdef class Forwarder:
     cdef dict _flags
     cdef Tally _tally
     cdef Histogram _store_seconds
+    cdef const uint8_t *_study  # of the ticket at hand, in its slot; NULL: none, or not a plain one
+    cdef Py_ssize_t _study_bytes
+    cdef const uint8_t *_series
+    cdef Py_ssize_t _series_bytes
     cdef uint8_t _key_octets[KEY_MAX]
 
     def __init__(self, encoding_of, on_trouble):
@@ -319,6 +324,7 @@ cdef class Forwarder:
         cdef uint64_t after = 0
         cdef const uint8_t *record
         self._key = None
+        self.known = None
         while True:
             record = port.tickets.peek(&size, &after)
             if record is NULL:
@@ -413,9 +419,18 @@ cdef class Forwarder:
             if self._tally is not None:
                 self._tally.bump(self.discarded_cell, 1)
             return True
-        if plan.outlets is None:
+        if plan.outlets is None or not self._send(port, plan, &ticket, buffers, record, size):
+            self._know(plan)
             return False
-        return self._send(port, plan, &ticket, buffers, record, size)
+        return True
+
+    cdef int _know(self, Plan plan) except -1:
+        # Spare the general way what was found out here.
+        if self._study is not NULL and self._series is not NULL:
+            self.known = (
+                plan.decision, _text(self._study, self._study_bytes), _text(self._series, self._series_bytes)
+            )
+        return 0
 
     cdef bint _send(
         self, TicketPort port, Plan plan, const TicketView *ticket, list buffers, const uint8_t *record,
@@ -513,6 +528,7 @@ cdef class Forwarder:
         cdef Py_ssize_t length
         cdef Py_ssize_t used = 0
         cdef bint is_named = False
+        self._study = self._series = NULL
         if size < 8 or not (flags & IMPLICIT or (65 <= data[4] <= 90 and 65 <= data[5] <= 90)):
             return 0
         used = _put(self._key_octets, used, ticket.sop_class, ticket.sop_class_bytes)
@@ -537,7 +553,13 @@ cdef class Forwarder:
                 if memcmp(data + walk.value_at, ticket.sop_instance, length):
                     return 0
                 is_named = True
-            elif walk.head.tag != STUDY_INSTANCE_UID and walk.head.tag != SERIES_INSTANCE_UID:
+            elif walk.head.tag == STUDY_INSTANCE_UID:
+                self._study_bytes = stripped(data + walk.value_at, length)
+                self._study = data + walk.value_at if _is_plain(data + walk.value_at, length) else NULL
+            elif walk.head.tag == SERIES_INSTANCE_UID:
+                self._series_bytes = stripped(data + walk.value_at, length)
+                self._series = data + walk.value_at if _is_plain(data + walk.value_at, length) else NULL
+            else:
                 used = _put(self._key_octets, used, <const uint8_t *>&walk.head.tag, sizeof(uint32_t))
                 used = _put(self._key_octets, used, <const uint8_t *>&walk.head.vr, 2)
                 used = _put(self._key_octets, used, data + walk.value_at, length)
@@ -572,6 +594,16 @@ cdef class Forwarder:
                 break
             offset += len(buffer)
         return not scan.fault
+
+
+cdef inline bint _is_plain(const uint8_t *text, Py_ssize_t length) noexcept:
+    # Whether a value is one UID of digits and dots, padding apart.
+    cdef Py_ssize_t i
+    length = stripped(text, length)
+    for i in range(length):
+        if not (0x30 <= text[i] <= 0x39 or text[i] == 0x2E):
+            return False
+    return 0 < length <= UID_MAX
 
 
 cdef inline str _text(const uint8_t *octets, Py_ssize_t length):

@@ -155,6 +155,21 @@ cdef class Ring:
         finally:
             PyBuffer_Release(&view)
 
+    def push_quietly(self, record):
+        """Producer: append a record that need not wake the consumer; it is found with the next one that does.
+
+        0: no room, nothing written; 1: written. Raises ValueError as push does.
+        """
+        cdef Py_buffer view
+        self._check_held()
+        PyObject_GetBuffer(record, &view, PyBUF_SIMPLE)
+        try:
+            if <uint64_t>view.len > self._record_max:
+                raise ValueError(f"record longer than {self._record_max} bytes", view.len)
+            return self._write(<const uint8_t *>view.buf, <uint32_t>view.len)
+        finally:
+            PyBuffer_Release(&view)
+
     def pop(self):
         """Consumer: return the oldest record, or None.
 
@@ -206,6 +221,14 @@ cdef class Ring:
 
     cdef int _push(self, const uint8_t *data, uint32_t length) noexcept:
         # length is at most _record_max, checked by push.
+        if not self._write(data, length):
+            return 0
+        ring_fence()
+        if ring_load_own(self._asleep) and ring_exchange(self._asleep, 0):
+            return 2
+        return 1
+
+    cdef int _write(self, const uint8_t *data, uint32_t length) noexcept:
         cdef uint64_t head = ring_load_own(self._head)
         # & ~7: even a damaged head cannot make the writes below leave the buffer
         cdef uint64_t offset = (head % self._capacity) & ~<uint64_t>7
@@ -222,9 +245,6 @@ cdef class Ring:
         memcpy(self._records + offset, &length, LENGTH_BYTES)
         memcpy(self._records + offset + LENGTH_BYTES, data, length)
         ring_store(self._head, head + needed)
-        ring_fence()
-        if ring_load_own(self._asleep) and ring_exchange(self._asleep, 0):
-            return 2
         return 1
 
     cdef bint _has_record(self, uint64_t tail) noexcept:

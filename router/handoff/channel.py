@@ -86,6 +86,13 @@ class ChannelEnd:
             return False
         return True
 
+    def send_quietly(self, record: bytes) -> bool:
+        """Write one record for which the peer need not wake, as it looks often enough; False as for send."""
+        if self._outbound.push_quietly(record):
+            return True
+        self._own_room[0] = 1
+        return False
+
     def receive_many(self, records_max: int = RECEIVE_RECORDS_MAX) -> list[bytes]:
         """Take what waits, oldest first, at most `records_max`; empty if nothing does.
 
@@ -231,9 +238,12 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def send(self, record: bytes) -> None:
-        """Send now, or as soon as `flush` finds room. Raises LimitReached when the backlog is full."""
-        if not self._waiting and self._end.send(record):
+    def send(self, record: bytes, is_urgent: bool = True) -> None:
+        """Send now, or as soon as `flush` finds room. Raises LimitReached when the backlog is full.
+
+        is_urgent: whether the peer is to be woken for it.
+        """
+        if not self._waiting and (self._end.send(record) if is_urgent else self._end.send_quietly(record)):
             return
         if len(self._waiting) >= self._records_max:
             raise LimitReached("outbox records", len(self._waiting) + 1, self._records_max)

@@ -30,6 +30,7 @@ from router.wire.codec import Forwarder, TicketPort
 
 TICKETS_MAX = 65536
 REASON_CHARS_MAX = 200
+QUIET_SLOTS_MAX = 2  # a release of so few does not wake the acceptor: it looks often enough
 _NOTICES_MAX = 1024  # Hello, Holding and WorkerState records in the outbox, beside the tickets' own
 
 _log = logging.getLogger(__name__)
@@ -175,7 +176,8 @@ class Intake:
         ticket_id = ticket.ticket_id
         if ticket_id in self._unanswered or ticket_id not in self._held:
             raise ValueError(f"ticket {ticket_id} is not answered, or released already")
-        self._outbox.send(encode_record(Release(ticket_id, self._held.pop(ticket_id))))
+        slots = self._held.pop(ticket_id)
+        self._outbox.send(encode_record(Release(ticket_id, slots)), is_urgent=len(slots) > QUIET_SLOTS_MAX)
 
     def report_state(self, stage: WorkerStage, reason: str = "") -> None:
         """Tell the acceptor whether this worker can store, so that it refuses before it receives."""

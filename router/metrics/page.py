@@ -16,7 +16,6 @@ import fcntl
 import mmap
 import os
 import struct
-from bisect import bisect_left
 from contextlib import suppress
 
 from router.metrics.catalogue import (
@@ -75,7 +74,7 @@ class MetricsPage:
             raise ValueError(f"descriptor {fd} is not a metrics page of this version")
         self.cells: memoryview[int] = self._whole[_CELLS_OFFSET:].cast("Q")
         self._tally = Tally(self.cells)
-        self._histograms: dict[int, tuple[list[int], int]] = {}
+        self._histograms: dict[int, Histogram] = {}
 
     @classmethod
     def create(cls) -> MetricsPage:
@@ -124,7 +123,8 @@ class MetricsPage:
             position = position * values_of(label) + self._value_index(label, labels[label])
         slot = OFFSETS[metric.name] + position * cells_of(metric)
         if metric.kind is Kind.HISTOGRAM:
-            self._histograms[slot] = [round(bound * metric.scale) for bound in metric.buckets], metric.scale
+            bounds = [round(bound * metric.scale) for bound in metric.buckets]
+            self._histograms[slot] = Histogram(self._tally, slot, bounds, metric.scale)
         return slot
 
     def tally(self) -> Tally:
@@ -133,8 +133,7 @@ class MetricsPage:
 
     def histogram(self, slot: int) -> Histogram:
         """Return a histogram, by what slot() returned, for compiled code that counts."""
-        bounds, scale = self._histograms[slot]
-        return Histogram(self._tally, slot, bounds, scale)
+        return self._histograms[slot]
 
     def add(self, slot: int, amount: int = 1) -> None:
         """Count; `amount` in the metric's scaled unit."""
@@ -146,11 +145,7 @@ class MetricsPage:
 
     def observe(self, slot: int, value: float) -> None:
         """Count a value (seconds, or what the histogram counts) into a histogram; below 0 counts as 0."""
-        bounds, scale = self._histograms[slot]
-        amount = int(value * scale) if value > 0 else 0
-        cells = self.cells
-        cells[slot + bisect_left(bounds, amount)] += 1
-        cells[slot + len(bounds) + 1] += amount
+        self._histograms[slot].observe(value)
 
     @property
     def role(self) -> str:

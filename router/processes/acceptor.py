@@ -192,6 +192,8 @@ class Acceptor:
         for loan in self.dispatcher.expire(monotonic()):
             late = Receipt(loan.ticket.ticket_id, OUT_OF_RESOURCES, "no worker answered in time")
             self.loop.call_soon(loan.on_receipt, late)
+        for worker in self.dispatcher.workers:
+            self._drain_worker(worker)  # releases come without a doorbell
         self._look_at_pressure()
         self.arrivals.wake()
         if self.child.is_draining:

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING
@@ -93,14 +92,14 @@ async def _adopt(worker: Worker, theirs: Spool, seq: int) -> bool:
             continue
         destinations = tuple(row.mark.destination for row in some if row.mark.destination != UNDECIDED)
         action: Action = "hold" if is_held else "forward"
-        record = replace(some[0].entry.record, destinations=destinations, action=action)
+        record = some[0].entry.record._replace(destinations=destinations, action=action)
         try:
             entry = await _store(worker, theirs, record, some[0].entry.location)
         except RecordDamaged as error:
             logger.error('adopt=%s entry=%d why="%s"', theirs.directory.root.name, seq, error)
             return False
         dead = [row.mark for row in some if row.mark.state is DeliveryState.DEAD]
-        worker.spool.ledger.mark([replace(mark, seq=entry.seq) for mark in dead])
+        worker.spool.ledger.mark([mark._replace(seq=entry.seq) for mark in dead])
         now_ns = time_ns()
         theirs.ledger.mark(
             [

@@ -67,6 +67,10 @@ DOWN = Failure(ErrorClass.CONNECT, None, "the destination is down")
 logger = logging.getLogger(__name__)
 
 
+Known = tuple[Decision, str, str]
+"""The decision on a ticket, its Study Instance UID and its Series Instance UID."""
+
+
 @dataclass(slots=True)
 class Handled:
     """One ticket on its way through the worker."""
@@ -116,10 +120,14 @@ class Handling:
         return len(self._unsynced) + len(self._undelivered) + self._worker.forwarding.in_progress
 
     @crash_points.before("ticket.taken")
-    def take(self, intake: Intake, ticket: Ticket) -> None:
-        """Handle one ticket; it is answered now or later, whatever happens."""
+    def take(self, intake: Intake, ticket: Ticket, known: Known | None = None) -> None:
+        """Handle one ticket; it is answered now or later, whatever happens. known: what the lane found."""
         try:
-            self._take(intake, ticket)
+            if known is not None:
+                instance = InstanceBytes.of_ticket(self._worker.spool.payloads, intake, ticket)
+                self._act(Handled(intake, ticket, instance, *known, monotonic()))
+            else:
+                self._take(intake, ticket)
         except Exception:
             # Whatever it is (memory that ran out): this ticket is refused, those behind it are taken.
             logger.exception("association=%d refused=A700", ticket.association_id)

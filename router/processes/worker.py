@@ -176,7 +176,7 @@ class Worker:
         for _ in range(BATCHES_MAX):
             if forwarder is not None:
                 while (ticket := intake.receive_past(forwarder)) is not None:
-                    handling.take(intake, ticket)
+                    handling.take(intake, ticket, forwarder.known)
             else:
                 for ticket in intake.receive():
                     handling.take(intake, ticket)

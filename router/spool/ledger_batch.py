@@ -7,7 +7,7 @@ writes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from router.spool.record import Entry
 from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
@@ -49,7 +49,7 @@ class Batch:
         elif not may_follow(old.state, mark.state):
             return
         elif old.takes_over:
-            mark = replace(mark, takes_over=True)
+            mark = mark._replace(takes_over=True)
         entry = self.entries.get(mark.seq)
         if entry is not None:
             if old is None:

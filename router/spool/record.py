@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgpack
 
@@ -13,9 +12,10 @@ Action = Literal["forward", "hold"]
 META_BYTES_MAX = 65536  # facts are some 64-character UIDs and names; rules and destinations are ours
 _META_FIELDS = 13
 
+_pack = msgpack.Packer(autoreset=True, use_bin_type=True).pack
 
-@dataclass(frozen=True, slots=True)
-class InstanceRecord:
+
+class InstanceRecord(NamedTuple):
     """What must survive with the dataset before success may be answered (PS3.4 section B.2.2).
 
     destinations: the frozen set; after a crash nothing is evaluated again. With action "hold" the instance
@@ -38,8 +38,7 @@ class InstanceRecord:
     rules: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where the bytes of one dataset are.
 
     segment, offset: of the dataset bytes, or of the reference record's empty payload if `file` is given.
@@ -54,8 +53,7 @@ class Location:
     file: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One accepted instance. seq: its number in this spool directory, growing in order of arrival."""
 
     seq: int
@@ -65,7 +63,7 @@ class Entry:
 
 def encode_record(record: InstanceRecord) -> bytes:
     """Return the facts as one msgpack array. Later versions append fields; readers ignore unknown ones."""
-    packed: bytes = msgpack.packb(_fields(record))
+    packed: bytes = _pack(tuple(record))
     return packed
 
 
@@ -92,21 +90,3 @@ def record_of_fields(fields: Sequence[Any]) -> InstanceRecord:
     if not isinstance(fields, tuple) or len(fields) < _META_FIELDS:
         raise ValueError("record facts are no array of enough fields")
     return InstanceRecord(*fields[:_META_FIELDS])
-
-
-def _fields(record: InstanceRecord) -> tuple[Any, ...]:
-    return (
-        record.sop_class,
-        record.sop_instance,
-        record.transfer_syntax,
-        record.study_uid,
-        record.series_uid,
-        record.calling_ae_title,
-        record.called_ae_title,
-        record.peer_address,
-        record.source,
-        record.received_ns,
-        record.destinations,
-        record.action,
-        record.rules,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from router.spool.record import Entry
 
@@ -35,8 +36,7 @@ class DeliveryState(IntEnum):
         return self >= DeliveryState.DELIVERED
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A new state of one entry towards one destination.
 
     at_ns, next_attempt_ns: wall clock, nanoseconds. status: the DIMSE status that decided, if one did.

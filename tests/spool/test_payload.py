@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,7 +108,7 @@ def test_quarantine_copies_once_and_only_into_its_room(tmp_path: Path) -> None:
     store = PayloadStore(directory)
     entry = append(writer_at(directory, store), 1)
     assert store.quarantine(entry.location)
-    assert store.quarantine(replace(entry.location, crc=1))
+    assert store.quarantine(entry.location._replace(crc=1))
     (name,) = os.listdir(directory.quarantine)
     assert (directory.quarantine / name).read_bytes() == dataset_of(1)
     small = Quarantine(directory.quarantine, bytes_max=350)

@@ -114,6 +114,18 @@ class Ring:
         After 2 the consumer's announcement is taken: one doorbell is enough.
         Raises ValueError(reason, size) if the record is longer than record_max_bytes.
         """
+        if not self.push_quietly(record):
+            return 0
+        if self._load(_ASLEEP_AT):
+            self._store(_ASLEEP_AT, 0)
+            return 2
+        return 1
+
+    def push_quietly(self, record: Buffer) -> int:
+        """Producer: append a record that need not wake the consumer; it is found with the next one that does.
+
+        0: no room, nothing written; 1: written. Raises ValueError as push does.
+        """
         view = self._held()
         data = bytes(memoryview(record).cast("B"))
         if len(data) > self.record_max_bytes:
@@ -133,9 +145,6 @@ class Ring:
         _U32.pack_into(view, at, len(data))
         view[at + _LENGTH_BYTES : at + _LENGTH_BYTES + len(data)] = data
         self._store(_HEAD_AT, head + needed)
-        if self._load(_ASLEEP_AT):
-            self._store(_ASLEEP_AT, 0)
-            return 2
         return 1
 
     def pop(self) -> bytes | None:
