@@ -38,6 +38,8 @@ cdef enum:
 
 cdef const char *TICKET_HEAD = b"\xDC\x00\x10\x00"  # an array of 16 elements, the first the kind
 cdef uint32_t SOP_INSTANCE_UID = 0x00080018
+cdef double SLOW_ANSWER_S = 0.035  # as in delivery/sender.py
+cdef uint64_t SMALL_BYTES = 65536
 cdef uint32_t STUDY_INSTANCE_UID = 0x0020000D
 cdef uint32_t SERIES_INSTANCE_UID = 0x0020000E
 
@@ -101,6 +103,30 @@ cdef class Outlet:
         self._bytes_cell = bytes_cell
         self._deliver_seconds = deliver_seconds
         self._end_to_end = end_to_end
+
+    cdef int count(self, SendOperation operation, uint64_t dataset_bytes, uint64_t received_ns) except -1:
+        # An operation has ended well.
+        cdef double seconds = now() - operation.began
+        if seconds > SLOW_ANSWER_S and dataset_bytes < SMALL_BYTES:
+            operation.lane.quick_ack = True
+        operation.lane.give_back()
+        self.in_flight -= 1
+        self.delivered += 1
+        if self._tally is not None:
+            self._tally.bump(self._sent_cell, 1)
+            self._tally.bump(self._bytes_cell, dataset_bytes)
+            self._deliver_seconds.note(seconds)
+            self._end_to_end.note((<double>wall_ns() - <double>received_ns) * 1e-9)
+        return 0
+
+    cdef int let_go(self, str uid) except -1:
+        # Let the next version of an instance go, and what waits.
+        parked = self.uids.pop(uid)
+        if parked:
+            self.owner.release_parked(uid, parked)
+        if self.has_waiting:
+            self.owner.pump()
+        return 0
 
     cdef SendLane find(self, tuple key):
         # The least busy lane that has this context and room in its window, or None.
@@ -221,31 +247,17 @@ cdef class Forward(SendUser):
 
     cdef int answered(self, SendOperation operation, int status) except -1:
         cdef Outlet outlet = self._outlet_of(operation)
-        cdef double seconds = now() - operation.began
         if status != 0:
             self._forwarder._give_up(self)
             self._forwarder._on_trouble(self, outlet.name, operation, status, None)
             return 0
-        if seconds > 0.035 and self._dataset_bytes < 65536:
-            operation.lane.quick_ack = True
-        operation.lane.give_back()
-        outlet.in_flight -= 1
-        outlet.delivered += 1
-        if outlet._tally is not None:
-            outlet._tally.bump(outlet._sent_cell, 1)
-            outlet._tally.bump(outlet._bytes_cell, self._dataset_bytes)
-            outlet._deliver_seconds.note(seconds)
-            outlet._end_to_end.note((<double>wall_ns() - <double>self._received_ns) * 1e-9)
+        outlet.count(operation, self._dataset_bytes, self._received_ns)
         self.delivered[outlet.name] = 0
         del self.under_way[outlet.name]
         self._left -= 1
         if self._left == 0:
             self._forwarder._finish(self)
-        parked = outlet.uids.pop(self._uid)
-        if parked:
-            outlet.owner.release_parked(self._uid, parked)
-        if outlet.has_waiting:
-            outlet.owner.pump()
+        outlet.let_go(self._uid)
         return 0
 
     cdef int failed(self, SendOperation operation, error) except -1:
@@ -262,13 +274,43 @@ cdef class Forward(SendUser):
         raise AssertionError("an operation of another forward")
 
 
+@cython.final
+cdef class EntrySend(SendUser):
+    """One entry of the spool on its way to one destination, past its queue. tag: whose it is."""
+
+    cdef readonly object tag
+    cdef readonly Outlet outlet
+    cdef Forwarder _forwarder
+    cdef str _uid
+    cdef uint64_t _dataset_bytes
+    cdef uint64_t _received_ns
+
+    cdef int answered(self, SendOperation operation, int status) except -1:
+        if status != 0:
+            self._forwarder._on_entry_trouble(self, operation, status, None)
+            return 0
+        self.outlet.count(operation, self._dataset_bytes, self._received_ns)
+        if not self._forwarder._done:
+            self._forwarder._on_done()
+        self._forwarder._done.append(self)
+        self.outlet.let_go(self._uid)
+        return 0
+
+    cdef int failed(self, SendOperation operation, error) except -1:
+        self._forwarder._on_entry_trouble(self, operation, 0, error)
+        return 0
+
+
 cdef class Forwarder:
     """The lane of one worker.
 
     wanted: the tags rules and identification need, ascending. encoding_of(transfer syntax): (implicit VR, Big
     Endian), None for one that the lane leaves alone. on_trouble(forward, destination, operation, status,
-    error): takes over a forward of which one operation failed; the lane has let go of it. is_open: whether
-    tickets are taken. scan_policy: as limits.structure_scan.
+    error): takes over a forward of which one operation failed; the lane has let go of it.
+    on_entry_trouble(entry, operation, status, error): the same for an entry. on_done(): take_done() has
+    something. is_open: whether tickets are taken. known: of the ticket that take() returned last, (decision,
+    Study Instance UID, Series Instance UID), None if they are to be found out. scan_policy: as
+    limits.structure_scan.
     """
 
     cdef public bint is_open
@@ -282,6 +324,9 @@ cdef class Forwarder:
     cdef tuple _context_key
     cdef object _encoding_of
     cdef object _on_trouble
+    cdef object _on_entry_trouble
+    cdef object _on_done
+    cdef list _done
     cdef dict _flags
     cdef Tally _tally
     cdef Histogram _store_seconds
@@ -291,9 +336,12 @@ cdef class Forwarder:
     cdef Py_ssize_t _series_bytes
     cdef uint8_t _key_octets[KEY_MAX]
 
-    def __init__(self, encoding_of, on_trouble):
+    def __init__(self, encoding_of, on_trouble, on_entry_trouble, on_done):
         self._encoding_of = encoding_of
         self._on_trouble = on_trouble
+        self._on_entry_trouble = on_entry_trouble
+        self._on_done = on_done
+        self._done = []
         self._flags = {}
         self.forwards = {}
         self.scan_policy = "off"
@@ -334,6 +382,43 @@ cdef class Forwarder:
                 port.tickets.consume(after)
                 return other
             port.tickets.consume(after)
+
+    def send_entry(self, tag, Outlet outlet, item, list buffers):
+        """Send an entry of the spool to a destination at once, past its queue; False: nothing was sent.
+
+        item: its key, sop_class, sop_instance, dataset_bytes and received_ns. buffers: the dataset, unchanged
+        until the entry is among take_done()'s or in trouble.
+        """
+        cdef EntrySend entry
+        cdef SendLane lane = outlet.find(item.key)
+        cdef str uid = item.sop_instance
+        cdef bytes sop_class, sop_instance
+        if lane is None or uid in outlet.uids or outlet.has_waiting or not outlet.owner.takes_directly:
+            return False
+        entry = EntrySend.__new__(EntrySend)
+        entry.tag = tag
+        entry.outlet = outlet
+        entry._forwarder = self
+        entry._uid = uid
+        entry._dataset_bytes = item.dataset_bytes
+        entry._received_ns = item.received_ns
+        sop_class = (<str>item.sop_class).encode("latin-1")
+        sop_instance = uid.encode("latin-1")
+        if not lane.send(
+            entry, lane.contexts[item.key], sop_class, len(sop_class), sop_instance, len(sop_instance),
+            buffers,
+        ):
+            return False
+        lane.outstanding += 1
+        outlet.in_flight += 1
+        outlet.uids[uid] = None
+        return True
+
+    def take_done(self):
+        """Return the entries that were delivered since the last call; on_done() said that there are some."""
+        done = self._done
+        self._done = []
+        return done
 
     def learn(self, decision, outlets):
         """Remember the decision on the ticket that take() returned last, if it was only that which was

@@ -388,6 +388,8 @@ class Handling:
     def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """Hand a durable instance to its destinations; return whether some of them send it from the slab."""
         hot: list[tuple[str, Item]] = []
+        sent = 0
+        may_keep = self._may_keep_hot(handled)
         for name in handled.decision.destinations:
             if name in handled.delivered:
                 self._worker.owing.mark_delivered(handled.seq, name, handled.delivered[name])
@@ -402,21 +404,29 @@ class Handling:
                     continue
                 item = self._new_item(handled, handled.seq)
                 item.entry_id = handled.seq
-                if backlog.offer(item):
+                if may_keep and self._worker.forwarding.send_entry(handled, destination, item):
+                    backlog.adopt(handled.seq)
+                    sent += 1
+                elif backlog.offer(item):
                     touched[destination] = None
                     if destination.is_well and destination.queued <= HOT_QUEUE_MAX:
                         hot.append((name, item))
+        if not may_keep or not (hot or sent):
+            return False
         intake, slots = handled.intake, len(handled.ticket.slots)
-        if not hot or handled.ticket.file or self._hot_tickets >= HOT_TICKETS_MAX:
-            return False
-        if self._hot_slots.get(intake, 0) + slots > intake.slots_total * self._hot_share:
-            return False
         self._hot_tickets += 1
         self._hot_slots[intake] = self._hot_slots.get(intake, 0) + slots
-        handled.instance.keep_hot(len(hot), partial(self._cooled, intake, slots))
+        handled.instance.keep_hot(len(hot) + sent, partial(self._cooled, intake, slots))
         for name, item in hot:
             self._worker.owing.keep_hot(name, item, handled.instance)
         return True
+
+    def _may_keep_hot(self, handled: Handled) -> bool:
+        """Whether a stored instance may stay in the slab until it is delivered."""
+        intake, slots = handled.intake, len(handled.ticket.slots)
+        if handled.ticket.file or self._hot_tickets >= HOT_TICKETS_MAX:
+            return False
+        return self._hot_slots.get(intake, 0) + slots <= intake.slots_total * self._hot_share
 
     @staticmethod
     def _make_ordinary(handled: Handled, name: str) -> Item:

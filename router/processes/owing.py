@@ -118,6 +118,17 @@ class Owing:
             "delivery=done destination=%s status=%04X seconds=%.3f", destination.name, status, seconds
         )
 
+    @crash_points.before("mark.before")
+    def delivered_past_queue(self, items: list[tuple[Item, str]]) -> None:
+        """Take note of entries that went to their destinations past the queues; they are counted already."""
+        now_ns = time_ns()
+        marks = []
+        for item, name in items:
+            assert item.entry_id is not None
+            self.backlogs[name].held.discard(item.entry_id)
+            marks.append(Mark(item.entry_id, name, DeliveryState.DELIVERED, now_ns, status=0))
+        self._mark(*marks)
+
     def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
         self._worker.counters.failed(destination.name, failure)
         self.cool_all(destination.name)
@@ -194,10 +205,10 @@ class Owing:
         )
         self._mark(mark)
 
-    def _mark(self, mark: Mark) -> None:
+    def _mark(self, *marks: Mark) -> None:
         """Tell the ledger. A mark it cannot take is lost as in a crash, which costs a duplicate."""
         try:
-            self._worker.spool.ledger.mark([mark])
+            self._worker.spool.ledger.mark(marks)
         except SpoolError as error:
             self._worker.spool_trouble(error)
 

@@ -45,7 +45,7 @@ CODEC_NAME: str = _choose(os.environ.get(CODEC_VARIABLE, ""))
 if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.command import decode_command, encode_command
     from _codec.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
-    from _codec.forward_lane import Forward, Forwarder, Outlet, TicketPort
+    from _codec.forward_lane import EntrySend, Forward, Forwarder, Outlet, TicketPort
     from _codec.framing import (
         ASSOCIATE_LENGTH_MIN_BYTES,
         COMMAND,
@@ -99,7 +99,7 @@ else:
     # The lanes' twin is the general way through protocol/, services/ and processes/: without them everything
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
-    Forward = Forwarder = Outlet = TicketPort = None
+    EntrySend = Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
     "ASSOCIATE_LENGTH_MIN_BYTES",
@@ -126,6 +126,7 @@ __all__ = [
     "VALUE_MAX_BYTES",
     "VIOLATION",
     "CallbackUser",
+    "EntrySend",
     "Forward",
     "Forwarder",
     "Histogram",

@@ -13,6 +13,7 @@ from router.handoff.ticket import Receipt
 from router.processes.handling import Handling
 from router.standard.statuses import OUT_OF_RESOURCES
 from tests.support.handoff import Pair
+from tests.support.live_worker import NO_FORWARDING
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ class Broke(Handling):
 
 def handling() -> Broke:
     config = SimpleNamespace(router=SimpleNamespace(workers=1), limits=SimpleNamespace(structure_scan="off"))
-    forwarding = SimpleNamespace(in_progress=0, learn=lambda *_: None, expire=lambda now: None)
-    worker = SimpleNamespace(config=config, spool=SimpleNamespace(payloads=None), forwarding=forwarding)
+    spool = SimpleNamespace(payloads=None)
+    worker = SimpleNamespace(config=config, spool=spool, forwarding=NO_FORWARDING)
     return Broke(worker)  # type: ignore[arg-type]
 
 

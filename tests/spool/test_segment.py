@@ -168,4 +168,4 @@ def test_what_is_no_facts_is_a_value_error(data: bytes) -> None:
 
 def test_facts_are_complete() -> None:
     assert len(encode_record(record_of(1))) < 300
-    assert len(InstanceRecord.__slots__) == 13
+    assert len(InstanceRecord._fields) == 13

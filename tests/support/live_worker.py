@@ -14,6 +14,11 @@ from router.routing.rules import compile_rules
 from router.spool.record import InstanceRecord, Location
 from tests.support.live_acceptor import LiveAcceptor
 
+NO_FORWARDING = SimpleNamespace(
+    in_progress=0, learn=lambda *_: None, expire=lambda now: None, send_entry=lambda *_: False
+)
+"""No forward lane: every ticket takes the general way."""
+
 
 class LiveWorker:
     """`datasets`: what would be in the spool, by SOP Instance UID; `records`: its facts.
@@ -35,6 +40,7 @@ class LiveWorker:
         self.forwarding = SimpleNamespace(learn=lambda *_: None, in_progress=0)  # no lane
         self.owing = SimpleNamespace(destinations={})
         self.spool = SimpleNamespace(payloads=None, writer=self, ledger=SimpleNamespace(add=lambda _: None))
+        self.forwarding = NO_FORWARDING
         self.handling = Handling(self)  # type: ignore[arg-type]
         live.handle = self.take
         live.on_close.append(self.page.close)
