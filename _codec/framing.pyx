@@ -8,7 +8,7 @@ command set, each within its limit.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -496,6 +496,7 @@ cdef class PduReader:
 
     cdef int _end_command(self, bytes piece) except -1:
         # piece: the rest of the fragment; the usual command set is one piece and copied once
+        cdef LaneAnswer answer
         self._phase = PHASE_PDV_HEAD if self._pdu_left else PHASE_PDU_HEAD
         if not self._is_last:
             self._gathered.extend(piece)
@@ -504,9 +505,16 @@ cdef class PduReader:
             self._gathered.extend(piece)
             piece = bytes(self._gathered)
             self._gathered = bytearray()
-        self.command = piece
         self.context_id = self._message_context
         self.dataset_bytes = 0
+        if self._lane is not None:
+            answer = self._lane.begin(
+                self, self._message_context, <const uint8_t *>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece)
+            )
+            if answer != LANE_LEAVES:
+                self._turn = TURN_DATASET if answer == LANE_TAKES else TURN_COMMAND
+                return EVENT_NONE
+        self.command = piece
         self._turn = TURN_ANNOUNCE
         return EVENT_COMMAND
 

@@ -37,6 +37,8 @@ cdef class SendLane(Lane):
     cdef Py_ssize_t _fragment_max
     cdef object _has_unsent
     cdef object _sent
+    cdef object _violated
+    cdef tuple _fault  # reason and text of what the peer did wrong
     cdef dict _pending  # Message ID to operation, oldest first
     cdef list _answered
 
@@ -46,6 +48,7 @@ cdef class SendLane(Lane):
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
     ) except -1
     cdef int give_back(self) except -1
+    cdef int _tell_answered(self) except -1
     cdef Py_ssize_t _gather(
         self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,

@@ -44,6 +44,7 @@ class SendLane(Lane):
         owner: object,
         has_unsent: Callable[[], bool],
         sent: Callable[[int, list[Any] | None], None],
+        violated: Callable[[int, str], None],
     ) -> None: ...
     def next_message_id(self) -> int: ...
     def send_item(

@@ -70,6 +70,10 @@ cdef enum:
     HEADS_MAX = 256  # P-DATA-TFs of one dataset
     FRAGMENT_MAX = 1048576  # as _codec/pdata.pyx
     MESSAGE_ID_MAX = 65535
+    STATUS_MISSING = -1
+    # Reasons of an A-ABORT by the service provider (PS3.8 Table 9-26)
+    UNEXPECTED_PDU = 2
+    INVALID_PARAMETER = 6
 
 
 cdef struct Piece:
@@ -132,7 +136,9 @@ cdef class SendLane(Lane):
     not lent any more. quick_ack: the peer waits for our ACK; ask for it at once.
     """
 
-    def __init__(self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, sent):
+    def __init__(
+        self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, sent, violated
+    ):
         self._fd = dup(fd)
         if self._fd < 0:
             raise OSError("the socket cannot be duplicated")
@@ -143,6 +149,7 @@ cdef class SendLane(Lane):
         self.idle_since = now()
         self._has_unsent = has_unsent
         self._sent = sent
+        self._violated = violated
         self._pending = {}
         self._answered = []
         self._fragment_max = FRAGMENT_MAX
@@ -161,7 +168,7 @@ cdef class SendLane(Lane):
     @property
     def has_answers(self):
         """Whether settle() has something to do."""
-        return len(self._answered) > 0
+        return len(self._answered) > 0 or self._fault is not None
 
     def next_message_id(self):
         """Return a Message ID that no operation in progress has; the window is far smaller than their
@@ -184,7 +191,13 @@ cdef class SendLane(Lane):
         )
 
     def settle(self):
-        """Tell the users of the operations that were answered."""
+        """Tell the users of the operations that were answered; then answer a violation, if one came."""
+        self._tell_answered()
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            self._violated(*fault)
+
+    cdef int _tell_answered(self) except -1:
         cdef SendOperation operation
         while self._answered:
             answered, self._answered = self._answered, []
@@ -195,7 +208,8 @@ cdef class SendLane(Lane):
                 operation.is_out = True
                 operation.user.answered(operation, operation.status)
             if len(self._answered) == len(answered):
-                return
+                return 0
+        return 0
 
     def end(self, error):
         """Tell the users of all operations that their association is over, oldest first."""
@@ -222,7 +236,7 @@ cdef class SendLane(Lane):
         self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
     ) except LANE_FAILED:
         cdef int message_id = 0
-        cdef int status = 0
+        cdef int status = STATUS_MISSING
         cdef SendOperation operation
         if not _read_response(data, size, &message_id, &status):
             return LANE_LEAVES
@@ -231,7 +245,12 @@ cdef class SendLane(Lane):
             return LANE_LEAVES
         operation = found
         if operation.context_id != context_id:
-            return LANE_LEAVES
+            text = f"C-STORE-RSP came in presentation context {context_id}"
+            self._fault = (UNEXPECTED_PDU, f"{text}, its request went out in {operation.context_id}")
+            return LANE_TOOK
+        if status == STATUS_MISSING:
+            self._fault = (INVALID_PARAMETER, "C-STORE-RSP without one Status")
+            return LANE_TOOK
         del self._pending[message_id]
         operation.status = status
         self._answered.append(operation)
@@ -381,7 +400,8 @@ cdef Py_ssize_t _write_command(
 
 
 cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, int *status) noexcept:
-    # True for a C-STORE-RSP without a dataset, whose elements ascend and are whole (PS3.7 Table 9.3-2).
+    # True for a C-STORE-RSP without a dataset, whose elements ascend and are whole (PS3.7 Table 9.3-2);
+    # status stays as it was if there is none.
     cdef Element element
     cdef int value
     cdef int seen = 0
@@ -394,6 +414,8 @@ cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, 
         ):
             continue
         if element.length != 2:
+            if element.number == STATUS:
+                continue
             return False
         value = little.load_u16(element.value)
         if element.number == COMMAND_FIELD:
@@ -409,5 +431,4 @@ cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, 
             seen |= 4
         else:
             status[0] = value
-            seen |= 8
-    return seen == 15
+    return seen & 7 == 7

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from router.drivers.pace import PROGRESS_MIN_BYTES, Pace
 from router.drivers.socket_options import rearm_quick_ack, set_connection_options
-from router.errors import DeadlineExceeded
+from router.errors import DeadlineExceeded, PeerViolation
 from router.protocol.association import Association
 from router.protocol.indications import Aborted
 from router.protocol.messages import Buffer
@@ -330,6 +330,7 @@ class Connection(asyncio.BufferedProtocol):
             owner,
             self.has_unsent,
             self.lane_sent,
+            self.lane_violated,
         )
         self.association.use_reply_lane(self.lane)
         self.conversation.on_ended = self.lane.end
@@ -356,6 +357,12 @@ class Connection(asyncio.BufferedProtocol):
             None if self._transport is None else self._transport.get_extra_info("ssl_object")
         )
         return found
+
+    def lane_violated(self, reason: int, text: str) -> None:
+        """Answer a violation that the lane has found with A-ABORT."""
+        self.association.violate(PeerViolation(text, reason=reason))
+        self.conversation.pump()
+        self.advance()
 
     @property
     def outcome(self) -> str:
