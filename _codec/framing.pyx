@@ -509,7 +509,8 @@ cdef class PduReader:
         self.dataset_bytes = 0
         if self._lane is not None:
             answer = self._lane.begin(
-                self, self._message_context, <const uint8_t *>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece)
+                self, self._message_context, <const uint8_t *>PyBytes_AS_STRING(piece),
+                PyBytes_GET_SIZE(piece),
             )
             if answer != LANE_LEAVES:
                 self._turn = TURN_DATASET if answer == LANE_TAKES else TURN_COMMAND
