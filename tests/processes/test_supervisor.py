@@ -62,8 +62,11 @@ def test_stop_with_an_error_when_the_restart_budget_is_used_up(tmp_path: Path) -
 
 
 def test_admin_without_budget_does_not_stop_the_data_path(tmp_path: Path) -> None:
-    with RouterProcess(tmp_path, restarts_max=1, admin="crash") as router:
+    with RouterProcess(tmp_path, restarts_max=1) as router:
         listener = address_of(router.wait_ready()["listener"])
+        os.kill(child_of_role(router, "admin"), signal.SIGKILL)
+        router.wait_for("process=admin-0", "up run=2")
+        os.kill(child_of_role(router, "admin"), signal.SIGKILL)
         router.wait_for("child=admin-0", "restart in 30 s")
         with socket.create_connection(listener, WAIT_S) as peer:
             assert peer.recv(5) == b"hello"
