@@ -139,7 +139,7 @@ class Dispatcher:
         the loan.
         """
         link = self._links[self._worker_of(ticket.sop_instance)]
-        if link.stage is not WorkerStage.ACCEPTING or len(link.loans) >= self._loans_max:
+        if not link.stage.stores or len(link.loans) >= self._loans_max:
             return False
         if len(ticket.slots) > TICKET_SLOTS_MAX:
             _log.error("dataset in %d slots, allowed %d: spill earlier", len(ticket.slots), TICKET_SLOTS_MAX)

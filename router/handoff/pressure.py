@@ -108,7 +108,7 @@ class Pressure:
         return PressureStage.OPEN
 
     def _stage_by_workers(self, workers: Sequence[WorkerStage]) -> PressureStage:
-        unable = sum(stage is not WorkerStage.ACCEPTING for stage in workers)
+        unable = sum(not stage.stores for stage in workers)
         if not unable:
             return PressureStage.OPEN
         if unable < len(workers):

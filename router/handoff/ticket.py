@@ -28,8 +28,14 @@ class WorkerStage(IntEnum):
     """What a worker can take, worst last."""
 
     ACCEPTING = 0
-    SPOOL_FULL = 1
-    SPOOL_FAILED = 2
+    SPOOL_FILLING = 1  # above its watermark: everything is still stored
+    SPOOL_FULL = 2
+    SPOOL_FAILED = 3
+
+    @property
+    def stores(self) -> bool:
+        """Whether instances are taken."""
+        return self < WorkerStage.SPOOL_FULL
 
 
 class Ticket(NamedTuple):

@@ -24,7 +24,8 @@ from router.handoff.dispatch import Dispatcher
 from router.handoff.pressure import Pressure, PressureStage, Thresholds
 from router.handoff.sink import Arrivals
 from router.handoff.slab import Slab
-from router.handoff.ticket import Receipt
+from router.handoff.spool_pressure import SpoolPressure
+from router.handoff.ticket import Receipt, WorkerStage
 from router.processes import child as child_process
 from router.processes.admission import Admission, Admitted, TurnedAway
 from router.processes.child import Child
@@ -76,6 +77,8 @@ class Acceptor:
             self.counters.count_lane(self.inlet)
             self.inlet.at_last_fragment = crash_points.armed("fragment.last")
         self.pressure = Pressure(Thresholds(child.config.limits.congested_percent))
+        self.spool_pressure = SpoolPressure(child.config.spool.back_pressure_s)
+        self.stage = PressureStage.OPEN
         self.incoming: dict[Incoming, None] = {}
         self._accepted = 0
         self._open_by_source: Counter[str] = Counter()
@@ -154,9 +157,9 @@ class Acceptor:
     @property
     def _turned_away(self) -> TurnedAway:
         """Who is told to come back later."""
-        if self.pressure.stage.rejects_associations or self.child.is_draining:
+        if self.stage.rejects_associations or self.child.is_draining:
             return TurnedAway.EVERYBODY
-        return TurnedAway.UNKNOWN if self.pressure.stage is not PressureStage.OPEN else TurnedAway.NOBODY
+        return TurnedAway.UNKNOWN if self.stage is not PressureStage.OPEN else TurnedAway.NOBODY
 
     def _attach_channel(self, worker: int) -> Channel:
         memory, down_bell, up_bell = self.child.fds(f"channel.{worker}")
@@ -176,6 +179,7 @@ class Acceptor:
         except OSError:
             self.admission = before
             raise
+        self.spool_pressure.back_pressure_s = config.spool.back_pressure_s
         self.config = config
 
     def _drain_worker(self, worker: int) -> None:
@@ -206,7 +210,7 @@ class Acceptor:
             slots_total=self.slab.slots_total,
             ring_bytes=self.dispatcher.ring_used_bytes,
             ring_capacity_bytes=self.dispatcher.ring_capacity_bytes,
-            stage=int(self.pressure.stage),
+            stage=int(self.stage),
             loans=self.dispatcher.loans_outstanding,
         )
         self._count_totals()
@@ -226,21 +230,24 @@ class Acceptor:
         arrivals.paused_count = arrivals.refused_count = 0
 
     def _look_at_pressure(self) -> None:
-        before = self.pressure.stage
+        before, now, workers = self.stage, monotonic(), self.dispatcher.worker_stages
         used = self.slab.slots_used / self.slab.slots_total
-        stage = self.pressure.update(
-            monotonic(), used, self.dispatcher.ring_used_fraction, self.dispatcher.worker_stages
-        )
-        self.arrivals.pauses = stage.pauses_reading
-        self.arrivals.refuses = stage.refuses_instances
+        by_memory = self.pressure.update(now, used, self.dispatcher.ring_used_fraction, workers)
+        by_spool = self.spool_pressure.update(now, workers)
+        stage = self.stage = max(by_memory, by_spool)
+        refuses = stage.refuses_instances
+        pauses = not refuses and (by_memory.pauses_reading or by_spool is PressureStage.PAUSE_READING)
+        self.arrivals.pauses = pauses
+        self.arrivals.refuses = refuses
         if self.inlet is not None:
             # Datasets that wait for a slot come first.
-            self.inlet.is_closed = (
-                stage.pauses_reading or stage.refuses_instances or bool(self.arrivals.waiting)
-            )
+            self.inlet.is_closed = pauses or refuses or bool(self.arrivals.waiting)
         if stage is not before:
             level = logging.WARNING if stage > before else logging.INFO
-            logger.log(level, "pressure=%s before=%s slab=%.2f", _name(stage), _name(before), used)
+            spool = max(workers, default=WorkerStage.ACCEPTING).name.lower()
+            logger.log(
+                level, "pressure=%s before=%s slab=%.2f spool=%s", _name(stage), _name(before), used, spool
+            )
 
     def _run_aside(self, function: Callable[[], None], done: Callable[[Future[None]], None]) -> None:
         future = self._threads.submit(function)

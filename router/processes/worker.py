@@ -39,6 +39,7 @@ from router.processes.queries import QueryServer
 from router.processes.queue_verbs import QueueVerbs
 from router.processes.spool_settings import spool_settings
 from router.processes.study_verbs import StudyVerbs
+from router.processes.watermark import Fill, Watermark
 from router.routing.attributes import read_attributes
 from router.routing.facts import Facts
 from router.routing.rules import compile_rules
@@ -238,10 +239,23 @@ class Worker:
                 used_bytes=usage.used_bytes,
                 segments=usage.segments,
                 free_bytes=usage.free_bytes,
-                failed=self._stage is not WorkerStage.ACCEPTING,
+                failed=not self._stage.stores,
             )
-            if self._stage is WorkerStage.SPOOL_FULL and self._has_room(usage):
-                self._set_stage(WorkerStage.ACCEPTING, "room again")
+            self._look_at_watermark(usage)
+
+    def _look_at_watermark(self, usage: Usage) -> None:
+        """Tell the acceptors how full the spool is; one that was full goes on once it has room again."""
+        spool = self.config.spool
+        quota = int(spool.quota_gb * GB) // self.config.router.workers
+        watermark = Watermark(spool.watermark_percent, quota, int(spool.reserve_space_gb * GB))
+        fill = Fill(usage.used_bytes - usage.recycled_bytes, usage.free_bytes, usage.total_bytes)
+        stage = watermark.stage(fill, self._stage)
+        if self._stage is WorkerStage.SPOOL_FULL and stage.stores and not self._has_room(usage):
+            return
+        if stage is WorkerStage.SPOOL_FULL:
+            self._set_stage(stage, f"less than reserve_space_gb = {spool.reserve_space_gb:g} is free")
+        else:
+            self._set_stage(stage, f"{watermark.percent_of(fill):.0f} % full")
 
     def _has_room(self, usage: Usage) -> bool:
         segment_bytes = self.config.spool.segment_mb * MB
@@ -256,6 +270,9 @@ class Worker:
             return
         self._stage = stage
         level = logging.INFO if stage is WorkerStage.ACCEPTING else logging.ERROR
+        if stage is WorkerStage.SPOOL_FILLING:
+            level = logging.WARNING
+        self.counters.spool_stage(int(stage))
         logger.log(level, 'spool=%s why="%s"', stage.name.lower(), reason)
         for intake in self._intakes:
             intake.report_state(stage, reason)

@@ -33,12 +33,15 @@ class SpoolSettings:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes on disk, segment files closed, what the file system has left, whether it takes nothing in."""
+    """Bytes on disk, segment files closed, what the file system has left, whether it takes nothing in, its
+    size, and how many of the bytes on disk are kept for use again only."""
 
     used_bytes: int
     segments: int
     free_bytes: int
     is_read_only: bool = False
+    total_bytes: int = 0
+    recycled_bytes: int = 0
 
 
 class Spool:
@@ -85,7 +88,15 @@ class Spool:
         room = os.statvfs(self.directory.root)
         segments = len(self.payloads.closed_segments())
         is_read_only = bool(room.f_flag & os.ST_RDONLY)
-        return Usage(self.writer.used_bytes, segments, room.f_bavail * room.f_frsize, is_read_only)
+        recycled = self._recycled.held_bytes if self._recycled is not None else 0
+        return Usage(
+            self.writer.used_bytes,
+            segments,
+            room.f_bavail * room.f_frsize,
+            is_read_only,
+            room.f_blocks * room.f_frsize,
+            recycled,
+        )
 
     def close(self) -> None:
         """Make everything durable and let go; harmless twice. Raises SpoolError if that was not possible."""

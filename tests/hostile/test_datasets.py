@@ -187,7 +187,7 @@ def test_row_42_a_dataset_that_never_ends_is_refused_and_kept_nowhere(tmp_path: 
             dataset = IMPLICIT_HEAD + implicit_element(PIXELS, bytes(8 << 20), length=0xFFFFFFF0)
             assert await send(live, IMPLICIT, dataset) == 0xA700
             assert not worker.datasets
-            await until(lambda: not live.acceptor.pressure.stage.rejects_associations)
+            await until(lambda: not live.acceptor.stage.rejects_associations)
             assert await send(live, IMPLICIT, IMPLICIT_HEAD) == 0
 
     run(test())

@@ -148,7 +148,7 @@ class LiveAcceptor:
         No connection, association, slot, loan, waiting dataset, file or descriptor.
         """
         acceptor = self.acceptor
-        await until(lambda: not acceptor.incoming and not acceptor.pressure.stage.rejects_associations)
+        await until(lambda: not acceptor.incoming and not acceptor.stage.rejects_associations)
         await self.echo()
         await until(lambda: not acceptor.incoming and not acceptor.driver.connections)
         assert acceptor.doors.pending == 0

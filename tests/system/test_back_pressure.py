@@ -132,3 +132,61 @@ def test_a_destination_that_never_answers_leaves_memory_to_the_others(tmp_path: 
         assert router.metric("dicom_router_slab_slots_used") <= slots * 3 / 4
         gate.unlink()
         stuck.wait_for_uids({attempt.uid for attempt in sent})
+
+
+def test_a_spool_that_fills_up_is_told_in_stages_and_all_is_well_again_when_it_drains(tmp_path: Path) -> None:
+    """Back-pressure first; then new associations are rejected while those under way go on; then A700H."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    with ExitStack() as stack:
+        sink = stack.enter_context(fast_sink(tmp_path, gate=gate))
+        router = stack.enter_context(
+            router_process(
+                tmp_path,
+                {"SINK": {"port": sink.port, "dimse_s": 120}},
+                router={"unknown_sources": "accept"},
+                sources={"known": {"calling_ae_titles": ["KNOWN"]}},
+                spool={"quota_gb": 0.03, "segment_mb": 2, "watermark_percent": 50, "back_pressure_s": 8},
+            )
+        )
+
+        def stage() -> float:
+            return router.metric("dicom_router_pressure_stage")
+
+        def answer_to(calling: str, number: int) -> str:
+            name = f"{calling}-{number}"
+            send_all(tmp_path, router.port, name=name, kind="small", count=1, calling=calling, run=number)
+            log = (tmp_path / f"{name}.log").read_text()
+            return "2/3/1" if "association rejected 2/3/1" in log else "accepted"
+
+        sender = stack.enter_context(
+            fast_sender(
+                tmp_path, router.port, kind="ct", count=150, associations=2, timeout=90, reconnect_s=5,
+                calling="KNOWN",
+            )
+        )  # fmt: skip
+        wait_until(lambda: stage() == 1, 30, lambda: "the watermark is not noticed")
+        assert answer_to("UNKNOWN", 100) == "2/3/1"
+        before = sender.acknowledged()
+        wait_until(lambda: stage() >= 2, 30, lambda: "back-pressure has no end")
+        assert answer_to("KNOWN", 101) == "2/3/1"
+        wait_until(lambda: sender.acknowledged() > before, 30, lambda: "what is under way does not go on")
+        wait_until(lambda: stage() == 3, 60, lambda: f"the quota is not noticed: {stage()}")
+        sent = sender.finish(100)
+        assert {attempt.status for attempt in sent} <= {0x0000, 0xA700, None}
+        assert any(attempt.status == 0xA700 for attempt in sent)
+        gate.unlink()
+        sink.wait_for_uids({attempt.uid for attempt in sent if attempt.acknowledged})
+        wait_until(lambda: stage() == 0, 30, lambda: f"the stage stays {stage()}\n{router.log()}")
+        assert router.metric("dicom_router_spool_stage") == 0
+        result = compare(sent, sink.received())
+        assert result.kept_the_promise, str(result)
+        assert answer_to("UNKNOWN", 102) == answer_to("KNOWN", 103) == "accepted"
+        log = router.log_path.read_text()
+        for words in (
+            "spool=spool_filling why=",
+            "spool=spool_full why=",
+            "spool=accepting why=",
+            "pressure=open",
+        ):
+            assert words in log
