@@ -283,7 +283,7 @@ class SpoolSection(Section):
     )
     watermark_percent: float = setting(
         90.0,
-        "Use of the quota, or of the file system while less than 32 GB of it are free, above which senders "
+        "Use of the quota, or of the file system while less than 4 GB of it are free, above which senders "
         "are slowed, and after back_pressure_s new associations rejected (2/3/1).",
         unit="%",
         ge=10,
@@ -292,7 +292,7 @@ class SpoolSection(Section):
     )
     reserve_space_gb: float = setting(
         0.0,
-        "Free space of the file system below which instances are refused (A700H); 0: two segments.",
+        "Free space of the file system below which instances are refused (A700H); 0: whatever there is.",
         unit="gb",
         ge=0,
         le=1_000_000,

@@ -112,6 +112,7 @@ class Dispatcher:
         if not 1 <= len(ends) <= WORKERS_MAX:
             raise ValueError(f"{len(ends)} workers, allowed 1 to {WORKERS_MAX}")
         self.counts = Counts()
+        self.on_stage: Callable[[], None] = lambda: None  # called when a worker says what it can take
         self._slab = slab
         self._receipt_s = receipt_s
         self._loans_max = loans_max
@@ -375,6 +376,7 @@ class Dispatcher:
             self.counts.malformed_records += 1
             return
         _log.info("worker=%d stage=%s reason=%s", link.index, link.stage.name.lower(), state.reason)
+        self.on_stage()
 
     def _free_inherited(self, link: _Link, slots: tuple[int, ...]) -> None:
         for slot in slots:

@@ -79,6 +79,7 @@ class Acceptor:
         self.pressure = Pressure(Thresholds(child.config.limits.congested_percent))
         self.spool_pressure = SpoolPressure(child.config.spool.back_pressure_s)
         self.stage = PressureStage.OPEN
+        self.dispatcher.on_stage = self._look_soon
         self.incoming: dict[Incoming, None] = {}
         self._accepted = 0
         self._open_by_source: Counter[str] = Counter()
@@ -228,6 +229,9 @@ class Acceptor:
         self.counters.relieved("paused", arrivals.paused_count)
         self.counters.relieved("refused", arrivals.refused_count)
         arrivals.paused_count = arrivals.refused_count = 0
+
+    def _look_soon(self) -> None:
+        self.loop.call_soon(self._look_at_pressure)
 
     def _look_at_pressure(self) -> None:
         before, now, workers = self.stage, monotonic(), self.dispatcher.worker_stages

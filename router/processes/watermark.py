@@ -12,7 +12,7 @@ from router.handoff.ticket import WorkerStage
 
 GB = 1 << 30
 
-ROOMY_BYTES = 32 * GB
+ROOMY_BYTES = 4 * GB
 """With more than this free, a file system is not filling up, whatever the percentage."""
 
 HYSTERESIS_PERCENT = 5

@@ -10,7 +10,7 @@ from router.processes.watermark import GB, Fill, Watermark
 OPEN, FILLING, FULL = WorkerStage.ACCEPTING, WorkerStage.SPOOL_FILLING, WorkerStage.SPOOL_FULL
 
 
-def of_disk(percent: float, total: int = 100 * GB) -> Fill:
+def of_disk(percent: float, total: int = 10 * GB) -> Fill:
     """A file system that is so full."""
     return Fill(0, round(total * (1 - percent / 100)), total)
 
@@ -34,7 +34,7 @@ def test_the_watermark_of_the_file_system_has_a_margin(
 
 def test_a_large_file_system_is_not_filling_while_much_is_free() -> None:
     assert Watermark(90).stage(of_disk(95, 1000 * GB), OPEN) is OPEN
-    assert Watermark(90).stage(of_disk(97, 1000 * GB), OPEN) is FILLING
+    assert Watermark(90).stage(of_disk(99.7, 1000 * GB), OPEN) is FILLING
 
 
 @pytest.mark.parametrize(("used", "stage"), [(0, OPEN), (79, OPEN), (80, FILLING), (100, FILLING)])
@@ -47,9 +47,9 @@ def test_the_tighter_of_both_counts() -> None:
 
 
 def test_the_reserve_is_not_touched() -> None:
-    watermark = Watermark(90, reserve_bytes=5 * GB)
-    assert watermark.stage(Fill(0, 5 * GB, 1000 * GB), OPEN) is FILLING
-    assert watermark.stage(Fill(0, 5 * GB - 1, 1000 * GB), OPEN) is FULL
+    watermark = Watermark(90, reserve_bytes=2 * GB)
+    assert watermark.stage(Fill(0, 2 * GB, 1000 * GB), OPEN) is FILLING
+    assert watermark.stage(Fill(0, 2 * GB - 1, 1000 * GB), OPEN) is FULL
     assert watermark.stage(Fill(0, 200 * GB, 1000 * GB), FULL) is OPEN
 
 

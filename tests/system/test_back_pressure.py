@@ -146,7 +146,7 @@ def test_a_spool_that_fills_up_is_told_in_stages_and_all_is_well_again_when_it_d
                 {"SINK": {"port": sink.port, "dimse_s": 120}},
                 router={"unknown_sources": "accept"},
                 sources={"known": {"calling_ae_titles": ["KNOWN"]}},
-                spool={"quota_gb": 0.03, "segment_mb": 2, "watermark_percent": 50, "back_pressure_s": 8},
+                spool={"quota_gb": 0.15, "segment_mb": 2, "watermark_percent": 30, "back_pressure_s": 8},
             )
         )
 
@@ -161,7 +161,7 @@ def test_a_spool_that_fills_up_is_told_in_stages_and_all_is_well_again_when_it_d
 
         sender = stack.enter_context(
             fast_sender(
-                tmp_path, router.port, kind="ct", count=150, associations=2, timeout=90, reconnect_s=5,
+                tmp_path, router.port, kind="ct", count=500, associations=2, timeout=90, reconnect_s=5,
                 calling="KNOWN",
             )
         )  # fmt: skip

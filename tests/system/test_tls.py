@@ -197,7 +197,7 @@ def test_a_destination_in_tls_is_never_spoken_to_in_plain(
             dcmtk_storescu(router.port, [image])
             wait_until(lambda: failures() >= 2, 60, router.log)
             assert plain_archive.received() == []
-            assert plain_archive.endings() == {}
+            assert set(plain_archive.endings().values()) <= {"closed"}  # connections, and no association
             stranger = dcmtk_tls(pki().stranger)
             with dcmtk_storescp(tmp_path, "untrusted", stranger) as untrusted:
                 before = failures(error="tls")
