@@ -31,6 +31,7 @@ from _codec.structure import StructureScan
 cdef enum:
     KEY_MAX = 4096  # of a decision's key; a longer one is decided anew each time
     PLANS_MAX = 4096  # decisions kept; then all are forgotten
+    TICKETS_MAX = 4096  # taken in one go
     SLOTS_MAX = 64  # of a dataset that the lane takes
     DESTINATIONS_MAX = 16
     RECEIPT_MAX = 512
@@ -47,7 +48,7 @@ cdef uint32_t SERIES_INSTANCE_UID = 0x0020000E
 cdef struct TicketView:
     # A ticket's record in place; texts point into it.
     uint64_t ticket_id
-    uint32_t slots[SLOTS_MAX]
+    uint64_t slots[SLOTS_MAX]
     Py_ssize_t slot_count
     uint64_t dataset_bytes
     const uint8_t *sop_class
@@ -304,8 +305,9 @@ cdef class EntrySend(SendUser):
 cdef class Forwarder:
     """The lane of one worker.
 
-    wanted: the tags rules and identification need, ascending. encoding_of(transfer syntax): (implicit VR, Big
-    Endian), None for one that the lane leaves alone. on_trouble(forward, destination, operation, status,
+    wanted: the tags rules and identification need, ascending; ignored: those of them that no rule looks at.
+    encoding_of(transfer syntax): (implicit VR, Big Endian), None for one that the lane leaves alone.
+    on_trouble(forward, destination, operation, status,
     error): takes over a forward of which one operation failed; the lane has let go of it.
     on_entry_trouble(entry, operation, status, error): the same for an entry. on_done(): take_done() has
     something. is_open: whether tickets are taken. known: of the ticket that take() returned last, (decision,
@@ -320,6 +322,7 @@ cdef class Forwarder:
     cdef readonly dict forwards  # by ticket id, oldest first
     cdef dict _plans
     cdef bytes _wanted
+    cdef bytes _ignored  # for each of the wanted, 1 if its value decides nothing
     cdef bytes _key  # of the ticket that take() returned, if only its decision is missing
     cdef tuple _context_key
     cdef object _encoding_of
@@ -348,7 +351,7 @@ cdef class Forwarder:
         self.discarded_cell = -1
         self.use_rules(())
 
-    def use_rules(self, wanted):
+    def use_rules(self, wanted, ignored=()):
         """Forget every decision; from now on read these tags, ascending."""
         cdef Py_ssize_t i
         cdef uint32_t *tags
@@ -358,6 +361,7 @@ cdef class Forwarder:
         tags = <uint32_t *>PyBytes_AS_STRING(self._wanted)
         for i in range(len(wanted)):
             tags[i] = wanted[i]
+        self._ignored = bytes([tag in ignored for tag in wanted])
 
     def count_into(self, Tally tally, Histogram store_seconds, discarded_cell):
         """Count what is answered."""
@@ -373,7 +377,7 @@ cdef class Forwarder:
         cdef const uint8_t *record
         self._key = None
         self.known = None
-        while True:
+        for _ in range(TICKETS_MAX):
             record = port.tickets.peek(&size, &after)
             if record is NULL:
                 return None
@@ -382,6 +386,7 @@ cdef class Forwarder:
                 port.tickets.consume(after)
                 return other
             port.tickets.consume(after)
+        return None
 
     def send_entry(self, tag, Outlet outlet, item, list buffers):
         """Send an entry of the spool to a destination at once, past its queue; False: nothing was sent.
@@ -434,7 +439,7 @@ cdef class Forwarder:
         plan = Plan.__new__(Plan)
         plan.decision = decision
         plan.context_key = self._context_key
-        plan.outlets = outlets if outlets is None or len(outlets) <= DESTINATIONS_MAX else None
+        plan.outlets = outlets if outlets and len(outlets) <= DESTINATIONS_MAX else None
         plan.discards = decision.action == "discard"
         self._plans[self._key] = plan
         self._key = None
@@ -484,6 +489,8 @@ cdef class Forwarder:
         if not 0 < ticket.slot_count * port.slot_bytes - <Py_ssize_t>ticket.dataset_bytes < port.slot_bytes:
             if ticket.slot_count * port.slot_bytes != <Py_ssize_t>ticket.dataset_bytes:
                 return False
+        if not self._are_slots(port, &ticket):
+            return False
         buffers = self._buffers(port, &ticket)
         key_bytes = self._read_key(&ticket, buffers[0])
         if key_bytes == 0 or not self._is_sound(&ticket, buffers):
@@ -562,6 +569,7 @@ cdef class Forwarder:
                 if i == 0:
                     return False
                 self._hold(forward._port, ticket)
+                self._give_up(forward)
                 self._on_trouble(forward, outlet.name, None, 0, None)
                 return True
             if i == 0:
@@ -580,13 +588,21 @@ cdef class Forwarder:
         port.unanswered.add(ticket.ticket_id)
         return 0
 
+    cdef bint _are_slots(self, TicketPort port, const TicketView *ticket) noexcept:
+        # Whether the slab has the slots of a ticket; the general way says what is wrong with one of others.
+        cdef Py_ssize_t i
+        for i in range(ticket.slot_count):
+            if ticket.slots[i] >= <uint64_t>len(port.views):
+                return False
+        return True
+
     cdef list _buffers(self, TicketPort port, const TicketView *ticket):
         # The dataset where it lies; the slots' number fits its length, checked by the caller.
         cdef list buffers = []
         cdef Py_ssize_t i
         cdef Py_ssize_t left = <Py_ssize_t>ticket.dataset_bytes
         for i in range(ticket.slot_count):
-            view = port.views[ticket.slots[i]]
+            view = port.views[<Py_ssize_t>ticket.slots[i]]
             buffers.append(view if left >= port.slot_bytes else view[:left])
             left -= port.slot_bytes
         return buffers
@@ -613,6 +629,7 @@ cdef class Forwarder:
         cdef Py_ssize_t length
         cdef Py_ssize_t used = 0
         cdef bint is_named = False
+        cdef const uint8_t *ignored = <const uint8_t *>PyBytes_AS_STRING(self._ignored)
         self._study = self._series = NULL
         if size < 8 or not (flags & IMPLICIT or (65 <= data[4] <= 90 and 65 <= data[5] <= 90)):
             return 0
@@ -627,6 +644,8 @@ cdef class Forwarder:
         while True:
             step = next_wanted(&walk)
             if step == WALK_DONE:
+                if walk.at == size and ticket.slot_count > 1:
+                    return 0  # elements go on in the next slot
                 return used if is_named and used > 0 else 0
             if step != WALK_FOUND or walk.value_end > size or used < 0:
                 return 0
@@ -644,7 +663,8 @@ cdef class Forwarder:
             elif walk.head.tag == SERIES_INSTANCE_UID:
                 self._series_bytes = stripped(data + walk.value_at, length)
                 self._series = data + walk.value_at if _is_plain(data + walk.value_at, length) else NULL
-            else:
+            if not ignored[walk.next_wanted]:
+                length = walk.value_end - walk.value_at
                 used = _put(self._key_octets, used, <const uint8_t *>&walk.head.tag, sizeof(uint32_t))
                 used = _put(self._key_octets, used, <const uint8_t *>&walk.head.vr, 2)
                 used = _put(self._key_octets, used, data + walk.value_at, length)
@@ -718,7 +738,7 @@ cdef bint _read_ticket(const uint8_t *record, uint32_t size, TicketView *ticket)
     if reader.failed or not 1 <= ticket.slot_count <= SLOTS_MAX:
         return False
     for i in range(ticket.slot_count):
-        ticket.slots[i] = <uint32_t>_read_number(&reader)
+        ticket.slots[i] = _read_number(&reader)
     if reader.at >= reader.end or reader.at[0] != 0xA0:  # a file
         return False
     reader.at += 1

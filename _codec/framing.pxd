@@ -35,7 +35,7 @@ cdef enum:
 cdef class Lane:
     cdef readonly bint is_taking  # a message is under way in the lane: the next dataset bytes are its
 
-    # A whole command set in one fragment. data: size bytes, checked by the reader.
+    # A whole command set, from however many fragments. data: size bytes.
     cdef LaneAnswer begin(
         self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
     ) except LANE_FAILED
@@ -95,7 +95,7 @@ cdef class PduReader:
     cdef int _begin_fragment(self, int context_id, int control, uint64_t offset) except -1
     cdef int _begin_command_fragment(self, int context_id, uint64_t offset) except -1
     cdef int _take_command(self, const uint8_t *data, Py_ssize_t end) except -1
-    cdef int _offer(self, const uint8_t *data) except -1
+    cdef int _offer(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int _take_event(self, int event) except -1
     cdef int _end_command(self, bytes piece) except -1
     cdef int _take_dataset(self, const uint8_t *data, Py_ssize_t end) noexcept

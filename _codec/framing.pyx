@@ -460,7 +460,9 @@ cdef class PduReader:
         if take > self._pdv_left:
             take = self._pdv_left
         if self._lane is not None and take == self._pdv_left and self._is_last and not len(self._gathered):
-            if self._offer(data + self.consumed):
+            if self._offer(data + self.consumed, <Py_ssize_t>take):
+                self.consumed += take
+                self._pdv_left = 0
                 return EVENT_NONE
         piece = PyBytes_FromStringAndSize(<const char *>data + self.consumed, <Py_ssize_t>take)
         self.consumed += take
@@ -470,14 +472,11 @@ cdef class PduReader:
         self._gathered.extend(piece)
         return EVENT_NEED_DATA
 
-    cdef int _offer(self, const uint8_t *data) except -1:
-        # data: a whole command set of _pdv_left bytes. 1: the lane has taken it.
-        cdef Py_ssize_t size = <Py_ssize_t>self._pdv_left
+    cdef int _offer(self, const uint8_t *data, Py_ssize_t size) except -1:
+        # data: a whole command set. 1: the lane has taken it.
         cdef LaneAnswer answer = self._lane.begin(self, self._message_context, data, size)
         if answer == LANE_LEAVES:
             return 0
-        self.consumed += self._pdv_left
-        self._pdv_left = 0
         self._phase = PHASE_PDV_HEAD if self._pdu_left else PHASE_PDU_HEAD
         self._turn = TURN_DATASET if answer == LANE_TAKES else TURN_COMMAND
         self.context_id = self._message_context
@@ -496,7 +495,6 @@ cdef class PduReader:
 
     cdef int _end_command(self, bytes piece) except -1:
         # piece: the rest of the fragment; the usual command set is one piece and copied once
-        cdef LaneAnswer answer
         self._phase = PHASE_PDV_HEAD if self._pdu_left else PHASE_PDU_HEAD
         if not self._is_last:
             self._gathered.extend(piece)
@@ -505,16 +503,12 @@ cdef class PduReader:
             self._gathered.extend(piece)
             piece = bytes(self._gathered)
             self._gathered = bytearray()
+            if self._lane is not None and self._offer(
+                <const uint8_t *>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece)
+            ):
+                return EVENT_NONE
         self.context_id = self._message_context
         self.dataset_bytes = 0
-        if self._lane is not None:
-            answer = self._lane.begin(
-                self, self._message_context, <const uint8_t *>PyBytes_AS_STRING(piece),
-                PyBytes_GET_SIZE(piece),
-            )
-            if answer != LANE_LEAVES:
-                self._turn = TURN_DATASET if answer == LANE_TAKES else TURN_COMMAND
-                return EVENT_NONE
         self.command = piece
         self._turn = TURN_ANNOUNCE
         return EVENT_COMMAND

@@ -20,6 +20,7 @@ cdef class SendOperation:
     cdef int context_id
     cdef int status
     cdef bint is_out  # nothing of it waits in the connection any more
+    cdef double out_at  # since when; meaningful once is_out
 
 
 cdef class SendLane(Lane):
@@ -39,6 +40,8 @@ cdef class SendLane(Lane):
     cdef object _sent
     cdef object _violated
     cdef tuple _fault  # reason and text of what the peer did wrong
+    cdef object _others  # Message IDs of operations of the general way
+    cdef object _error  # what ended it
     cdef dict _pending  # Message ID to operation, oldest first
     cdef list _answered
 
@@ -49,6 +52,8 @@ cdef class SendLane(Lane):
     ) except -1
     cdef int give_back(self) except -1
     cdef int _tell_answered(self) except -1
+    cdef int _advance_message_id(self) except -1
+    cdef object _tell(self, list operations, bint is_failed)
     cdef Py_ssize_t _gather(
         self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,

@@ -1,6 +1,6 @@
 """Types of send_lane.pyx."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from _codec.framing import Lane
@@ -45,6 +45,7 @@ class SendLane(Lane):
         has_unsent: Callable[[], bool],
         sent: Callable[[int, list[Any] | None], None],
         violated: Callable[[int, str], None],
+        others: Container[int] = (),
     ) -> None: ...
     def next_message_id(self) -> int: ...
     def send_item(
@@ -59,3 +60,4 @@ class SendLane(Lane):
     def settle(self) -> None: ...
     def end(self, error: BaseException) -> None: ...
     def oldest_began(self) -> float | None: ...
+    def is_late(self, now: float) -> bool: ...

@@ -133,11 +133,13 @@ cdef class SendLane(Lane):
     maximum_length: what the peer announced; 0: no limit. owner: whose lane it is.
     has_unsent(): whether octets wait in the connection. sent(count, rest): take note that a message of
     count octets was begun; rest: buffers that are still to be sent, or None. is_usable: False once it is
-    not lent any more. quick_ack: the peer waits for our ACK; ask for it at once.
+    not lent any more. quick_ack: the peer waits for our ACK; ask for it at once. others: has the Message IDs
+    of the operations that take the general way.
     """
 
     def __init__(
-        self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, sent, violated
+        self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, sent, violated,
+        others=(),
     ):
         self._fd = dup(fd)
         if self._fd < 0:
@@ -150,6 +152,7 @@ cdef class SendLane(Lane):
         self._has_unsent = has_unsent
         self._sent = sent
         self._violated = violated
+        self._others = others
         self._pending = {}
         self._answered = []
         self._fragment_max = FRAGMENT_MAX
@@ -173,7 +176,7 @@ cdef class SendLane(Lane):
     def next_message_id(self):
         """Return a Message ID that no operation in progress has; the window is far smaller than their
         number."""
-        self._message_id = self._message_id % MESSAGE_ID_MAX + 1
+        self._advance_message_id()
         return self._message_id
 
     def send_item(
@@ -199,31 +202,47 @@ cdef class SendLane(Lane):
 
     cdef int _tell_answered(self) except -1:
         cdef SendOperation operation
-        while self._answered:
-            answered, self._answered = self._answered, []
-            for operation in answered:
-                if not operation.is_out and self._has_unsent():
-                    self._answered.append(operation)  # its memory is still being read
-                    continue
+        cdef list early = []
+        cdef list out = []
+        if not self._answered:
+            return 0
+        answered, self._answered = self._answered, []
+        for operation in answered:
+            if operation.is_out or not self._has_unsent():
                 operation.is_out = True
-                operation.user.answered(operation, operation.status)
-            if len(self._answered) == len(answered):
-                return 0
+                out.append(operation)
+            else:
+                early.append(operation)  # its memory is still being read
+        self._answered = early
+        error = self._tell(out, False)
+        if error is not None:
+            raise error
         return 0
 
     def end(self, error):
-        """Tell the users of all operations that their association is over, oldest first."""
+        """Tell the users of all operations that their association is over, oldest first.
+
+        An answer to a request that did not leave whole is no answer.
+        """
         cdef SendOperation operation
+        cdef list answered = []
+        cdef list rest = []
         pending, self._pending = self._pending, {}
         early, self._answered = self._answered, []
         self.is_usable = False
+        if self._error is None:
+            self._error = error
         if self._fd >= 0:
             close(self._fd)
             self._fd = -1
         for operation in early:
-            operation.user.answered(operation, operation.status)
-        for operation in pending.values():
-            operation.user.failed(operation, error)
+            (answered if operation.is_out else rest).append(operation)
+        rest.extend(pending.values())
+        rest.sort(key=_began)
+        trouble = self._tell(answered, False)
+        trouble = self._tell(rest, True) or trouble
+        if trouble is not None:
+            raise trouble
 
     def oldest_began(self):
         """Return when the oldest operation without an answer began (time.monotonic), or None."""
@@ -231,6 +250,35 @@ cdef class SendLane(Lane):
         for operation in self._pending.values():
             return operation.began
         return None
+
+    def is_late(self, double now):
+        """Say whether the oldest operation has waited for longer than deadline_s since its request was out.
+        """
+        cdef SendOperation operation
+        if self.deadline_s <= 0:
+            return False
+        for operation in self._pending.values():
+            if not operation.is_out:
+                if self._has_unsent():
+                    return False  # the deadline for writing counts
+                operation.is_out = True
+                operation.out_at = now
+            return now - operation.out_at >= self.deadline_s
+        return False
+
+    cdef object _tell(self, list operations, bint is_failed):
+        # Tell each, whatever one of them does; return the first error of theirs, or None.
+        cdef SendOperation operation
+        trouble = None
+        for operation in operations:
+            try:
+                if is_failed:
+                    operation.user.failed(operation, self._error)
+                else:
+                    operation.user.answered(operation, operation.status)
+            except Exception as error:
+                trouble = trouble or error
+        return trouble
 
     cdef LaneAnswer begin(
         self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
@@ -269,9 +317,7 @@ cdef class SendLane(Lane):
             return False
         if sop_class_bytes > UID_MAX or sop_instance_bytes > UID_MAX:
             return False
-        self._message_id = self._message_id % MESSAGE_ID_MAX + 1
-        if self._message_id in self._pending:
-            return False
+        self._advance_message_id()
         count = self._gather(
             context_id, sop_class, sop_class_bytes, sop_instance, sop_instance_bytes, buffers
         )
@@ -296,10 +342,18 @@ cdef class SendLane(Lane):
         if written < 0:
             written = 0  # the connection will learn what is wrong when it sends the rest, or reads
         operation.is_out = written == total
+        operation.out_at = operation.began
         self._sent(total, None if operation.is_out else self._rest(count, written, buffers))
         if self.quick_ack:
             setsockopt(self._fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one))
         return True
+
+    cdef int _advance_message_id(self) except -1:
+        # Go on to the next Message ID that no operation in progress has.
+        while True:
+            self._message_id = self._message_id % MESSAGE_ID_MAX + 1
+            if self._message_id not in self._pending and self._message_id not in self._others:
+                return 0
 
     cdef int give_back(self) except -1:
         # One operation is over.
@@ -382,6 +436,10 @@ cdef class SendLane(Lane):
                 rest.append(view[_pieces[i].offset + skip:_pieces[i].offset + _pieces[i].size])
             skip = 0
         return rest
+
+
+def _began(SendOperation operation):
+    return operation.began
 
 
 cdef Py_ssize_t _write_command(

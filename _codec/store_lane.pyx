@@ -218,14 +218,23 @@ cdef class StoreInlet:
         return None
 
     def flush(self):
-        """Send the responses that take() made: those of one association together."""
+        """Send the responses that take() made: those of one association together.
+
+        What one association raises is raised when the others have theirs.
+        """
         cdef StoreLane lane
         if not self._waiting:
             return
         waiting = self._waiting
         self._waiting = []
+        trouble = None
         for lane in waiting:
-            lane._flush()
+            try:
+                lane._flush()
+            except Exception as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     cdef bint _settle(self, Port port, const uint8_t *record, uint32_t size) except -1:
         # True: the record was a plain success of one of our loans, slots and all.
@@ -424,8 +433,13 @@ cdef class StoreLane(Lane):
         return command, self._adopt(slots, self._total, self._began)
 
     def close(self):
-        """Send nothing more: the association has ended. What is lent comes back in its own time."""
-        self._send = self._otherwise = self._adopt = None
+        """Send nothing more: the association has ended. What is lent comes back in its own time.
+
+        `otherwise` is still told of failures, until nothing is open any more: they are counted.
+        """
+        self._send = self._adopt = None
+        if self.open_count == 0:
+            self._otherwise = None
 
     cdef LaneAnswer begin(
         self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
@@ -516,6 +530,8 @@ cdef class StoreLane(Lane):
     cdef int _answer(self, StoreLoan loan) except -1:
         self._close_message(loan._message_id)
         if self._send is None:
+            if self.open_count == 0:
+                self._otherwise = None
             return 0
         if not self._responses:
             self._inlet._waiting.append(self)
@@ -534,6 +550,8 @@ cdef class StoreLane(Lane):
         if self._otherwise is not None:
             seconds = now() - loan._began
             self._otherwise(loan._context_id, loan._command, receipt, loan._dataset_bytes, seconds)
+            if self._send is None and self.open_count == 0:
+                self._otherwise = None
         return 0
 
 

@@ -114,6 +114,7 @@ class Destination:
         """Whether an instance may be sent at once: nothing waits here that would come first."""
         return not (
             self.circuit.setbacks
+            or self.circuit.is_restrained
             or self.is_late
             or self._suspects
             or self.is_backlogged

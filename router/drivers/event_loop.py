@@ -331,10 +331,19 @@ class Connection(asyncio.BufferedProtocol):
             self.has_unsent,
             self.lane_sent,
             self.lane_violated,
+            self.conversation.message_ids,
         )
         self.association.use_reply_lane(self.lane)
-        self.conversation.on_ended = self.lane.end
+        self.conversation.on_ended = self._end_lane
         return self.lane
+
+    def _end_lane(self, error: BaseException) -> None:
+        """Tell the lane that the association is over, whatever its users make of it."""
+        assert self.lane is not None
+        try:
+            self.lane.end(error)
+        except Exception:
+            logger.exception("the end of an association was not taken note of")
 
     def has_unsent(self) -> bool:
         """Whether bytes wait, so that nothing may be sent past them; also if nothing may be sent at all."""
@@ -482,10 +491,7 @@ class Connection(asyncio.BufferedProtocol):
         """End the lane's operations if the oldest has waited too long for its response."""
         if lane.has_answers:
             lane.settle()
-        began = lane.oldest_began()
-        if not lane.deadline_s or began is None or now - began < lane.deadline_s:
-            return
-        if not self.has_unsent():  # else the deadline for writing counts
+        if lane.is_late(now):
             lane.end(DeadlineExceeded("dimse_s", lane.deadline_s))
 
     def _check_silence(self, now: float) -> None:

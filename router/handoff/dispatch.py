@@ -208,7 +208,11 @@ class Dispatcher:
             return
         while (other := inlet.take(link.index)) is not None:
             self._take(link, other)
-        inlet.flush()
+        try:
+            inlet.flush()
+        except Exception:
+            # The doorbell must be announced all the same, or it would never ring again.
+            _log.exception("a response of the store lane was not sent")
         link.end.tell_room()
 
     def expire(self, now: float) -> list[Loan]:

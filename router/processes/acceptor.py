@@ -72,7 +72,9 @@ class Acceptor:
         )
         ends = [self._attach_channel(j).acceptor_end() for j in range(child.config.router.workers)]
         self.dispatcher = Dispatcher(ends, self.slab)
-        self.inlet = self.dispatcher.open_inlet(child.config.limits.spill_mb * MB)
+        # What may become too long for the slab, or for anybody, is the general way's to judge.
+        arrivals = self.arrivals
+        self.inlet = self.dispatcher.open_inlet(min(arrivals.spill_bytes, arrivals.instance_max_bytes))
         if self.inlet is not None:
             self.counters.count_lane(self.inlet)
             self.inlet.at_last_fragment = crash_points.armed("fragment.last")

@@ -17,12 +17,16 @@ from router.delivery.sender import Item, lane_callbacks
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket, decode_record
 from router.routing.facts import Decision
+from router.routing.wanted import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
 from router.standard.transfer_syntaxes import encoding_of
 from router.wire.codec import CallbackUser, EntrySend, Forward, Forwarder, SendOperation
 
 if TYPE_CHECKING:
     from router.processes.handling import Handled
     from router.processes.worker import Worker
+
+IDENTIFYING = (SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
+"""Read of every instance; they are part of what decides only if a rule looks at them."""
 
 POINTS_OF_THE_GENERAL_WAY = ("ticket.taken", "send.middle")
 """Crash points that the lane does not pass: where one is ordered, every ticket takes the general way."""
@@ -55,7 +59,8 @@ class Forwarding:
         worker, forwarder = self._worker, self.forwarder
         if forwarder is None:
             return
-        forwarder.use_rules(worker.rules.wanted.tags)
+        wanted, decisive = worker.rules.wanted.tags, worker.rules.tags
+        forwarder.use_rules(wanted, [tag for tag in IDENTIFYING if tag not in decisive])
         forwarder.scan_policy = worker.config.limits.structure_scan
         forwarder.is_open = True
         for destination in worker.owing.destinations.values():

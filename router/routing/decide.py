@@ -33,7 +33,8 @@ class CompiledRule:
 class RuleSet:
     """Ordered rules. All that match add their destinations; `stop` ends the search after a match.
 
-    wanted: the attributes to read for `Facts.attributes`. Not for use from several threads at a time.
+    wanted: the attributes to read for `Facts.attributes`. tags: of those that rules look at. Not for use from
+    several threads at a time.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RuleSet:
     ) -> None:
         self.rules = rules
         self.wanted = wanted
+        self.tags = tags
         self._unmatched = Decision((), unmatched, ())
         self._key = _key_function(fact_names, tags)
         self._cached: dict[Hashable, Decision] = {}

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from router.errors import (
@@ -145,6 +145,11 @@ class Conversation:
         self._early: deque[MessageReceived] = deque()
         self._answering: dict[int, Task] = {}
         self._abandoned: dict[int, None] = {}
+
+    @property
+    def message_ids(self) -> Container[int]:
+        """The Message IDs of our operations in progress; the same object for good."""
+        return self._by_message_id
 
     @property
     def is_busy(self) -> bool:
