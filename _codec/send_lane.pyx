@@ -251,8 +251,9 @@ cdef class SendLane(Lane):
             return operation.began
         return None
 
-    def is_late(self, double now):
-        """Say whether the oldest operation has waited for longer than deadline_s since its request was out.
+    def is_late(self, double at):
+        """Say whether at this time (time.monotonic) the oldest operation has waited longer than deadline_s since
+        its request was out.
         """
         cdef SendOperation operation
         if self.deadline_s <= 0:
@@ -262,8 +263,8 @@ cdef class SendLane(Lane):
                 if self._has_unsent():
                     return False  # the deadline for writing counts
                 operation.is_out = True
-                operation.out_at = now
-            return now - operation.out_at >= self.deadline_s
+                operation.out_at = at
+            return at - operation.out_at >= self.deadline_s
         return False
 
     cdef object _tell(self, list operations, bint is_failed):
