@@ -42,7 +42,7 @@ class BrokenPromise(AssertionError):
 
 @dataclass(slots=True)
 class Outcome:
-    """One row of the table of results."""
+    """One row of the table of results. runs: how many faults; done: how much of what the full tier wants."""
 
     scenario: str
     runs: int = 0
@@ -54,6 +54,7 @@ class Outcome:
     repeated: int = 0
     seconds: float = 0.0
     note: str = ""
+    done: str = ""
 
     def add(self, result: Comparison) -> None:
         """Add one destination's comparison."""

@@ -21,6 +21,7 @@ FINAL = frozenset({"EIO"})
 
 AGAIN_S = 40.0
 PATIENCE_S = 3.0
+CUT_SHORT = "cut short"
 IMAGES = 6
 LARGE_BYTES = 4 << 20
 
@@ -73,13 +74,18 @@ SAMPLE = (
 
 
 def every_fault(injected: set[tuple[str, str, str]]) -> Iterator[Fault]:
-    """Yield every kind at every N, until N is beyond what the load needs (not in `injected` any more)."""
-    for kind in KINDS:
-        for when in itertools.count(1):
+    """Yield every kind at N = 1, then at 2 and so on, as long as the load needs so many of its calls.
+
+    injected: the kinds that happened, as fail_syscalls adds them.
+    """
+    kinds = KINDS
+    for when in itertools.count(1):
+        for kind in kinds:
             injected.discard(kind)
             yield Fault(*kind, when)
-            if kind not in injected:
-                break
+        kinds = tuple(kind for kind in kinds if kind in injected)
+        if not kinds:
+            return
 
 
 def fail_syscalls(
@@ -91,16 +97,19 @@ def fail_syscalls(
     """Carry out the faults one after the other. Raises BrokenPromise, PeerFailed."""
     end = time.monotonic() + deadline_s
     done: list[str] = []
+    is_cut_short = False
     with stand(directory, spool={"segment_mb": 1}, router={"dimse_s": 10}) as here:
         for number, fault in enumerate(faults):
             if time.monotonic() > end:
+                is_cut_short = True
                 break
             if _carry_out(here, fault, number):
                 done.append(str(fault))
                 if injected is not None:
                     injected.add((fault.role, fault.syscall, fault.error))
         outcome = here.settle("the Nth system call fails", runs=len(done))
-        outcome.note = f"{len({word.rsplit(' ', 1)[0] for word in done})} kinds of fault"
+        kinds = {word.rpartition(" ")[0] for word in done}
+        outcome.note = f"{len(kinds)} kinds of {len(KINDS)}" + (f", {CUT_SHORT}" if is_cut_short else "")
         return outcome
 
 

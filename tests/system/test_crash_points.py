@@ -17,12 +17,12 @@ def test_a_kill_at_each_point_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_process_that_stands_still_at_a_point_loses_nothing(tmp_path: Path) -> None:
-    points = ("fragment.last", "ticket.taken", "sync.before", "mark.before")
-    assert crash_at_points(tmp_path, PAUSE, points, pause_s=3).acknowledged > 80
+    points = ("ticket.taken", "sync.before")
+    assert crash_at_points(tmp_path, PAUSE, points, pause_s=3).acknowledged > 40
 
 
 @pytest.mark.root
 def test_a_power_loss_at_a_point_loses_nothing(tmp_path: Path) -> None:
     require_mounts()
-    points = ("append.middle", "sync.before", "sync.after", "segment.rotate", "checkpoint.middle")
-    assert crash_at_points(tmp_path, POWER, points).acknowledged > 100
+    points = ("append.middle", "sync.after", "checkpoint.middle")
+    assert crash_at_points(tmp_path, POWER, points).acknowledged > 60

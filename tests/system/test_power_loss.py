@@ -27,6 +27,6 @@ def test_ten_power_losses_lose_nothing(tmp_path: Path) -> None:
 def test_the_books_show_the_loss_when_nothing_is_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stand, "SETTLE_S", 8.0)
+    monkeypatch.setattr(stand, "SETTLE_S", 5.0)
     with pytest.raises(stand.BrokenPromise):
         lose_power_at_random(tmp_path, 2, seed=3, fsync=False)
