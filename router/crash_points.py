@@ -167,7 +167,7 @@ def _decorator(
 def _reach_within(buffers: Iterator[Buffer], armed: Order) -> Iterator[Buffer]:
     for buffer in buffers:
         view = memoryview(buffer)
-        half = len(view) // 2
+        half = len(view) // 4 * 2  # fragments have an even length (PS3.8 section E.1)
         yield view[:half]
         armed.reach()
         yield view[half:]

@@ -76,11 +76,11 @@ def test_after_reaches_the_point_only_when_the_function_returns(tmp_path: Path) 
 
 def test_within_reaches_the_point_between_the_halves_of_each_buffer() -> None:
     order = Order("send.middle", 0.0, at=2)
-    buffers = within("send.middle", order)(lambda: [b"abcd", b"ef"])()
+    buffers = within("send.middle", order)(lambda: [b"abcd", b"efgh"])()
     pieces = []
     for piece in buffers:
         pieces.append((bytes(piece), order.reached))
-    assert pieces == [(b"ab", 0), (b"cd", 1), (b"e", 1), (b"f", 2)]
+    assert pieces == [(b"ab", 0), (b"cd", 1), (b"ef", 1), (b"gh", 2)]
 
 
 @pytest.mark.parametrize("text", ["sync.after", "sync.after die", "sync.after pause:x", "nowhere kill"])

@@ -38,6 +38,7 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 COUNTED = ("faults", "acknowledged", "delivered", "lost", "altered", "extra", "repeated")
 FOREVER_S = 1e9
 PAUSES_AT_ONCE = 4
+NOTE_CHARS = 160
 LEAST_S = 20.0
 """Less than this is not worth another run of a scenario."""
 
@@ -142,7 +143,7 @@ def carry_out(scenario: Scenario, directory: Path, deadline_s: float) -> tuple[O
             total.seconds = time.monotonic() - began
             if isinstance(error, BrokenPromise) and error.outcome is not None:
                 total.join(replace(error.outcome, seconds=0.0))
-            total.note = "BROKEN"
+            total.note = f"BROKEN: {str(error).splitlines()[0][:NOTE_CHARS]}"
             return total, f"{scenario.name} ({place}): {error}"
         shutil.rmtree(place)
         total.join(outcome)

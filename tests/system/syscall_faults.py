@@ -17,7 +17,9 @@ from tests.support.strace import tampering
 from tests.system.stand import Outcome, Stand, restart, roles_alive, stand
 
 FINAL = frozenset({"EIO"})
-"""After these a volume may be given up until a restart; every other cause goes away by itself."""
+FINAL_CALLS = frozenset({"rename"})
+"""After these errors, and errors of these calls (in the middle of a commit), a volume may be given up until a
+restart; every other cause goes away by itself."""
 
 AGAIN_S = 40.0
 PATIENCE_S = 3.0
@@ -50,14 +52,13 @@ KINDS = (
     ("worker", "rename", "EIO"),
     ("worker", "rename", "ENOSPC"),
     ("worker", "openat", "EMFILE"),
-    ("worker", "openat", "ENOSPC"),
+    ("worker", "openat", "ENFILE"),
     ("worker", "mmap", "ENOMEM"),
     ("worker", "write", "EIO"),
     ("acceptor", "accept4", "EMFILE"),
     ("acceptor", "accept4", "ECONNABORTED"),
     ("acceptor", "openat", "ENOSPC"),
     ("acceptor", "mmap", "ENOMEM"),
-    ("acceptor", "write", "ENOSPC"),
 )
 
 SAMPLE = (
@@ -125,7 +126,7 @@ def _carry_out(here: Stand, fault: Fault, number: int) -> bool:
         for sender in senders:
             sender.finish(90)
     happened = done.count > 0
-    if fault.error in FINAL:
+    if fault.error in FINAL or fault.syscall in FINAL_CALLS:
         if not _takes_again(here, run + 3, PATIENCE_S):
             restart(here.router)
             _insist(here, run + 4, fault)
