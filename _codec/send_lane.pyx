@@ -252,8 +252,9 @@ cdef class SendLane(Lane):
         return None
 
     def is_late(self, double at):
-        """Say whether at this time (time.monotonic) the oldest operation has waited longer than deadline_s since
-        its request was out.
+        """Say whether at this time (time.monotonic) the oldest operation has waited too long.
+
+        That is for more than deadline_s since its request was out.
         """
         cdef SendOperation operation
         if self.deadline_s <= 0:
