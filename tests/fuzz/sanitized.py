@@ -22,7 +22,7 @@ from tests.fuzz.run import WORK, starting_inputs
 ROOT = Path(__file__).parent.parent.parent
 CFLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
 PARTS = ("_codec", "router", "tests", "benchmarks", "setup.py", "pyproject.toml", "README.md")
-TARGETS = ("framing", "pdata", "command_set", "attributes", "structure", "conversation")
+TARGETS = ("framing", "pdata", "command_set", "attributes", "structure", "conversation", "lanes")
 BATCH = 50
 TESTS_FROM_S = 30.0
 
