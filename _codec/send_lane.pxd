@@ -51,6 +51,7 @@ cdef class SendLane(Lane):
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
     ) except -1
     cdef int give_back(self) except -1
+    cdef bint _take(self, int context_id, message_id, int status) except -1
     cdef int _tell_answered(self) except -1
     cdef int _advance_message_id(self) except -1
     cdef object _tell(self, list operations, bint is_failed)

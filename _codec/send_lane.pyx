@@ -287,24 +287,33 @@ cdef class SendLane(Lane):
     ) except LANE_FAILED:
         cdef int message_id = 0
         cdef int status = STATUS_MISSING
-        cdef SendOperation operation
         if not _read_response(data, size, &message_id, &status):
             return LANE_LEAVES
+        return LANE_TOOK if self._take(context_id, message_id, status) else LANE_LEAVES
+
+    def take_response(self, int context_id, message_id, status):
+        """Take a response that came the general way, with a dataset; False if nobody asked. Then settle().
+
+        status: None if it has not one.
+        """
+        return self._take(context_id, message_id, STATUS_MISSING if status is None else status)
+
+    cdef bint _take(self, int context_id, message_id, int status) except -1:
+        cdef SendOperation operation
         found = self._pending.get(message_id)
         if found is None:
-            return LANE_LEAVES
+            return False
         operation = found
         if operation.context_id != context_id:
             text = f"C-STORE-RSP came in presentation context {context_id}"
             self._fault = (UNEXPECTED_PDU, f"{text}, its request went out in {operation.context_id}")
-            return LANE_TOOK
-        if status == STATUS_MISSING:
+        elif status == STATUS_MISSING:
             self._fault = (INVALID_PARAMETER, "C-STORE-RSP without one Status")
-            return LANE_TOOK
-        del self._pending[message_id]
-        operation.status = status
-        self._answered.append(operation)
-        return LANE_TOOK
+        else:
+            del self._pending[message_id]
+            operation.status = status
+            self._answered.append(operation)
+        return True
 
     cdef bint send(
         self, SendUser user, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,

@@ -22,12 +22,18 @@ from router.drivers.pace import PROGRESS_MIN_BYTES, Pace
 from router.drivers.socket_options import rearm_quick_ack, set_connection_options
 from router.errors import DeadlineExceeded, PeerViolation
 from router.protocol.association import Association
-from router.protocol.indications import Aborted
-from router.protocol.messages import Buffer
+from router.protocol.indications import Aborted, MessageReceived
+from router.protocol.messages import Buffer, release_dataset
 from router.protocol.states import State
 from router.protocol.upper_layer import Role
 from router.services.conversation import Conversation, Services, Task
 from router.services.steps import Procedure
+from router.standard.dimse_fields import (
+    C_STORE_RSP,
+    COMMAND_FIELD,
+    MESSAGE_ID_BEING_RESPONDED_TO,
+    STATUS,
+)
 from router.standard.reasons import ABORT_SOURCE_SERVICE_PROVIDER
 from router.wire.codec import SendLane
 
@@ -335,7 +341,22 @@ class Connection(asyncio.BufferedProtocol):
         )
         self.association.use_reply_lane(self.lane)
         self.conversation.on_ended = self._end_lane
+        self.conversation.on_unasked = self._take_for_lane
         return self.lane
+
+    def _take_for_lane(self, message: MessageReceived) -> bool:
+        """Take a response to a request of the lane's that it does not read: one with a dataset."""
+        assert self.lane is not None
+        command = message.command
+        message_id, status = command.get(MESSAGE_ID_BEING_RESPONDED_TO), command.get(STATUS)
+        if command[COMMAND_FIELD] != C_STORE_RSP or not isinstance(message_id, int):
+            return False
+        one_status = status if isinstance(status, int) else None
+        if not self.lane.take_response(message.context_id, message_id, one_status):
+            return False
+        release_dataset(message)
+        self.lane.settle()
+        return True
 
     def _end_lane(self, error: BaseException) -> None:
         """Tell the lane that the association is over, whatever its users make of it."""

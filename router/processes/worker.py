@@ -21,7 +21,7 @@ from router import crash_points
 from router.config.schema import Config
 from router.drivers.event_loop import EventLoopDriver
 from router.errors import SpoolError
-from router.handoff.channel import Channel
+from router.handoff.channel import RECEIVE_RECORDS_MAX, Channel
 from router.handoff.intake import Intake
 from router.handoff.slab import Slab
 from router.handoff.ticket import WorkerStage
@@ -176,7 +176,9 @@ class Worker:
         handling, forwarder = self.handling, self.forwarding.forwarder
         for _ in range(BATCHES_MAX):
             if forwarder is not None:
-                while (ticket := intake.receive_past(forwarder)) is not None:
+                for _ in range(RECEIVE_RECORDS_MAX):
+                    if (ticket := intake.receive_past(forwarder)) is None:
+                        break
                     handling.take(intake, ticket, forwarder.known)
             else:
                 for ticket in intake.receive():

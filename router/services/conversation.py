@@ -124,7 +124,8 @@ class Conversation:
     """The procedures of one association. Not thread-safe: its driver's thread alone calls it.
 
     now: the driver's clock, in seconds, kept up to date by it. on_settled: called when a Deferred let a
-    procedure go on. on_ended: told first, and once, that the association is over. on_message: shown every
+    procedure go on. on_ended: told first, and once, that the association is over. on_unasked: shown a
+    response that no procedure waits for; True: it is somebody's. on_message: shown every
     message that arrived, before it is handled. end: the first indication that said that the association is
     over; ended: what procedures are told.
     """
@@ -138,6 +139,7 @@ class Conversation:
         self.end: Aborted | AssociateRejected | ConnectionClosed | None = None
         self.on_ended: Callable[[BaseException], None] | None = None
         self.on_settled: Callable[[], None] | None = None
+        self.on_unasked: Callable[[MessageReceived], bool] | None = None
         self.on_message: Callable[[MessageReceived], None] | None = None
         self._by_message_id: dict[int, Task] = {}
         self._main: Task | None = None
@@ -396,7 +398,7 @@ class Conversation:
             self._hold_early(message)
         elif task is not None:
             self._deliver(task, message)
-        else:
+        elif self.on_unasked is None or not self.on_unasked(message):
             self.association.violate(unasked(message))
 
     def _hold_early(self, message: MessageReceived) -> None:

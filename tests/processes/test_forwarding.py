@@ -12,11 +12,21 @@ import pytest
 
 from router.drivers.event_loop import Connection
 from router.handoff.ticket import encode_record
-from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
+from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, COMMAND_DATA_SET_TYPE, STATUS
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from router.wire import codec
 from router.wire.codec import CODEC_NAME
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset, world
-from tests.support.scripted_scp import Message, Peer, ScriptedAcceptor, run, scripted_acceptor, until
+from tests.support.raw_peer import command, pdata, pdv
+from tests.support.scripted_scp import (
+    Message,
+    Peer,
+    ScriptedAcceptor,
+    response,
+    run,
+    scripted_acceptor,
+    until,
+)
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
 
@@ -368,3 +378,28 @@ def test_many_at_once_over_a_window_are_all_answered(tmp_path: Path, use_lane: b
     found = outcome(tmp_path, use_lane, scene, scripts, more="operations_max = 4")
     assert found["statuses"] == [0] * (count + len(UIDS))
     assert sorted(found["A"]) == sorted(found["B"])
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_a_response_in_pieces_or_with_a_dataset_is_a_response(tmp_path: Path, use_lane: bool) -> None:
+    async def strange(peer: Peer) -> None:
+        await peer.accept()
+        while (message := await peer.read_message()) is not None:
+            plain = response(message)
+            if message.command.get(AFFECTED_SOP_INSTANCE_UID) == UIDS[3]:
+                for octet in plain:
+                    peer.send(bytes([octet]))
+                    await peer.writer.drain()
+            elif message.command.get(AFFECTED_SOP_INSTANCE_UID) == UIDS[4]:
+                fields = {**codec.decode_command(plain[12:]), COMMAND_DATA_SET_TYPE: 1, STATUS: 0xB000}
+                peer.send(command(message.context_id, fields) + pdata(pdv(message.context_id, 2, b"abcd")))
+            else:
+                peer.send(plain)
+
+    async def scene(one: World, _: Any) -> None:
+        await one_by_one(one, UIDS)
+        assert one.worker.spool.writer.appended_seq == 0
+
+    found = outcome(tmp_path, use_lane, scene, {"A": strange})
+    assert found["statuses"] == [0] * len(UIDS)
+    assert found["A"] == UIDS
