@@ -12,6 +12,7 @@ class Outlet:
     in_flight: int
     delivered: int
     has_waiting: bool
+    is_ill: bool
     @property
     def owner(self) -> Any: ...
     @property

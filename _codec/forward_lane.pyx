@@ -85,6 +85,7 @@ cdef class Outlet:
     cdef public int in_flight
     cdef public uint64_t delivered
     cdef public bint has_waiting  # set when something begins to wait; pump() clears it
+    cdef public bint is_ill  # set when it was set back or is late: its owner wants to know of a success
     cdef Tally _tally
     cdef Py_ssize_t _sent_cell
     cdef Py_ssize_t _bytes_cell
@@ -122,6 +123,9 @@ cdef class Outlet:
 
     cdef int let_go(self, str uid) except -1:
         # Let the next version of an instance go, and what waits.
+        if self.is_ill:
+            self.is_ill = False
+            self.owner.has_answered_well()
         parked = self.uids.pop(uid)
         if parked:
             self.owner.release_parked(uid, parked)

@@ -183,6 +183,13 @@ class Destination:
         self._queue.follow(uid, parked)
         self.pump()
 
+    def has_answered_well(self) -> None:
+        """Take note that an instance was delivered, by whichever way."""
+        if self.circuit.setbacks:
+            self.circuit.close(monotonic())
+        if self.is_late:
+            self.is_late = False
+
     def expect(self, keys: Iterable[Key]) -> None:
         """Propose these contexts as well when the next association is opened."""
         self._pool.remember(keys)
@@ -340,10 +347,7 @@ class Destination:
             self._suspects -= 1
         if failure is None:
             self._pool.give_back(association)
-            if self.circuit.setbacks:
-                self.circuit.close(monotonic())
-            if self.is_late:
-                self.is_late = False
+            self.has_answered_well()
             self._own_delivered += 1
             self._queue.leave(item)
             self._listener.delivered(self, item, status, seconds)
@@ -522,6 +526,8 @@ class Destination:
         if failure.status is not None:
             setbacks = min(setbacks, ANSWERED_STEPS_MAX)
         self.circuit.set_back(failure, now, self._delay(setbacks, failure))
+        if self.outlet is not None:
+            self.outlet.is_ill = True
         self._alarm.at(self.circuit.blocked_until)
 
     def _blocked_s(self) -> float:

@@ -279,6 +279,8 @@ class Handling:
             for name in handled.awaited:
                 if (destination := self._worker.owing.destinations.get(name)) is not None:
                     destination.is_late = True
+                    if destination.outlet is not None:
+                        destination.outlet.is_ill = True
             self._settle_delivered(handled)
 
     # Deciding

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from router.delivery.retry import ErrorClass, Failure
 from router.drivers.event_loop import Connection
 from router.handoff.ticket import encode_record
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, COMMAND_DATA_SET_TYPE, STATUS
@@ -403,3 +405,56 @@ def test_a_response_in_pieces_or_with_a_dataset_is_a_response(tmp_path: Path, us
     found = outcome(tmp_path, use_lane, scene, {"A": strange})
     assert found["statuses"] == [0] * len(UIDS)
     assert found["A"] == UIDS
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_a_destination_that_flaps_or_was_set_back_gets_nothing_past_its_queue(
+    tmp_path: Path, use_lane: bool
+) -> None:
+    async def scene(one: World, _: Any) -> None:
+        await one_by_one(one, UIDS[:3])
+        destination = one.worker.owing.destinations["A"]
+        before = one.in_lane
+        destination.circuit.is_restrained = True
+        destination.circuit._ramp_from = float("inf")
+        assert not destination.takes_directly
+        await one_by_one(one, UIDS[3:5])
+        assert one.in_lane == before
+        destination.circuit._ramp_from = None
+        destination.circuit.is_restrained = False
+        destination.pump()
+        await until(lambda: one.worker.owing.destinations["A"].is_idle)
+        await one_by_one(one, UIDS[5:])
+
+    found = outcome(tmp_path, use_lane, scene, {"A": None})
+    assert found["statuses"] == [0] * len(UIDS)
+    assert sorted(found["A"]) == UIDS
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_a_success_under_way_since_before_a_setback_ends_it(tmp_path: Path, use_lane: bool) -> None:
+    gate = asyncio.Event()
+
+    async def slow(peer: Peer) -> None:
+        await peer.accept()
+        while (message := await peer.read_message()) is not None:
+            if message.command.get(AFFECTED_SOP_INSTANCE_UID) == UIDS[3]:
+                await gate.wait()
+            peer.respond(message)
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await one_by_one(one, UIDS[:3])
+        one.submit(UIDS[3])
+        await until(lambda: UIDS[3] in peers["A"].uids())
+        destination = one.worker.owing.destinations["A"]
+        destination.circuit.set_back(Failure(ErrorClass.CONNECT, None, "test"), monotonic(), 1e6)
+        destination.is_late = True
+        if destination.outlet is not None:
+            destination.outlet.is_ill = True
+        gate.set()
+        await one.answered()
+        assert destination.is_up
+        assert not destination.is_late
+
+    found = outcome(tmp_path, use_lane, scene, {"A": slow})
+    assert found["statuses"] == [0] * 4
