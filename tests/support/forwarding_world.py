@@ -205,4 +205,7 @@ async def world(folder: Path, ports: dict[str, int], use_lane: bool, **changes: 
         looking[0].cancel()
         loop.remove_reader(intake.fileno())
         await asyncio.to_thread(spool.close)
+        for fd in (*fds["slab.0"], *fds["channel.0"], slab_fd):
+            os.close(fd)  # processes would end
         channel.close()
+        page.close()

@@ -222,5 +222,7 @@ async def live_acceptor(
         loop.remove_reader(intake.fileno())
         for worker in acceptor.dispatcher.workers:
             loop.remove_reader(acceptor.dispatcher.fileno(worker))
+        for fd in (*fds["slab"], *fds["channel.0"], intake._slab.fd):
+            os.close(fd)  # a process would end
         channel.close()
         page.close()
