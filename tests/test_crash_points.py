@@ -39,10 +39,10 @@ def test_another_points_order_changes_nothing() -> None:
 
 
 def test_every_point_of_the_table_stands_at_one_place_in_the_router() -> None:
-    """But for the last fragment, which the store lane passes as well."""
+    """But for the mark, to which deliveries past the queue come as well."""
     files = Path(router.__file__).parent.rglob("*.py")
     places = [name for file in files for name in PLACE.findall(file.read_text())]
-    assert sorted(places) == sorted([*POINTS, "fragment.last"])
+    assert sorted(places) == sorted([*POINTS, "mark.before"])
 
 
 def test_an_order_is_carried_out_at_the_time_it_names_and_once(tmp_path: Path) -> None:
