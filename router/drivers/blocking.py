@@ -29,6 +29,9 @@ from router.services.steps import Deferred, Procedure
 LINGER_S = 0.02
 """How long a handler thread keeps the only active connection, in case more comes at once."""
 
+LOOK_S = 0.01
+"""How long the input may be left alone while functions of the user's follow each other."""
+
 CLOSED_POLL_S = 0.05
 """How often a caller looks whether a handler in another thread is done, once the connection is gone."""
 
@@ -91,6 +94,7 @@ class BlockingConnection(Channel):
         self._calls: deque[tuple[Deferred, Callable[..., Any], tuple[Any, ...]]] = deque()
         self._calls_running = 0
         self._bell: int | None = None
+        self._looked_at = 0.0
         self._knocked = False
         self._armed = False
         self._depth = 0
@@ -438,5 +442,9 @@ class BlockingConnection(Channel):
             self._reactor.come_back(self)
             self.acquire()
             self._calls_running -= 1
-            self.conversation.now = self.last_sent_at = monotonic()
+            self.conversation.now = self.last_sent_at = now = monotonic()
+            if now - self._looked_at >= LOOK_S:
+                # Many short functions in a row leave nobody a moment to look: a C-CANCEL-RQ may be there.
+                self._looked_at = now
+                self._receive()
             deferred.settle(value)

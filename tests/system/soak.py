@@ -73,8 +73,9 @@ def _quiet(here: Stand, baseline: Sample) -> Sample:
     return last[0]
 
 
-_LASTING = {"acceptor": 0, "worker": 12, "admin": 1}
-"""Descriptors that stay on purpose: the worker's current segment, its spare, and files kept for reading."""
+_LASTING = {"acceptor": 1, "worker": 12, "admin": 1}
+"""Descriptors that stay on purpose: the worker's current segment, its spare, and files kept for reading; the
+acceptor's loop opens /dev/null at the first connection and keeps it."""
 
 
 def _judge(samples: list[Sample]) -> None:
