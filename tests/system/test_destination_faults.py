@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,10 @@ def test_the_healthy_one_gets_all_meanwhile_and_the_ill_one_when_it_is_well(
             wait_until(lambda: circuits(router)["ILL"] == "closed", DEADLINE_S, lambda: f"{circuits(router)}")
         assert compare(sent, up.received()).kept_the_promise
         assert router.metric("dicom_router_destination_circuit_opened_total", destination="ILL") >= 1
-        assert router.metric("dicom_router_destination_circuit", destination="ILL", circuit="closed") == 1
+        gauge = partial(
+            router.metric, "dicom_router_destination_circuit", destination="ILL", circuit="closed"
+        )
+        wait_until(lambda: gauge() == 1, DEADLINE_S, lambda: "the gauge does not follow")
 
 
 def test_one_that_comes_and_goes_gets_everything_in_the_end(tmp_path: Path) -> None:
