@@ -129,6 +129,7 @@ def check_receipt(record: bytes) -> None:
         octets = encode_command(store_rq(7))
         fed(one.reader, pdata(pdv(CONTEXT, COMMAND_BIT | LAST, octets), pdv(CONTEXT, LAST, b"data")))
         one.pair.intakes[0].receive()
+        one.pair.dispatcher.drain(0)  # what else the worker has said since its start
     (ticket_id,) = one.pair.dispatcher._unanswered
     marked = record.replace(b"TICKETID", ticket_id.to_bytes(8, "big"))
     assert one.pair.intakes[0]._end.send(marked)
