@@ -481,6 +481,8 @@ cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, 
         if element.number not in (
             COMMAND_FIELD, MESSAGE_ID_BEING_RESPONDED_TO, COMMAND_DATA_SET_TYPE, STATUS
         ):
+            if not _has_fitting_length(element.number, element.length):
+                return False  # the general way says what is wrong
             continue
         if element.length != 2:
             if element.number == STATUS:
@@ -501,3 +503,16 @@ cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, 
         else:
             status[0] = value
     return seen & 7 == 7
+
+
+cdef bint _has_fitting_length(int number, Py_ssize_t length) noexcept:
+    # Whether a value of this length can be of the element's VR (PS3.7 Table E.1-1), as command.pyx asks.
+    if number == 0:
+        return length == 4
+    if number in (0x0901, 0x1005):  # AT
+        return length & 3 == 0
+    if number in (
+        0x0110, 0x0700, 0x0903, 0x1002, 0x1008, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031,
+    ):  # US
+        return length & 1 == 0
+    return True
