@@ -11,6 +11,7 @@ from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from _codec cimport big_endian as big, little_endian as little
+from _codec.elements cimport has_short_length, load_length, load_tag
 
 NESTING_MAX = 64
 VALUE_MAX_BYTES = 16384
@@ -111,7 +112,7 @@ cdef WalkStep next_wanted(Walk *walk) except WALK_FAILED:
         at = walk.at
         if walk.size - at < 4:
             return WALK_MORE
-        head.tag = _load_tag(walk.data + at, walk.flags)
+        head.tag = load_tag(walk.data + at, walk.flags)
         if head.tag > wanted[walk.wanted_count - 1]:
             return WALK_DONE
         if not _read_head(walk.data, walk.size, at, walk.flags, &head):
@@ -158,27 +159,6 @@ cdef bint _keep(
     return True
 
 
-cdef inline uint32_t _load_tag(const uint8_t *data, int flags) noexcept:
-    # data: 4 octets, checked by the caller.
-    if flags & BIG:
-        return big.load_u32(data)
-    return (<uint32_t>little.load_u16(data) << 16) | little.load_u16(data + 2)
-
-
-cdef inline uint32_t _load_u32(const uint8_t *data, int flags) noexcept:
-    # data: 4 octets, checked by the caller.
-    return big.load_u32(data) if flags & BIG else little.load_u32(data)
-
-
-cdef inline bint _has_short_length(uint16_t vr) noexcept:
-    # PS3.5 Table 7.1-2; every other VR, those of the future included, has a 32-bit length.
-    return vr in (
-        0x4145, 0x4153, 0x4154, 0x4353, 0x4441, 0x4453, 0x4454,  # AE AS AT CS DA DS DT
-        0x4644, 0x464C, 0x4953, 0x4C4F, 0x4C54, 0x504E, 0x5348,  # FD FL IS LO LT PN SH
-        0x534C, 0x5353, 0x5354, 0x544D, 0x5549, 0x554C, 0x5553,  # SL SS ST TM UI UL US
-    )
-
-
 cdef bint _read_head(const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int flags, Head *head) except -1:
     # Fill *head from data[at:]; False if it is not wholly inside. Checks the bounds itself.
     cdef Py_ssize_t left = size - at
@@ -186,16 +166,16 @@ cdef bint _read_head(const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int fl
     if left < 8:
         return False
     # 1-2 group, 3-4 element
-    head.tag = _load_tag(octets, flags)
+    head.tag = load_tag(octets, flags)
     if head.tag >> 16 == 0xFFFE:
         raise ValueError(f"item or delimiter {_name(head.tag)} where a data element is due", at)
     head.size = 8
     if flags & IMPLICIT:
         head.vr = VR_UN
-        head.length = _load_u32(octets + 4, flags)  # 5-8 value length
+        head.length = load_length(octets + 4, flags)  # 5-8 value length
         return True
     head.vr = <uint16_t>((octets[4] << 8) | octets[5])  # 5-6 VR
-    if _has_short_length(head.vr):  # 7-8 value length
+    if has_short_length(head.vr):  # 7-8 value length
         head.length = big.load_u16(octets + 6) if flags & BIG else little.load_u16(octets + 6)
         return True
     if not (65 <= octets[4] <= 90 and 65 <= octets[5] <= 90):
@@ -204,7 +184,7 @@ cdef bint _read_head(const uint8_t *data, Py_ssize_t size, Py_ssize_t at, int fl
     if left < 12:
         return False
     head.size = 12
-    head.length = _load_u32(octets + 8, flags)  # 7-8 reserved, 9-12 value length
+    head.length = load_length(octets + 8, flags)  # 7-8 reserved, 9-12 value length
     return True
 
 
@@ -227,7 +207,7 @@ cdef Py_ssize_t _find_delimiter(const uint8_t *data, Py_ssize_t size, Py_ssize_t
     cdef bint in_item = False  # between the elements of an item of undefined length
     cdef Head head
     while size - at >= 8:
-        head.tag = _load_tag(data + at, flags)
+        head.tag = load_tag(data + at, flags)
         if in_item and head.tag != ITEM_DELIMITATION:
             if not _read_head(data, size, at, flags, &head):
                 return OUTSIDE
@@ -252,7 +232,7 @@ cdef Py_ssize_t _find_delimiter(const uint8_t *data, Py_ssize_t size, Py_ssize_t
             in_item = True
             at += 8
         elif head.tag == ITEM:
-            head.length = _load_u32(data + at + 4, flags)
+            head.length = load_length(data + at + 4, flags)
             in_item = head.length == UNDEFINED
             if in_item and flags & FRAGMENTS:
                 raise ValueError("fragment of undefined length (PS3.5 section A.4)", at)

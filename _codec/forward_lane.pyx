@@ -448,11 +448,6 @@ cdef class Forwarder:
         self._plans[self._key] = plan
         self._key = None
 
-    def forget(self):
-        """Forget every decision: destinations have come or gone."""
-        self._plans.clear()
-        self._key = None
-
     def late(self, double began_before):
         """Return the forwards that began before a time (time.monotonic); oldest first."""
         cdef Forward forward

@@ -56,7 +56,6 @@ cdef enum:
     PACKED_MAX = 4096  # of what is the same in all tickets of a context
     # msgpack
     PACKED_ARRAY_6 = 0x96
-    PACKED_ARRAY_0 = 0x90
     PACKED_EMPTY = 0xA0
     PACKED_TRUE = 0xC3
     PACKED_U32 = 0xCE

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from _codec cimport big_endian as big, little_endian as little
+from _codec.elements cimport has_short_length, load_length, load_tag
 
 STRUCTURE_ELEMENTS_MAX = 1 << 24
 
@@ -174,9 +175,9 @@ cdef class StructureScan:
             return self._fail("cut short")
         if size < 8:
             return MISSING
-        tag = _load_tag(data, level.flags)
+        tag = load_tag(data, level.flags)
         if level.is_sequence:
-            return self._step_item(level, tag, _load_u32(data + 4, level.flags))
+            return self._step_item(level, tag, load_length(data + 4, level.flags))
         if tag == ITEM_DELIMITATION and level.is_delimited:
             self._leave()
             return self._counted(8)
@@ -213,10 +214,10 @@ cdef class StructureScan:
         if tag >> 16 == 0xFFFE:
             return self._fail(f"{_name(tag)} where an element is due")
         if flags & IMPLICIT:
-            length = _load_u32(data + 4, flags)
+            length = load_length(data + 4, flags)
         else:
             vr = <uint16_t>((data[4] << 8) | data[5])
-            if _has_short_length(vr):
+            if has_short_length(vr):
                 length = big.load_u16(data + 6) if flags & BIG else little.load_u16(data + 6)
             elif not (65 <= data[4] <= 90 and 65 <= data[5] <= 90):
                 return self._fail(f"VR of {_name(tag)} is not two capital letters")
@@ -226,7 +227,7 @@ cdef class StructureScan:
                 return MISSING
             else:
                 head = 12
-                length = _load_u32(data + 8, flags)
+                length = load_length(data + 8, flags)
         if length == UNDEFINED:
             return self._open_undefined(level, tag, vr, head)
         if length > left - head:
@@ -238,7 +239,7 @@ cdef class StructureScan:
                 return MISSING
             if not flags & IMPLICIT:
                 flags = IMPLICIT  # and Little Endian, whatever the transfer syntax (PS3.5 section 6.2.2)
-            if _load_tag(data + head, flags) == ITEM:
+            if load_tag(data + head, flags) == ITEM:
                 return self._open_sequence(head, self._at + head + length, False, True, flags)
         return self._counted(head + length)
 
@@ -303,27 +304,6 @@ cdef class StructureScan:
         self.fault = fault
         self.fault_offset = self._at
         return 0
-
-
-cdef inline uint32_t _load_tag(const uint8_t *data, int flags) noexcept:
-    # data: 4 octets, checked by the caller.
-    if flags & BIG:
-        return big.load_u32(data)
-    return (<uint32_t>little.load_u16(data) << 16) | little.load_u16(data + 2)
-
-
-cdef inline uint32_t _load_u32(const uint8_t *data, int flags) noexcept:
-    # data: 4 octets, checked by the caller.
-    return big.load_u32(data) if flags & BIG else little.load_u32(data)
-
-
-cdef inline bint _has_short_length(uint16_t vr) noexcept:
-    # PS3.5 Table 7.1-2; every other VR, those of the future included, has a 32-bit length.
-    return vr in (
-        0x4145, 0x4153, 0x4154, 0x4353, 0x4441, 0x4453, 0x4454,  # AE AS AT CS DA DS DT
-        0x4644, 0x464C, 0x4953, 0x4C4F, 0x4C54, 0x504E, 0x5348,  # FD FL IS LO LT PN SH
-        0x534C, 0x5353, 0x5354, 0x544D, 0x5549, 0x554C, 0x5553,  # SL SS ST TM UI UL US
-    )
 
 
 cdef str _name(uint32_t tag):
