@@ -27,6 +27,7 @@ from router.delivery.lane_waits import LaneWaits
 from router.delivery.listener import Listener
 from router.delivery.pool import AssociationPool, Key, PooledAssociation
 from router.delivery.retry import (
+    OURS,
     SLOW_STEPS,
     Blame,
     ErrorClass,
@@ -362,7 +363,7 @@ class Destination:
 
     def _take_failure(self, item: Item, association: PooledAssociation, failure: Failure) -> None:
         if failure.status is not None or (
-            failure.error_class is ErrorClass.SPOOL and association.connection.association.is_established
+            failure.is_ours and association.connection.association.is_established
         ):
             self._pool.give_back(association)
             item.is_suspect = False
@@ -413,7 +414,7 @@ class Destination:
             self._queue.leave(item)
             self._listener.returned(self, item, failure)
             return
-        item.is_suspect = cause is not ErrorClass.SPOOL
+        item.is_suspect = cause not in OURS
         self._put_back(item)
 
     def _judge(self, item: Item, failure: Failure) -> Failure | None:

@@ -19,6 +19,7 @@ from router.errors import (
     RouterError,
     SpoolError,
 )
+from router.spool.faults import RecordDamaged
 from router.standard.statuses import StatusClass, status_class
 
 BACK_OFF_FACTOR = 2.0
@@ -59,6 +60,7 @@ class ErrorClass(Enum):
     NOT_SUPPORTED = "not-supported"
     REFUSED = "refused"
     SPOOL = "spool"
+    UNREADABLE = "unreadable"
 
 
 @unique
@@ -133,9 +135,14 @@ TREATMENTS: dict[ErrorClass, Treatment] = {
     # destination waits only when several are refused in a row.
     ErrorClass.BUSY: Treatment(Blame.INSTANCE, Limit.NEVER, Alternate.WHEN_DOWN),
     ErrorClass.REFUSED: Treatment(Blame.INSTANCE, Limit.ATTEMPTS, Alternate.WHEN_GIVEN_UP),
-    # Our own fault: the bytes cannot be read, for nobody.
+    # Our own fault: the bytes are damaged, for everybody; or they cannot be read just now.
     ErrorClass.SPOOL: Treatment(Blame.INSTANCE, Limit.ATTEMPTS, Alternate.NEVER),
+    ErrorClass.UNREADABLE: Treatment(Blame.INSTANCE, Limit.NEVER, Alternate.NEVER),
 }
+
+
+OURS = frozenset({ErrorClass.SPOOL, ErrorClass.UNREADABLE})
+"""Failures in which the peer had no part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,11 @@ class Failure:
     @property
     def treatment(self) -> Treatment:
         return TREATMENTS[self.error_class]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the peer had no part in it."""
+        return self.error_class in OURS
 
 
 def is_delivered(status: int) -> bool:
@@ -187,12 +199,18 @@ def failure_of_error(error: BaseException) -> Failure:
     if isinstance(error, AssociationAborted | ProtocolError):
         return Failure(ErrorClass.ABORTED, None, text)
     if isinstance(error, SpoolError):
-        return Failure(ErrorClass.SPOOL, None, text)
+        return failure_of_reading(error)
     if isinstance(error, NoContext):
         return Failure(ErrorClass.NO_CONTEXT, None, text)
     if isinstance(error, ssl.SSLError):
         return Failure(ErrorClass.TLS, None, text)
     return Failure(ErrorClass.CONNECT, None, text)
+
+
+def failure_of_reading(error: BaseException) -> Failure:
+    """Classify what reading a dataset raised: only what shows damage counts against the instance."""
+    kind = ErrorClass.SPOOL if isinstance(error, RecordDamaged) else ErrorClass.UNREADABLE
+    return Failure(kind, None, f"{type(error).__name__}: {error}")
 
 
 def back_off_s(attempts: int, first_s: float, longest_s: float, spread: float) -> float:

@@ -11,7 +11,14 @@ from time import monotonic
 from typing import Protocol
 
 from router.delivery.pool import Key, PooledAssociation
-from router.delivery.retry import ErrorClass, Failure, failure_of_error, failure_of_status, is_delivered
+from router.delivery.retry import (
+    ErrorClass,
+    Failure,
+    failure_of_error,
+    failure_of_reading,
+    failure_of_status,
+    is_delivered,
+)
 from router.errors import SpoolError
 from router.protocol.indications import MessageReceived
 from router.protocol.messages import Buffer
@@ -125,8 +132,7 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
         dataset = item.payload.buffers()
     except Exception as error:
         # Whatever it is, this instance cannot be sent now; the destination and its others can.
-        failure = Failure(ErrorClass.SPOOL, None, f"{type(error).__name__}: {error}")
-        on_sent(item, association, 0, failure, 0.0)
+        on_sent(item, association, 0, failure_of_reading(error), 0.0)
         return
     if isinstance(dataset, list) and _send_over_lane(association, item, dataset, dimse_s, on_sent):
         return

@@ -33,6 +33,7 @@ ERROR_LABELS = {
     ErrorClass.NOT_SUPPORTED: "status",
     ErrorClass.REFUSED: "status",
     ErrorClass.SPOOL: "spool",
+    ErrorClass.UNREADABLE: "spool",
 }
 
 

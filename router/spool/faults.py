@@ -31,6 +31,11 @@ class RecordDamaged(SpoolError):
     """Acknowledged bytes no longer match their checksum, or are gone. Never send them; quarantine."""
 
 
+class Unreadable(SpoolError):
+    """A read failed, which says nothing of the bytes: no descriptor, no memory, an error of the device. Try
+    later."""
+
+
 class LedgerDamaged(SpoolFailed):
     """The ledger's database is damaged: the next start makes it anew from the segments."""
 

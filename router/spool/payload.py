@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crc32c import crc32c
 
-from router.spool.faults import RecordDamaged
+from router.spool.faults import RecordDamaged, Unreadable
 from router.spool.layout import WorkerDirectory
 from router.spool.quarantine import Quarantine
 from router.spool.record import Location
@@ -58,7 +58,10 @@ class Payload:
         self.length = location.length
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the dataset. Raises RecordDamaged if bytes are missing or don't match their checksum."""
+        """Yield the dataset.
+
+        Raises RecordDamaged if bytes are missing or don't match their checksum, Unreadable if a read fails.
+        """
         try:
             yield from self._chunks()
         finally:
@@ -86,7 +89,7 @@ class Payload:
             chunk = os.pread(self._file.descriptor, length, offset)
         except OSError as error:
             place = f"segment {self._location.segment} offset {offset}"
-            raise RecordDamaged(f"unreadable: {place}: {error.strerror}") from error
+            raise Unreadable(f"{place}: {error.strerror}") from error
         if not chunk:
             raise RecordDamaged(f"bytes missing: segment {self._location.segment} offset {offset}")
         return chunk
@@ -137,7 +140,8 @@ class PayloadStore:
             self._large[name] = length
 
     def open_payload(self, location: Location) -> Payload:
-        """Return the dataset at a location. Raises RecordDamaged if its file cannot be opened."""
+        """Return the dataset at a location. Raises RecordDamaged if its file is gone, Unreadable if it
+        cannot be opened."""
         path = self._path(location)
         with self._lock:
             file = self._files.get(path.name)
@@ -152,8 +156,10 @@ class PayloadStore:
     def _open(self, path: Path, location: Location) -> _OpenFile:
         try:
             file = _OpenFile(path)
+        except FileNotFoundError as error:
+            raise RecordDamaged(f"segment {location.segment} is gone") from error
         except OSError as error:
-            raise RecordDamaged(f"segment {location.segment} cannot be opened: {error.strerror}") from error
+            raise Unreadable(f"segment {location.segment} cannot be opened: {error.strerror}") from error
         self._files[path.name] = file
         if len(self._files) > self._files_max:
             self._drop(self._files.popitem(last=False)[1])

@@ -8,7 +8,7 @@ from typing import Any
 
 from router.delivery.fair import FLOW_MAX
 from router.delivery.retry import ErrorClass
-from router.errors import SpoolError
+from router.spool.faults import RecordDamaged, Unreadable
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.standard.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import MR_IMAGE_STORAGE
@@ -422,7 +422,7 @@ def test_immediate_instances_are_returned_when_no_association_can_be_opened() ->
     run(test())
 
 
-def test_what_the_spool_cannot_read_dies_alone_however_many_there_are() -> None:
+def test_what_is_damaged_in_the_spool_dies_alone_however_many_there_are() -> None:
     """They all fail at once, without the network: neither recursion nor a dictionary changed underfoot."""
 
     async def test() -> None:
@@ -436,7 +436,7 @@ def test_what_the_spool_cannot_read_dies_alone_however_many_there_are() -> None:
             broken = [
                 item(
                     seq,
-                    payload=Bytes(b"xx", trouble=SpoolError("unreadable")),
+                    payload=Bytes(b"xx", trouble=RecordDamaged("checksum mismatch")),
                     transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN if seq % 500 == 0 else "1.2.840.10008.1.2",
                 )
                 for seq in range(2, 1000)
@@ -449,6 +449,26 @@ def test_what_the_spool_cannot_read_dies_alone_however_many_there_are() -> None:
     run(test())
 
 
+def test_what_cannot_be_read_just_now_waits_without_count_and_its_neighbours_pass() -> None:
+    async def test() -> None:
+        outcomes = Outcomes()
+        async with (
+            scripted_acceptor() as acceptor,
+            destination(acceptor.port, outcomes, attempts_max=1, retry_first_s=0.01, retry_max_s=0.01) as one,
+        ):
+            payload = Bytes(b"xx", trouble=Unreadable("no descriptor"))
+            offer_all(one, [item(1, payload=payload), item(2)])
+            await until(lambda: len(outcomes.failures) >= 3 and outcomes.delivered_items)
+            assert {failure.error_class for _, failure in outcomes.failures} == {ErrorClass.UNREADABLE}
+            assert outcomes.failures[0][0].attempts == 0
+            payload.recover()
+            await until(lambda: len(outcomes.delivered_items) == 2)
+            assert not outcomes.dead_items
+            assert acceptor.uids() == ["1.2.2", "1.2.1"]
+
+    run(test())
+
+
 def test_a_spool_that_fails_in_the_middle_of_a_dataset_aborts_and_does_not_blame_the_peer() -> None:
     async def test() -> None:
         outcomes = Outcomes()
@@ -456,7 +476,7 @@ def test_a_spool_that_fails_in_the_middle_of_a_dataset_aborts_and_does_not_blame
             scripted_acceptor() as acceptor,
             destination(acceptor.port, outcomes, attempts_max=1) as one,
         ):
-            bad = Bytes(b"ab" * 100_000, is_streamed=True, trouble=SpoolError("unreadable"))
+            bad = Bytes(b"ab" * 100_000, is_streamed=True, trouble=RecordDamaged("checksum mismatch"))
             offer_all(one, [item(1, payload=bad), item(2)])
             await until(lambda: outcomes.dead_items and outcomes.delivered_items)
             assert outcomes.dead_items[0][1].error_class is ErrorClass.SPOOL
@@ -623,9 +643,10 @@ def test_a_payload_that_fails_otherwise_than_foreseen_hurts_its_instance_only() 
             destination(acceptor.port, outcomes, attempts_max=1) as one,
         ):
             offer_all(one, [item(1, payload=Broken()), item(2)])
-            await until(lambda: outcomes.dead_items and outcomes.delivered_items)
-            assert outcomes.dead_items[0][1].error_class is ErrorClass.SPOOL
-            assert one.in_flight == one.queued == 0
+            await until(lambda: outcomes.failures and outcomes.delivered_items)
+            assert outcomes.failures[0][1].error_class is ErrorClass.UNREADABLE
+            assert not outcomes.dead_items
+            assert one.in_flight == 0
 
     run(test())
 

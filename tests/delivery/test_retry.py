@@ -27,6 +27,7 @@ from router.errors import (
     PeerViolation,
     SpoolError,
 )
+from router.spool.faults import RecordDamaged, Unreadable
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xB000, 0xB006, 0xB007])
@@ -72,7 +73,9 @@ def test_every_other_status_is_a_failure_of_its_class(status: int, expected: Err
         (AssociationAborted(2, 0), ErrorClass.ABORTED),
         (PeerViolation("x"), ErrorClass.ABORTED),
         (LocalMisuse("x"), ErrorClass.ABORTED),
-        (SpoolError("x"), ErrorClass.SPOOL),
+        (RecordDamaged("x"), ErrorClass.SPOOL),
+        (Unreadable("x"), ErrorClass.UNREADABLE),
+        (SpoolError("x"), ErrorClass.UNREADABLE),
         (NoContext("1.2", "1.3"), ErrorClass.NO_CONTEXT),
         (ssl.SSLError(1, "x"), ErrorClass.TLS),
         (ConnectionRefusedError(111, "refused"), ErrorClass.CONNECT),
@@ -109,7 +112,7 @@ def test_what_only_a_configuration_mends_is_slow_and_what_kills_goes_to_nobody_e
     slow = {kind for kind, treatment in TREATMENTS.items() if treatment.is_slow}
     assert slow == {ErrorClass.REJECTED_PERMANENT, ErrorClass.NO_CONTEXT, ErrorClass.NOT_SUPPORTED}
     stays = {kind for kind, treatment in TREATMENTS.items() if treatment.alternate is Alternate.NEVER}
-    assert stays == {ErrorClass.POISON, ErrorClass.SPOOL}
+    assert stays == {ErrorClass.POISON, ErrorClass.SPOOL, ErrorClass.UNREADABLE}
 
 
 def test_every_status_has_a_class() -> None:

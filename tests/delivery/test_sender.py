@@ -10,11 +10,11 @@ from router.delivery.pool import PooledAssociation
 from router.delivery.retry import ErrorClass, Failure
 from router.delivery.sender import SLOW_ANSWER_S, Item, send
 from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
-from router.errors import SpoolError
 from router.protocol.association import Association, Limits
 from router.protocol.upper_layer import Role
 from router.services import establish, release
 from router.services.reply import RESPONDERS_OF_REFUSAL
+from router.spool.faults import RecordDamaged
 from router.standard.uids import CT_IMAGE_STORAGE
 from tests.support.owed import Bytes, item
 from tests.support.raw_peer import STORE_CONTEXT, associate_rq
@@ -79,7 +79,7 @@ def test_a_payload_that_cannot_be_opened_does_not_touch_the_association() -> Non
     async def test() -> None:
         async with scripted_acceptor(honest) as acceptor:
             pooled = await borrow(acceptor)
-            bad = Bytes(b"ab", trouble=SpoolError("gone"))
+            bad = Bytes(b"ab", trouble=RecordDamaged("gone"))
             _, failure, _ = await send_one(pooled, item(1, payload=bad))
             assert failure is not None
             assert failure.error_class is ErrorClass.SPOOL

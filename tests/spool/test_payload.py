@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from router.spool.faults import RecordDamaged
+from router.spool.faults import RecordDamaged, Unreadable
 from router.spool.payload import CHUNK_BYTES, ClosedSegment, PayloadStore
 from router.spool.quarantine import Quarantine
 from router.spool.record import Location
@@ -37,8 +38,43 @@ def test_missing_bytes_and_files_are_damage(tmp_path: Path) -> None:
     directory.segment_path(1).write_bytes(bytes(100))
     with pytest.raises(RecordDamaged, match="missing"):
         list(store.open_payload(Location(1, 90, 20, 0)))
-    with pytest.raises(RecordDamaged, match="segment 2 cannot be opened"):
+    with pytest.raises(RecordDamaged, match="segment 2 is gone"):
         store.open_payload(Location(2, 64, 20, 0))
+    store.close()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOMEM])
+def test_a_read_that_fails_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    store = PayloadStore(directory_at(tmp_path))
+    store._directory.segment_path(1).write_bytes(dataset_of(1, 100))
+    location = Location(1, 0, 100, crc_of(dataset_of(1, 100)))
+
+    def fail(*_: object) -> bytes:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("router.spool.payload.os.pread", fail)
+        with pytest.raises(Unreadable, match="segment 1 offset 0"):
+            list(store.open_payload(location))
+    assert b"".join(store.open_payload(location)) == dataset_of(1, 100)
+    store.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.EIO])
+def test_a_file_that_cannot_be_opened_just_now_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    store = PayloadStore(directory_at(tmp_path))
+    store._directory.segment_path(1).write_bytes(bytes(100))
+
+    def fail(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("router.spool.payload.os.open", fail)
+        with pytest.raises(Unreadable, match="segment 1 cannot be opened"):
+            store.open_payload(Location(1, 0, 100, None))
+    assert b"".join(store.open_payload(Location(1, 0, 100, None))) == bytes(100)
     store.close()
 
 
@@ -85,7 +121,7 @@ def test_a_payload_outlives_its_segment(tmp_path: Path) -> None:
     assert store.closed_segments() == []
     assert directory.segment_numbers() == []
     assert b"".join(payload) == dataset_of(1)
-    with pytest.raises(RecordDamaged, match="cannot be opened"):
+    with pytest.raises(RecordDamaged, match="is gone"):
         store.open_payload(entry.location)
     store.delete_segments([1])
     store.close()

@@ -37,6 +37,10 @@ class Bytes:
         self.readers += 1
         return self._stream() if self._is_streamed else list(self.parts)
 
+    def recover(self) -> None:
+        """Be readable from now on."""
+        self._trouble = None
+
     def close(self) -> None:
         """Count one user less."""
         self.readers -= 1
