@@ -1,7 +1,7 @@
 """What answers the peer's requests: each goes to the handler of its event, by way of its service's respond().
 
-The handler runs in a handler thread (in the caller's, while that one runs an operation), never in the
-reactor's, and nobody owns the connection meanwhile.
+The handler runs in the thread that leads (in the caller's, while that one runs an operation), and nobody owns
+the connection meanwhile; another thread leads if it takes long.
 """
 
 from __future__ import annotations

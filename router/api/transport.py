@@ -137,7 +137,7 @@ class AssociationServer(ServerState):
         return sock
 
     def _take(self, sock: socket.socket, address: Any) -> None:
-        """Make an association of a connection; in the reactor's thread, so without the user's code."""
+        """Make an association of a connection; in the thread that accepts, so without the user's code."""
         transport: Transport
         if self.ssl_context is None:
             transport = PlainTransport(sock)

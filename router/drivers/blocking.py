@@ -1,9 +1,9 @@
-"""Run one association on a real socket in whichever thread owns it: a caller's, or a handler thread's.
+"""Run one association on a real socket in whichever thread owns it: a caller's, or the one that leads.
 
 Who owns a connection holds its lock, and it alone steps the conversation. A caller's thread owns it while it
-runs a procedure, and reads the socket itself; between procedures the reactor watches it and lends it to a
-handler thread when something arrives. Functions that a procedure calls (`Call` of `invoke`) run while nobody
-owns the connection, so that an abort or a C-CANCEL that arrives meanwhile is noticed.
+runs a procedure, and reads the socket itself; between procedures the leader of the reactor serves it when
+something arrives, in its own thread. Functions that a procedure calls (`Call` of `invoke`) run while nobody
+owns the connection, so that an abort or a C-CANCEL that arrives meanwhile is noticed: by whoever leads then.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from router.protocol.association import Association
 from router.services.conversation import Services, Task
 from router.services.steps import Deferred, Procedure
 
-LINGER_S = 0.02
-"""How long a handler thread keeps the only active connection, in case more comes at once."""
+SLOW_S = 0.0005
+"""A function of the user's that took longer is expected to do so again: another thread leads meanwhile."""
 
 LOOK_S = 0.01
 """How long the input may be left alone while functions of the user's follow each other."""
@@ -90,13 +90,14 @@ class BlockingConnection(Channel):
         self._fd = transport.sock.fileno()
         self._reactor = reactor
         self._lock = threading.RLock()
-        self._waiting: deque[int] = deque()
         self._calls: deque[tuple[Deferred, Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._calls_running = 0
         self._bell: int | None = None
         self._looked_at = 0.0
+        self._due_at = NEVER
+        self._is_slow = False
         self._knocked = False
-        self._armed = False
+        self._stood_back = False
+        self._watched = 0
         self._depth = 0
         self._driving = 0
         self._handshake_mask: int | None = None
@@ -106,7 +107,7 @@ class BlockingConnection(Channel):
     # What its user calls, from any thread
 
     def begin(self) -> None:
-        """Start as acceptor: a handler thread goes through the handshake, if there is one, and serves."""
+        """Start as acceptor: it is served soon, from the handshake on if there is one."""
         if self.timeouts.artim_s is not None:
             self._artim_deadline = monotonic() + self.timeouts.artim_s
             self._reactor.schedule(self.timer, self._artim_deadline)
@@ -200,19 +201,23 @@ class BlockingConnection(Channel):
 
     # What the reactor calls
 
-    def on_ready(self) -> None:
-        self._armed = False
-
     def serve(self) -> None:
-        """Own the connection for a while: do what there is to do, and give it back to the reactor."""
-        self._knocked = True
+        """Own the connection for a while and do what there is to do; it stays watched meanwhile."""
         if not self._lock.acquire(blocking=False):
-            return
+            # Its owner will see to what has arrived, which would be reported again and again until then.
+            self._reactor.stand_back(self._fd, self)
+            self._stood_back = True
+            self._knocked = True
+            if not self._lock.acquire(blocking=False):
+                return
         self._enter()
         try:
             if not self.suspended and not self.is_closed and (self._begun or self._handshake()):
-                self._expire(monotonic())
                 self._receive()
+                now = monotonic()
+                if now >= self._due_at:
+                    self.advance_owned()  # what has come just in time counts
+                    self._expire(now)
                 self._serve_on()
         finally:
             self.release()
@@ -220,32 +225,29 @@ class BlockingConnection(Channel):
     # Ownership
 
     def acquire(self) -> None:
-        """Become the owner; a handler thread that lingers with the connection gives way."""
-        if not self._lock.acquire(blocking=False):
-            self._waiting.append(0)
-            self._ring()
-            self._lock.acquire()
-            self._waiting.pop()
+        """Become the owner, who waits for the socket itself."""
+        self._lock.acquire()
         self._enter()
+        if self._watched:
+            self._watched = 0
+            if not self.is_closed:
+                self._reactor.watch(self._fd, 0)
 
     def release(self, for_a_moment: bool = False) -> None:
         """Give the connection back to the reactor, unless this thread owns it further out.
 
-        for_a_moment: most likely; the reactor sees to it only if that lasts.
+        for_a_moment: most likely; it stays watched as it was.
         """
         self._depth -= 1
         if self._depth:
             self._lock.release()
             return
-        if not self.is_closed:
-            if for_a_moment and not self._unsent and not self.association.has_output:
-                self._reactor.step_aside(self)
-            else:
-                self._arm()
+        if not self.is_closed and not (for_a_moment and self._watched):
+            self._arm()
         is_left_over = bool(self._calls) and not self._driving and not self.suspended
         self._lock.release()
         if self._knocked or is_left_over:
-            # A handler thread came between our arming and our release, or there are calls nobody runs.
+            # Another thread came between our arming and our release, or there are calls nobody runs.
             self._knocked = False
             self._reactor.dispatch(self)
         if self._mailbox:
@@ -254,10 +256,6 @@ class BlockingConnection(Channel):
     def _enter(self) -> None:
         self._depth += 1
         self._knocked = False
-        if self._armed:
-            self._armed = False
-            if not self.is_closed:
-                self._reactor.unwatch(self._fd)
 
     def _serve_mailbox(self) -> None:
         if self._mailbox and self._lock.acquire(blocking=False):
@@ -278,9 +276,11 @@ class BlockingConnection(Channel):
                 mask = READABLE
             if self._unsent or self.association.has_output:
                 mask |= WRITABLE
-        self._armed = True
-        self._reactor.watch(self._fd, mask)
-        at = self._next_timer()
+        if mask != self._watched or self._stood_back:
+            self._stood_back = False
+            self._watched = mask
+            self._reactor.watch(self._fd, mask)
+        self._due_at = at = self._next_timer()
         if at < self.timer.at:
             self._reactor.schedule(self.timer, at)
 
@@ -323,44 +323,26 @@ class BlockingConnection(Channel):
             self._driving -= 1
 
     def _serve_on(self) -> None:
-        dispatched = self._reactor.dispatched
         while True:
             self.advance_owned()
             if self._driving:
                 return  # a caller runs a procedure, and now one of its functions: it goes on itself
             if self._calls:
                 self._run_call()
-                continue
-            if self.is_closed or self._waiting or self._calls_running or self.suspended:
+            elif self.is_closed or self.suspended or not self._transport.has_hidden_bytes:
+                return  # what else has arrived is reported
+            elif not self._receive_more():
                 return
-            if self.association.mid_message:
-                # What arrived while the last bytes were taken saves the way through the reactor.
-                has_more = self._receive_more()
-            else:
-                # Where others are active too, the thread is for whoever is ready first.
-                has_more = dispatched == self._reactor.dispatched and self._linger()
-            if not has_more:
-                self.advance_owned()
-                if not self._calls:
-                    return
 
     def _receive_more(self) -> bool:
         before = self.bytes_received
         self._receive()
         return self.bytes_received != before
 
-    def _linger(self) -> bool:
-        """Wait a moment for more on this connection; False if nothing came, or this thread may not."""
-        threads = self._reactor.threads
-        if not threads.begin_lingering():
-            return False
-        try:
-            return self._wait(LINGER_S)
-        finally:
-            threads.end_lingering()
-
     def _handshake(self) -> bool:
         """Go on with the handshake; True when it is done and the association has begun."""
+        if self._transport.is_costly:
+            self._reactor.hand_over()
         try:
             mask = self._transport.handshake()
         except OSError as error:
@@ -428,7 +410,9 @@ class BlockingConnection(Channel):
     def _run_call(self) -> None:
         """Call a function of the user's, without owning the connection meanwhile."""
         deferred, function, args = self._calls.popleft()
-        self._calls_running += 1
+        began = monotonic()
+        if self._is_slow:
+            self._reactor.hand_over()
         self.release(for_a_moment=True)
         value: Any = None
         try:
@@ -439,10 +423,13 @@ class BlockingConnection(Channel):
             value = RuntimeError(f"interrupted by {type(error).__name__}")
             raise
         finally:
-            self._reactor.come_back(self)
-            self.acquire()
-            self._calls_running -= 1
+            if self._driving:
+                self.acquire()
+            else:
+                self._lock.acquire()
+                self._enter()
             self.conversation.now = self.last_sent_at = now = monotonic()
+            self._is_slow = now - began > SLOW_S
             if now - self._looked_at >= LOOK_S:
                 # Many short functions in a row leave nobody a moment to look: a C-CANCEL-RQ may be there.
                 self._looked_at = now

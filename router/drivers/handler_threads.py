@@ -1,11 +1,7 @@
-"""The threads that run what may block: user handlers, and the connections that are busy.
+"""The threads that run what may block: user handlers, and the leader that serves connections.
 
 A pool grown on demand and bounded; the thread that parked last works next, so that few stay warm. Idle
 threads end. Work that finds neither a parked thread nor room for one more waits in order.
-
-Work of many connections at once is done by few threads: more would only take the interpreter's lock from each
-other. So what can wait a moment (submit_soon) is left to a thread that works already; only if none has taken
-it when the patience is over, as when handlers block, another one is woken for it (relieve).
 """
 
 from __future__ import annotations
@@ -14,15 +10,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 
 logger = logging.getLogger(__name__)
 
 HANDLER_THREADS_MAX = 512
 """Threads at most. Generous: a handler may wait for an association that this process serves itself."""
-
-PATIENCE_S = 0.001
-"""How long work waits for a thread that is busy, before another one is woken."""
 
 PARKED_S = 10.0
 """How long a thread waits for work before it ends."""
@@ -50,9 +42,6 @@ class HandlerThreads:
         self._lock = threading.Lock()
         self._parked: list[_Worker] = []
         self._backlog: deque[Work] = deque()
-        self._waiting_since = 0.0
-        self._relief = 1
-        self._lingering = 0
         self._count = 0
 
     @property
@@ -66,8 +55,13 @@ class HandlerThreads:
         return self._count - len(self._parked)
 
     @property
+    def has_room(self) -> bool:
+        """Whether work given now would find a thread."""
+        return bool(self._parked) or self._count < self.threads_max
+
+    @property
     def is_crowded(self) -> bool:
-        """Whether work waits for a thread: who could give one back should."""
+        """Whether work waits for a thread."""
         return bool(self._backlog)
 
     def submit(self, work: Work) -> None:
@@ -93,46 +87,6 @@ class HandlerThreads:
                 self._count -= 1
                 self._backlog.append(work)
 
-    def submit_soon(self, work: Work) -> None:
-        """Have the work done by a thread that is busy when it has a moment, else at once; see relieve()."""
-        with self._lock:
-            if self._count - len(self._parked) - self._lingering > 0:
-                if not self._backlog:
-                    self._waiting_since = monotonic()
-                    self._relief = 1
-                self._backlog.append(work)
-                return
-        self.submit(work)
-
-    def begin_lingering(self) -> bool:
-        """Whether this thread, which has nothing to do, may wait for one connection alone: one at a time."""
-        with self._lock:
-            if self._lingering or self._backlog:
-                return False
-            self._lingering = 1
-            return True
-
-    def end_lingering(self) -> None:
-        """Take note that the thread works again, or is about to park."""
-        with self._lock:
-            self._lingering = 0
-
-    def relieve(self) -> None:
-        """Wake another thread if work has waited too long for the busy ones, and twice as many each time.
-
-        To be called while work waits.
-        """
-        if not self._backlog or monotonic() - self._waiting_since < PATIENCE_S:
-            return
-        with self._lock:
-            if not self._backlog or (not self._parked and self._count >= self.threads_max):
-                return
-            relieved = [self._backlog.popleft() for _ in range(min(self._relief, len(self._backlog)))]
-            self._relief *= 2
-            self._waiting_since = monotonic()
-        for work in relieved:
-            self.submit(work)
-
     def _serve(self, worker: _Worker) -> None:
         while True:
             work = worker.work
@@ -146,7 +100,6 @@ class HandlerThreads:
             with self._lock:
                 if self._backlog:
                     worker.work = self._backlog.popleft()
-                    self._waiting_since = monotonic()
                     continue
                 self._parked.append(worker)
             if not self._wait(worker):

@@ -1,4 +1,4 @@
-"""Accept connections in the reactor's thread; nothing a peer does afterwards can hold up the next one.
+"""Accept connections in the thread that leads; nothing a peer does afterwards can hold up the next one.
 
 When descriptors run out, a reserved one is given up for a moment to take the connection and close it, so that
 the peer is told and the listener does not spin.
@@ -64,9 +64,6 @@ class Listener:
         """Go on accepting after a pause."""
         if not self._is_closed:
             self._reactor.pause_callback(self._fd, False)
-
-    def on_ready(self) -> None:
-        """Nothing: a listener is called back, not reported."""
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_MAX):

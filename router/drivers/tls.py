@@ -28,6 +28,9 @@ class Transport(Protocol):
     def sock(self) -> socket.socket:
         """The socket, for its descriptor and options."""
 
+    is_costly: bool
+    """Whether the handshake takes computing worth a thread of its own."""
+
     read_mask: int
     """What poll must wait for until receive_into can give more."""
 
@@ -48,6 +51,7 @@ class Transport(Protocol):
 class PlainTransport:
     """A TCP connection."""
 
+    is_costly = False
     read_mask = select.POLLIN
     has_hidden_bytes = False
 
@@ -74,6 +78,8 @@ class PlainTransport:
 
 class TlsTransport:
     """TLS over a TCP connection; the handshake is driven step by step."""
+
+    is_costly = True
 
     def __init__(
         self, sock: socket.socket, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None

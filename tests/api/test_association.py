@@ -469,5 +469,5 @@ def test_silent_connections_keep_no_thread_and_do_not_count(
     assert len(server.active_associations) == 1
     deadline = monotonic() + 30
     while threads.working > before and monotonic() < deadline:
-        threading.Event().wait(0.01)  # a thread lingers with a connection for a moment
+        threading.Event().wait(0.01)  # threads park when they have said so
     assert threads.working <= before
