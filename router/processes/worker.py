@@ -216,8 +216,8 @@ class Worker:
             self.counters.sync_failed()
             self.handling.storing_failed(failure)
             self.spool_trouble(failure)
-        elif self.spool.ledger.trouble is not None:
-            self.spool_trouble(self.spool.ledger.trouble)
+        elif (trouble := writer.trouble or self.spool.ledger.trouble) is not None:
+            self.spool_trouble(trouble)
 
     def _count_groups(self, instances: int) -> None:
         writer = self.spool.writer
@@ -265,6 +265,7 @@ class Worker:
         ledger = self.spool.ledger
         within_quota = not quota or usage.used_bytes + segment_bytes <= quota
         is_roomy = within_quota and usage.free_bytes > 2 * segment_bytes and not usage.is_read_only
+        is_roomy &= self.spool.writer.trouble is None
         return is_roomy and not ledger.congested and ledger.trouble is None
 
     def _set_stage(self, stage: WorkerStage, reason: str) -> None:

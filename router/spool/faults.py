@@ -27,6 +27,10 @@ class SpoolFailed(SpoolError):
     """The volume said that it failed: nothing more is accepted until a restart on a sound volume."""
 
 
+class NotYet(OSError):
+    """A step that asks nothing of the medium could not be done for want of something: it may be repeated."""
+
+
 class RecordDamaged(SpoolError):
     """Acknowledged bytes no longer match their checksum, or are gone. Never send them; quarantine."""
 

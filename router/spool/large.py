@@ -14,6 +14,7 @@ from pathlib import Path
 
 from router.errors import SpoolError
 from router.spool.disk import Buffer, Disk
+from router.spool.faults import FULL_ERRNOS, NotYet
 from router.spool.layout import TEMPORARY_SUFFIX, WorkerDirectory, large_name
 
 
@@ -27,13 +28,21 @@ class StagedFile:
     source: Path | None = None
 
     def settle(self, disk: Disk) -> None:
-        """Sync the content, then give it its final name; the caller syncs the folder. Raises OSError."""
+        """Sync the content, then give it its final name; the caller syncs the folder.
+
+        Raises OSError; NotYet if there is no room for the name, or no descriptor: call it again.
+        """
         descriptor = disk.open(self.temporary)
         try:
             disk.sync(descriptor)
         finally:
             disk.close(descriptor)
-        disk.rename(self.temporary, self.final)
+        try:
+            disk.rename(self.temporary, self.final)
+        except OSError as error:
+            if error.errno not in FULL_ERRNOS:
+                raise
+            raise NotYet(error.errno, error.strerror) from error
 
     def discard(self, disk: Disk) -> None:
         """Remove the temporary name after a refusal; what cannot be removed now goes at the next start."""

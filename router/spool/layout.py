@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from router.errors import SpoolError
-from router.spool.faults import SCARCE_ERRNOS
+from router.spool.faults import SCARCE_ERRNOS, NotYet
 
 DIRECTORY_MODE = 0o700  # patient data: the owner alone
 FILE_MODE = 0o600
@@ -109,15 +109,17 @@ def open_patiently(path: Path, flags: int = os.O_RDONLY) -> int:
     """Open what is about to be synced; wait a while where there is no descriptor, or no memory, for it.
 
     Nothing has been asked of the volume by then, so that it may be asked again: not being able to sync yet is
-    no failed sync. Blocks: not for the event loop's thread. Raises OSError.
+    no failed sync. Blocks: not for the event loop's thread. Raises OSError, NotYet after OPEN_PATIENCE_S.
     """
     end = time.monotonic() + OPEN_PATIENCE_S
     while True:
         try:
             return os.open(path, flags | os.O_CLOEXEC)
         except OSError as error:
-            if error.errno not in SCARCE_ERRNOS or time.monotonic() > end:
+            if error.errno not in SCARCE_ERRNOS:
                 raise
+            if time.monotonic() > end:
+                raise NotYet(error.errno, error.strerror) from error
         time.sleep(OPEN_RETRY_S)
 
 

@@ -31,12 +31,16 @@ class RecycledSegments:
         self._ready: deque[Path] = deque()
 
     def keep(self, segment: Path) -> bool:
-        """Take a settled segment's file out of use and keep it; False if there are enough. Raises OSError."""
+        """Take a settled segment's file out of use and keep it; False if there are enough, or it cannot be
+        renamed."""
         with self._lock:
             if len(self._renamed) + len(self._ready) >= RECYCLED_MAX:
                 return False
             kept = segment.with_suffix(RECYCLED_SUFFIX)
-            self._disk.rename(segment, kept)
+            try:
+                self._disk.rename(segment, kept)
+            except OSError:
+                return False
             self._renamed.append(kept)
             return True
 

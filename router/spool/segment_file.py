@@ -53,7 +53,12 @@ def create_segment(
     one (see recycled.py).
     """
     if recycled is not None:
-        disk.rename(recycled, path)
+        try:
+            disk.rename(recycled, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                disk.unlink(recycled)
+            raise
     descriptor = disk.create(path) if recycled is None else disk.reopen(path)
     segment = SegmentFile(number, path, descriptor, nonce, capacity)
     try:

@@ -19,7 +19,7 @@ from crc32c import crc32c
 
 from router.errors import SpoolError
 from router.spool.disk import Buffer, Disk, UnsyncedDisk
-from router.spool.faults import SpoolFailed, SpoolFull, spool_error
+from router.spool.faults import NotYet, SpoolFailed, SpoolFull, spool_error
 from router.spool.group_commit import GroupCommit
 from router.spool.large import StagedFile, stage_buffers, stage_file
 from router.spool.layout import WorkerDirectory
@@ -78,6 +78,7 @@ class _Gathered:
     segments: list[SegmentFile] = field(default_factory=list)
     closing: list[SegmentFile] = field(default_factory=list)  # those of `segments` that get nothing more
     files: list[StagedFile] = field(default_factory=list)
+    settled: list[StagedFile] = field(default_factory=list)  # files that have their final name
     seq: int = 0
     position: Position = field(default=NOWHERE)
 
@@ -124,6 +125,7 @@ class SpoolWriter:
         self._marker_at = NOWHERE
         self._closed = False
         self.failure: SpoolError | None = None
+        self.trouble: SpoolError | None = None  # why the newest commit waits; nothing is taken in meanwhile
         self.groups = 0  # commits that succeeded
         self.commit_seconds = 0.0  # spent in them
         self._group = GroupCommit(self._commit, self._marker_waits, threaded=settings.fsync)
@@ -236,6 +238,8 @@ class SpoolWriter:
     def _check(self) -> None:
         if self.failure is not None:
             raise self.failure
+        if self.trouble is not None:
+            raise self.trouble
         if self._closed:
             raise SpoolFailed("the spool is closed")
 
@@ -322,6 +326,8 @@ class SpoolWriter:
 
     def take_durable(self) -> int:
         """Return the number up to which every entry is durable; owner's thread. Look at `failure` as well."""
+        if self.trouble is not None:
+            self.sync_soon()
         seq, position = self._durable
         if seq > self._marked_seq and self.failure is None:
             self._write_marker(seq, position)
@@ -362,12 +368,16 @@ class SpoolWriter:
         started = time.perf_counter()
         try:
             self._sync_group(group)
+        except NotYet as error:
+            self._put_back(group, error)
+            return True
         except OSError as error:
             self.give_up(SpoolFailed(f"making a group durable: {error.strerror or error}"))
             self._notify()
             return False
         self.commit_seconds += time.perf_counter() - started
         self.groups += 1
+        self.trouble = None
         advanced = group.seq > self._durable[0]
         with self._changed:
             if advanced:
@@ -378,11 +388,25 @@ class SpoolWriter:
         self._tidy(group)
         return not self.failed
 
+    def _put_back(self, group: _Gathered, error: NotYet) -> None:
+        """Let a group wait for what it lacks; it is tried again whenever somebody looks."""
+        with self._lock:
+            later, self._gathered = self._gathered, group
+            group.segments += [segment for segment in later.segments if segment not in group.segments]
+            group.closing += later.closing
+            group.files += later.files
+            group.seq, group.position = later.seq, later.position
+        if self.trouble is None:
+            self._give_space_back()
+            self.trouble = spool_error("making a group durable", error)
+            self._notify()
+
     def _sync_group(self, group: _Gathered) -> None:
-        """Sync in the order in which each step relies on the one before. Raises OSError."""
-        for file in group.files:
-            file.settle(self._disk)
-        if group.files:
+        """Sync in the order in which each step relies on the one before. Raises OSError, NotYet."""
+        while group.files:
+            group.files[0].settle(self._disk)
+            group.settled.append(group.files.pop(0))
+        if group.settled:
             self._disk.sync_folder(self._directory.large)
         for segment in group.closing:
             self._disk.truncate(segment.descriptor, segment.offset)
@@ -399,7 +423,7 @@ class SpoolWriter:
 
     def _tidy(self, group: _Gathered) -> None:
         """After the good news: what nobody waits for."""
-        for file in group.files:
+        for file in group.settled:
             if file.source is not None:
                 with contextlib.suppress(OSError):  # an orphan in incoming/ goes at the next start
                     self._disk.unlink(file.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -16,7 +17,15 @@ from router.spool.segment_file import create_segment
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
 from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
-from tests.spool.spool_fixtures import append, crash, dataset_of, directory_at, recovered, writer_at
+from tests.spool.spool_fixtures import (
+    FaultyDisk,
+    append,
+    crash,
+    dataset_of,
+    directory_at,
+    recovered,
+    writer_at,
+)
 
 CAPACITY = 1 << 16
 
@@ -90,6 +99,21 @@ def test_kept_files_count_and_go_when_the_space_is_needed(tmp_path: Path) -> Non
     recycled.clear()
     assert recycled.held_bytes == 0
     assert os.listdir(worker_directory(tmp_path, 0).segments) == []
+
+
+def test_a_file_that_cannot_be_renamed_is_deleted_and_not_forgotten(tmp_path: Path) -> None:
+    disk = FaultyDisk(kind="rename", error=errno.ENOSPC)
+    recycled = RecycledSegments(worker_directory(tmp_path, 0), disk)
+    path = segment_of(tmp_path)
+    assert not recycled.keep(path)
+    disk.kind = ""
+    assert recycled.keep(path)
+    recycled.settle()
+    disk.kind = "rename"
+    kept = recycled.take()
+    with pytest.raises(OSError, match="No space"):
+        create_segment(disk, worker_directory(tmp_path, 0).segment_path(2), 2, 1, CAPACITY, kept)
+    assert not list(worker_directory(tmp_path, 0).segments.glob("*.free"))
 
 
 def test_only_so_many_files_are_kept(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from router.errors import SpoolError
 from router.spool.disk import Disk
-from router.spool.faults import SpoolFailed, SpoolFull
+from router.spool.faults import NotYet, SpoolFailed, SpoolFull
 from router.spool.layout import incoming_directory
 from router.spool.payload import PayloadStore
 from router.spool.scan import SegmentScan, Sound
@@ -22,6 +22,7 @@ from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
 from .spool_fixtures import (
     DEADLINE_S,
     SMALL,
+    UNSYNCED,
     FaultyDisk,
     append,
     crash,
@@ -312,6 +313,55 @@ def test_a_large_object_gets_its_final_name_only_when_it_is_durable(tmp_path: Pa
     assert b"".join(store.open_payload(location)) == data
     assert max(len(chunk) for chunk in store.open_payload(location)) == 1 << 20
     writer.close()
+
+
+@pytest.mark.parametrize("settings", [SMALL, UNSYNCED])
+def test_a_large_object_waits_while_there_is_no_room_for_its_name(
+    tmp_path: Path, settings: WriterSettings
+) -> None:
+    directory = directory_at(tmp_path)
+    disk = FaultyDisk(kind="rename", error=errno.ENOSPC)
+    told = threading.Semaphore(0)
+    writer = writer_at(directory, settings=settings, disk=disk, notify=told.release)
+    append(writer, 1)
+    append(writer, 2, SEGMENT_BYTES_MIN // 2)
+    writer.sync_soon()
+    waiting(told)
+    assert isinstance(writer.trouble, SpoolFull)
+    assert (writer.failed, writer.take_durable()) == (False, 0)
+    with pytest.raises(SpoolFull, match="making a group durable"):
+        append(writer, 3)
+    disk.kind = ""
+    assert writer.take_durable() in (0, 2)
+    assert writer.wait_durable(2, DEADLINE_S)
+    assert writer.trouble is None
+    append(writer, 4)
+    writer.close()
+    found, report, _ = recovered(directory)
+    assert set(found) == {"1.2.3.1", "1.2.3.2", "1.2.3.4"}
+    assert (report.damages, report.torn_records, report.orphans_removed) == ([], 0, 0)
+
+
+def test_a_folder_that_cannot_be_opened_for_its_sync_yet_is_synced_later(tmp_path: Path) -> None:
+    class Busy(Disk):
+        is_busy = True
+
+        def sync_folder(self, folder: Path) -> None:
+            if self.is_busy:
+                raise NotYet(errno.EMFILE, "no descriptor")
+            super().sync_folder(folder)
+
+    directory, disk, told = directory_at(tmp_path), Busy(), threading.Semaphore(0)
+    writer = writer_at(directory, settings=SMALL, disk=disk, notify=told.release)
+    append(writer, 1)
+    append(writer, 2, SEGMENT_BYTES_MIN // 2)
+    writer.sync_soon()
+    waiting(told)
+    disk.is_busy = False
+    writer.take_durable()
+    assert writer.wait_durable(2, DEADLINE_S)
+    writer.close()
+    assert set(recovered(directory)[0]) == {"1.2.3.1", "1.2.3.2"}
 
 
 def spilled(tmp_path: Path, data: bytes) -> Path:

@@ -17,9 +17,7 @@ from tests.support.strace import tampering
 from tests.system.stand import Outcome, Stand, restart, roles_alive, stand
 
 FINAL = frozenset({"EIO"})
-FINAL_CALLS = frozenset({"rename"})
-"""After these errors, and errors of these calls (in the middle of a commit), a volume may be given up until a
-restart; every other cause goes away by itself."""
+"""After these errors a volume may be given up until a restart; every other cause goes away by itself."""
 
 AGAIN_S = 40.0
 PATIENCE_S = 3.0
@@ -66,6 +64,7 @@ SAMPLE = (
     Fault("worker", "pwritev2", "EIO", 3),
     Fault("worker", "fdatasync", "EIO", 2),
     Fault("worker", "rename", "EIO", 1),
+    Fault("worker", "rename", "ENOSPC", 1),
     Fault("worker", "openat", "EMFILE", 2),
     Fault("worker", "mmap", "ENOMEM", 1),
     Fault("worker", "write", "EIO", 3),
@@ -126,7 +125,7 @@ def _carry_out(here: Stand, fault: Fault, number: int) -> bool:
         for sender in senders:
             sender.finish(90)
     happened = done.count > 0
-    if fault.error in FINAL or fault.syscall in FINAL_CALLS:
+    if fault.error in FINAL:
         if not _takes_again(here, run + 3, PATIENCE_S):
             restart(here.router)
             _insist(here, run + 4, fault)
