@@ -19,6 +19,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 IOV_MAX = 1024  # Linux UIO_MAXIOV
 PAGE_BYTES = 4096  # what is given up around a bad sector
+_ZEROS = bytes(1 << 20)
 
 
 def _write_half(_: object, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
@@ -29,6 +30,8 @@ def _write_half(_: object, descriptor: int, buffers: Sequence[Buffer], length: i
 
 class Disk:
     """The real disk. Replace `sync` to inject delays and errors; subclass for anything else."""
+
+    needs_filling = True  # whether space must be written before it is relied upon (see segment_file.py)
 
     def __init__(self, sync: Callable[[int], None] = os.fdatasync) -> None:
         self._sync = sync
@@ -66,6 +69,14 @@ class Disk:
                 raise OSError(errno.EIO, "a write made no progress")
             written += step
 
+    def fill(self, descriptor: int, start: int, end: int) -> None:
+        """Write zeros from start up to end."""
+        while start < end:
+            written = os.pwrite(descriptor, memoryview(_ZEROS)[: end - start], start)
+            if written <= 0:
+                raise OSError(errno.EIO, "a write made no progress")
+            start += written
+
     def truncate(self, descriptor: int, length: int) -> None:
         os.ftruncate(descriptor, length)
 
@@ -73,6 +84,15 @@ class Disk:
     def sync(self, descriptor: int) -> None:
         """fdatasync. A failure is final: the kernel forgets it, a second try would lie."""
         self._sync(descriptor)
+
+    def confirm(self, descriptor: int) -> None:
+        """Let the file system write one more transaction of its log, after syncs that relied on one.
+
+        The last transaction before the log fails may be lost although its sync returned success (see
+        segment_file.py); where one more can be written, those before it are there.
+        """
+        os.utime(descriptor)
+        os.fsync(descriptor)
 
     def sync_folder(self, folder: Path) -> None:
         """fsync of a directory (fdatasync would skip new names that leave its size alone)."""
@@ -95,7 +115,12 @@ class Disk:
 class UnsyncedDisk(Disk):
     """The same without syncs: for RAM disks and tests, where durability is not promised."""
 
+    needs_filling = False
+
     def sync(self, descriptor: int) -> None:
+        pass
+
+    def confirm(self, descriptor: int) -> None:
         pass
 
     def sync_folder(self, folder: Path) -> None:

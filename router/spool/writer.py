@@ -45,6 +45,7 @@ LARGE_OBJECT_MIN_BYTES = 8 << 20
 SEGMENT_BYTES_MIN = 256 << 10  # holds the largest facts and the largest dataset kept inside
 SEGMENT_BYTES_MAX = 1 << 30
 CLOSE_TIMEOUT_S = 60.0
+FILL_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +274,28 @@ class SpoolWriter:
 
     def _segment_with_room(self, size: int) -> SegmentFile:
         segment = self._segment
-        if segment is not None and segment.has_room(size, MARKER_BYTES):
-            return segment
+        if segment is None or not segment.has_room(size, MARKER_BYTES):
+            segment = self._rotate(segment)
+        if segment.offset + size > segment.filled:
+            self._await_filled(segment, segment.offset + size)
+        return segment
+
+    def _await_filled(self, segment: SegmentFile, end: int) -> None:
+        """Let the next commit fill the segment up to `end` and more, and wait for it: at the first record, or
+        when much comes at once."""
+        with self._lock:
+            segment.wanted = end
+            self._gather_segment(segment)
+        self._group.request()
+        with self._changed:
+            self._changed.wait_for(
+                lambda: segment.filled >= end or self.failed or self.trouble is not None, FILL_TIMEOUT_S
+            )
+        self._check()
+        if segment.filled < end:
+            raise SpoolFull("the disk does not keep up")
+
+    def _rotate(self, segment: SegmentFile | None) -> SegmentFile:
         with self._making:
             fresh = self._spare
             try:
@@ -314,8 +335,16 @@ class SpoolWriter:
             segment = self._segment
             if segment is None or self._spare is not None or segment.offset * 2 < segment.capacity:
                 return
-            with contextlib.suppress(OSError, SpoolFull):  # then the owner tries, and reports
-                self._spare = self._create_segment()
+            try:
+                spare = self._spare = self._create_segment()
+                spare.fill_ahead(self._disk)
+            except (OSError, SpoolFull):
+                return  # then the owner tries, and reports
+            try:
+                spare.sync(self._disk)
+            except OSError as error:
+                self.give_up(SpoolFailed(f"filling a segment: {error.strerror or error}"))
+                self._notify()
 
     # -- durability
 
@@ -342,7 +371,7 @@ class SpoolWriter:
     def _write_marker(self, seq: int, position: Position) -> None:
         """Leave proof of the last commit, if there is room; the next commit takes it along."""
         segment = self._segment
-        if segment is None or segment.offset + MARKER_BYTES > segment.capacity:
+        if segment is None or segment.offset + MARKER_BYTES > segment.filled:
             return
         marker = Marker(seq, position, self._marker_at)
         data = encode_marker(segment.number, segment.nonce, segment.offset, marker)
@@ -398,7 +427,9 @@ class SpoolWriter:
             group.seq, group.position = later.seq, later.position
         if self.trouble is None:
             self._give_space_back()
-            self.trouble = spool_error("making a group durable", error)
+            with self._changed:
+                self.trouble = spool_error("making a group durable", error)
+                self._changed.notify_all()
             self._notify()
 
     def _sync_group(self, group: _Gathered) -> None:
@@ -408,14 +439,20 @@ class SpoolWriter:
             group.settled.append(group.files.pop(0))
         if group.settled:
             self._disk.sync_folder(self._directory.large)
-        for segment in group.closing:
-            self._disk.truncate(segment.descriptor, segment.offset)
         for segment in group.segments:
-            self._disk.sync(segment.descriptor)
+            if segment in group.closing:
+                self._disk.truncate(segment.descriptor, segment.offset)
+            else:
+                segment.fill_ahead(self._disk)
+        for segment in group.segments:
+            segment.sync(self._disk)
         if not all(segment.is_named for segment in group.segments):
             self._disk.sync_folder(self._directory.segments)
+            self._disk.confirm(group.segments[-1].descriptor)
             for segment in group.segments:
                 segment.is_named = True
+        elif group.settled:
+            self._disk.confirm(group.segments[-1].descriptor)
         for segment in group.closing:
             descriptor, segment.descriptor = segment.descriptor, -1
             self._disk.close(descriptor)

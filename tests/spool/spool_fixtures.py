@@ -162,6 +162,14 @@ class FaultyDisk(Disk):
             raise
         super().write(descriptor, buffers, length, offset)
 
+    def fill(self, descriptor: int, start: int, end: int) -> None:
+        self._pass("fill")
+        super().fill(descriptor, start, end)
+
+    def confirm(self, descriptor: int) -> None:
+        self._pass("confirm")
+        super().confirm(descriptor)
+
     def truncate(self, descriptor: int, length: int) -> None:
         self._pass("truncate")
         super().truncate(descriptor, length)

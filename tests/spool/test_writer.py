@@ -6,17 +6,20 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from router.errors import SpoolError
-from router.spool.disk import Disk
+from router.spool.disk import Buffer, Disk
 from router.spool.faults import NotYet, SpoolFailed, SpoolFull
 from router.spool.layout import incoming_directory
 from router.spool.payload import PayloadStore
+from router.spool.recycled import RecycledSegments
 from router.spool.scan import SegmentScan, Sound
+from router.spool.segment import HEADER_BYTES
+from router.spool.segment_file import FILL_AHEAD_BYTES
 from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
 
 from .spool_fixtures import (
@@ -35,14 +38,18 @@ from .spool_fixtures import (
 
 
 class HeldSync:
-    """A sync that blocks until it is let go, one at a time."""
+    """A sync that blocks until it is let go, one at a time; the first, of the segment's zeros, does not."""
 
     def __init__(self) -> None:
+        self.is_first = True
         self.begun = threading.Semaphore(0)
         self.go = threading.Semaphore(0)
         self.count = 0
 
     def __call__(self, descriptor: int) -> None:
+        if self.is_first:
+            self.is_first = False
+            return
         self.count += 1
         self.begun.release()
         assert self.go.acquire(timeout=DEADLINE_S)
@@ -104,7 +111,7 @@ def test_what_arrives_during_a_sync_shares_the_next_one(tmp_path: Path) -> None:
     waiting(notified)
     assert seen == [1, 101]
     assert sync.count == 2
-    assert writer.groups == 2
+    assert writer.groups == 3
     sync.go.release(10)
     writer.close()
 
@@ -115,7 +122,7 @@ def test_a_failed_sync_stops_the_volume_and_is_never_tried_again(tmp_path: Path)
 
     def sync(descriptor: int) -> None:
         calls.append(descriptor)
-        if len(calls) == 1:
+        if len(calls) == 2:
             raise OSError(errno.EIO, "Input/output error")
 
     writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=Disk(sync), notify=notified.set)
@@ -131,13 +138,14 @@ def test_a_failed_sync_stops_the_volume_and_is_never_tried_again(tmp_path: Path)
     assert not writer.flush(DEADLINE_S)
     with pytest.raises(SpoolFailed):
         writer.close()
-    assert len(calls) == 1
+    assert len(calls) == 2
 
 
 def test_space_that_only_runs_out_at_the_sync_is_final_too(tmp_path: Path) -> None:
-    disk = FaultyDisk(kind="sync", error=errno.ENOSPC)
+    disk = FaultyDisk(error=errno.ENOSPC)
     writer = writer_at(directory_at(tmp_path), settings=SMALL, disk=disk)
     append(writer, 1)
+    disk.kind = "sync"
     assert not writer.flush(DEADLINE_S)
     assert isinstance(writer.failure, SpoolFailed)
     crash(writer)
@@ -172,6 +180,85 @@ def test_a_full_disk_or_a_lack_of_descriptors_refuses_and_recovers(
     found, report, _ = recovered(directory)
     assert found == {"1.2.3.3": dataset_of(3), "1.2.3.4": dataset_of(4)}
     assert (report.damages, report.torn_records, report.orphans_removed) == ([], 0, 0)
+
+
+def test_a_disk_that_takes_no_zeros_refuses_and_recovers(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    disk = FaultyDisk(kind="fill", error=errno.ENOSPC)
+    writer = writer_at(directory, settings=SMALL, disk=disk)
+    for number in range(3):
+        with pytest.raises(SpoolFull):
+            append(writer, number)
+    assert (writer.failed, writer.take_durable()) == (False, 0)
+    disk.kind = ""
+    writer.take_durable()
+    waited = threading.Event()
+    while writer.trouble is not None:
+        waited.wait(0.01)
+    append(writer, 3)
+    writer.close()
+    found, report, _ = recovered(directory)
+    assert found == {"1.2.3.3": dataset_of(3)}
+    assert (report.damages, report.torn_records) == ([], 0)
+
+
+class StrictDisk(Disk):
+    """Knows which stretch of each file was synced; nothing but that may be relied upon."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zeroed: dict[int, int] = {}
+        self.synced: dict[int, int] = {}
+        self.fills = 0
+
+    def create(self, path: Path) -> int:
+        descriptor = super().create(path)
+        self.zeroed[descriptor] = self.synced[descriptor] = HEADER_BYTES
+        return descriptor
+
+    def reopen(self, path: Path) -> int:
+        descriptor = super().reopen(path)
+        self.zeroed[descriptor] = self.synced[descriptor] = os.fstat(descriptor).st_size
+        return descriptor
+
+    def fill(self, descriptor: int, start: int, end: int) -> None:
+        assert start == self.zeroed[descriptor]
+        super().fill(descriptor, start, end)
+        self.zeroed[descriptor] = end
+        self.fills += 1
+
+    def sync(self, descriptor: int) -> None:
+        zeroed = self.zeroed[descriptor]
+        super().sync(descriptor)
+        self.synced[descriptor] = zeroed
+
+    def write(self, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
+        assert offset + length <= self.synced[descriptor]
+        super().write(descriptor, buffers, length, offset)
+
+
+@pytest.mark.parametrize("ahead", [FILL_AHEAD_BYTES, 10_000])
+def test_records_are_written_only_where_zeros_have_been_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    monkeypatch.setattr("router.spool.segment_file.FILL_AHEAD_BYTES", ahead)
+    directory, disk = directory_at(tmp_path), StrictDisk()
+    recycled = RecycledSegments(directory, disk)
+    writer = writer_at(directory, settings=SMALL, disk=disk, recycled=recycled)
+    for number in range(60):
+        append(writer, number, 20_000)
+        if number % 7 == 0:
+            writer.sync_soon()
+            writer.take_durable()
+        if number == 20:
+            assert writer.flush(DEADLINE_S)
+            recycled.keep(directory.segment_path(1))
+            recycled.settle()
+    writer.close()
+    assert disk.fills >= (8 if ahead == 10_000 else 3)
+    found, report, _ = recovered(directory)
+    assert set(found) >= {f"1.2.3.{number}" for number in range(21, 60)}
+    assert report.torn_records == 0
 
 
 def test_a_write_error_that_is_not_a_full_disk_stops_the_volume(tmp_path: Path) -> None:
@@ -344,7 +431,7 @@ def test_a_large_object_waits_while_there_is_no_room_for_its_name(
 
 def test_a_folder_that_cannot_be_opened_for_its_sync_yet_is_synced_later(tmp_path: Path) -> None:
     class Busy(Disk):
-        is_busy = True
+        is_busy = False
 
         def sync_folder(self, folder: Path) -> None:
             if self.is_busy:
@@ -355,6 +442,7 @@ def test_a_folder_that_cannot_be_opened_for_its_sync_yet_is_synced_later(tmp_pat
     writer = writer_at(directory, settings=SMALL, disk=disk, notify=told.release)
     append(writer, 1)
     append(writer, 2, SEGMENT_BYTES_MIN // 2)
+    disk.is_busy = True
     writer.sync_soon()
     waiting(told)
     disk.is_busy = False

@@ -11,7 +11,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.peers.process import HOST, PeerFailed
@@ -47,11 +47,8 @@ def disk_full(directory: Path) -> Outcome:
         return _same_processes(here, "disk full (tmpfs)", stop)
 
 
-def thin_disk_full(directory: Path, *, strict: bool = True) -> Outcome:
-    """Let the storage beneath a file system run out, which shows as an error at the sync; then enlarge it.
-
-    strict: count the answers of the last moments too, in which the kernel may have lied (see README.md).
-    """
+def thin_disk_full(directory: Path) -> Outcome:
+    """Let the storage beneath a file system run out, which shows as an error at the sync; then enlarge it."""
     with (
         small_tmpfs(directory, 40, "store") as store,
         loop_image(directory, image_in=store.place) as disk,
@@ -59,8 +56,7 @@ def thin_disk_full(directory: Path, *, strict: bool = True) -> Outcome:
     ):
         here.close_gate()
         stop = here.load(kind="ct", pause_s=0.0, reconnect_s=240)
-        with nullcontext() if strict else here.blackout():
-            _wait_refused(here)
+        _wait_refused(here)
         here.router.kill_everything()
         disk.umount()
         run("mount", "-o", "remount,size=400m", str(store.place))
