@@ -13,6 +13,7 @@ import logging
 import sys
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any
@@ -248,8 +249,7 @@ class Worker:
     def _look_at_watermark(self, usage: Usage) -> None:
         """Tell the acceptors how full the spool is; one that was full goes on once it has room again."""
         spool = self.config.spool
-        quota = int(spool.quota_gb * GB) // self.config.router.workers
-        watermark = Watermark(spool.watermark_percent, quota, int(spool.reserve_space_gb * GB))
+        watermark = Watermark(spool.watermark_percent, self._quota_bytes, int(spool.reserve_space_gb * GB))
         fill = Fill(usage.used_bytes - usage.recycled_bytes, usage.free_bytes, usage.total_bytes)
         stage = watermark.stage(fill, self._stage)
         if self._stage is WorkerStage.SPOOL_FULL and stage.stores and not self._has_room(usage):
@@ -259,11 +259,16 @@ class Worker:
         else:
             self._set_stage(stage, f"{watermark.percent_of(fill):.0f} % full")
 
+    @property
+    def _quota_bytes(self) -> int:
+        """Return this worker's share of the quota, as its writer has it; 0 for none."""
+        return int(self.config.spool.quota_gb * GB) // self.config.router.workers
+
     def _has_room(self, usage: Usage) -> bool:
         segment_bytes = self.config.spool.segment_mb * MB
-        quota = int(self.config.spool.quota_gb * GB)
-        ledger = self.spool.ledger
-        within_quota = not quota or usage.used_bytes + segment_bytes <= quota
+        ledger, quota = self.spool.ledger, self._quota_bytes
+        held_bytes = usage.used_bytes - usage.recycled_bytes
+        within_quota = not quota or held_bytes + segment_bytes <= quota
         is_roomy = within_quota and usage.free_bytes > 2 * segment_bytes and not usage.is_read_only
         is_roomy &= self.spool.writer.trouble is None
         return is_roomy and not ledger.congested and ledger.trouble is None
@@ -287,17 +292,25 @@ class Worker:
             TEND_S, self._tend
         )  # first, so that no failure below is the last
         now = monotonic()
-        self._take_durable()
-        self.handling.expire(now)
-        self.handling.sync()
-        self.owing.tend(now)
+        for step in (
+            self._drain_intakes,
+            self._take_durable,
+            partial(self.handling.expire, now),
+            self.handling.sync,
+            partial(self.owing.tend, now),
+            self._set_gauges,
+        ):
+            try:
+                step()
+            except SpoolError as error:
+                self.spool_trouble(error)
+            except Exception:  # the other steps are due all the same
+                logger.exception("tend=failed")
+
+    def _drain_intakes(self) -> None:
+        """Take what waits although no doorbell said so; send what waits for room."""
         for intake in self._intakes:
-            if intake.outbox_records:
-                self._drain_intake(intake)
-        try:
-            self._set_gauges()
-        except SpoolError as error:
-            self.spool_trouble(error)
+            self._drain_intake(intake)
 
     def _set_gauges(self) -> None:
         intakes = self._intakes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections.abc import Iterator
@@ -72,6 +73,23 @@ def test_a_doorbell_rings_once_and_only_for_a_sleeper(ends: tuple[ChannelEnd, Ch
     acceptor.send(b"3")
     assert not is_ringing(worker)
     assert worker.receive_many() == [b"2", b"3"]
+
+
+def test_a_doorbell_that_cannot_be_rung_loses_no_record(
+    ends: tuple[ChannelEnd, ChannelEnd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acceptor, worker = ends
+    assert worker.sleep()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("router.handoff.channel.os.eventfd_write", fail)
+        assert acceptor.send(b"1")
+        assert acceptor.send(b"2")
+    assert not is_ringing(worker)
+    assert worker.receive_many() == [b"1", b"2"]
 
 
 def test_clearing_a_silent_doorbell_does_nothing(ends: tuple[ChannelEnd, ChannelEnd]) -> None:
