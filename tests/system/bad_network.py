@@ -54,7 +54,8 @@ def bad_network(directory: Path, seed: int, seconds: float) -> Outcome:
             outcome = here.settle("bad networks", stop, faults)
             _same_children(here)
             here.router.stop()
-            outcome.note = f"seed {seed}; {len(echoes)} honest C-ECHOs, the slowest {max(echoes):.2f} s"
+            outcome.seeds = [seed]
+            outcome.note = f"{len(echoes)} honest C-ECHOs, the slowest {max(echoes):.2f} s"
             return outcome
 
 
@@ -74,7 +75,8 @@ def bent_bits(directory: Path, seed: int, seconds: float) -> Outcome:
         one, here.senders["ONE"] = here.senders["ONE"], []
         outcome = _settle_two(here)
         outcome.runs = len(entry.done)
-        outcome.note = f"seed {seed}; {len(echoes)} honest C-ECHOs; {len(one[0].sent())} bent instances apart"
+        outcome.seeds = [seed]
+        outcome.note = f"{len(echoes)} honest C-ECHOs; {len(one[0].sent())} bent instances apart"
         _same_children(here)
         here.router.stop()
         return outcome

@@ -2,7 +2,8 @@
 
 `python -m tests.system.full` takes hours; `--minutes 20` shares that time out among the scenarios, which then
 run as often as it allows, and the table says how often that was. `--only WORD,WORD` runs the scenarios whose
-name has one of the words in it; the others' rows stay. Exit status 1 if a promise was broken.
+name has one of the words in it. Runs add up: each goes on where the last one ended, with the seeds that come
+next, until all is done; `--again` begins anew. Exit status 1 if a promise was broken.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tests.system.floods import many_associations, unknown_flood
 from tests.system.power_loss import lose_power_at_random
 from tests.system.random_kills import kill_at_random
 from tests.system.soak import soak
-from tests.system.stand import BrokenPromise, Outcome
+from tests.system.stand import BrokenPromise, Outcome, shorter
 from tests.system.syscall_faults import CUT_SHORT, every_fault, fail_syscalls
 
 README = Path(__file__).with_name("README.md")
@@ -126,32 +127,35 @@ SCENARIOS = (
 )
 
 
-def carry_out(scenario: Scenario, directory: Path, deadline_s: float) -> tuple[Outcome, str]:
-    """Run one scenario as often as wanted, or as the deadline lets; return its row, and what broke."""
+def carry_out(scenario: Scenario, directory: Path, deadline_s: float, total: Outcome) -> str:
+    """Run one scenario as often as wanted, or as the deadline lets; return what broke.
+
+    total: the row so far, to which this is added.
+    """
     end = time.monotonic() + deadline_s
-    total, done, began = Outcome(scenario.name), 0, time.monotonic()
-    while done < scenario.wanted:
-        left = end - time.monotonic()
-        if done and left < LEAST_S:
+    has_begun = False
+    while total.done < scenario.wanted:
+        began = time.monotonic()
+        if has_begun and end - began < LEAST_S:
             break
-        place = directory / f"{scenario.name.replace(' ', '-')}-{done}"
+        has_begun = True
+        place = directory / f"{scenario.name.replace(' ', '-')}-{total.done}"
         place.mkdir(parents=True)
-        runs = min(scenario.batch, scenario.wanted - done)
+        runs = min(scenario.batch, scenario.wanted - total.done)
         try:
-            outcome = scenario.run(place, runs, done + 1, max(LEAST_S, left))
+            outcome = scenario.run(place, runs, total.done + 1, max(LEAST_S, end - began))
         except (BrokenPromise, PeerFailed) as error:
-            total.seconds = time.monotonic() - began
             if isinstance(error, BrokenPromise) and error.outcome is not None:
                 total.join(replace(error.outcome, seconds=0.0))
+            total.seconds += time.monotonic() - began
             total.note = f"BROKEN: {str(error).splitlines()[0][:NOTE_CHARS]}"
-            return total, f"{scenario.name} ({place}): {error}"
+            return f"{scenario.name} ({place}): {error}"
         shutil.rmtree(place)
-        total.join(outcome)
-        total.note = outcome.note
-        done += max(1, outcome.runs) if scenario.batch > 1 else 1
-        total.done = "a part" if CUT_SHORT in outcome.note else f"{done:,} of {scenario.wanted:,}"
-    total.seconds = time.monotonic() - began
-    return total, ""
+        total.join(replace(outcome, seconds=time.monotonic() - began))
+        if CUT_SHORT in outcome.note:
+            break
+        total.done += max(1, outcome.runs) if scenario.batch > 1 else 1
+    return ""
 
 
 def missing(scenario: Scenario) -> str:
@@ -170,17 +174,25 @@ def table(rows: Iterable[Outcome]) -> str:
         f"|---|{'--:|' * (2 + len(COUNTED))}---|",
     ]
     for row in rows:
+        wanted = next(scenario.wanted for scenario in SCENARIOS if scenario.name == row.scenario)
+        done = "a part" if CUT_SHORT in row.note else f"{row.done:,} of {wanted:,}"
+        seeds = f"seeds {', '.join(map(str, row.seeds))}" if row.seeds else ""
+        notes = "; ".join(filter(None, (row.note, shorter(row.counts), seeds)))
         counts = (row.runs, row.acknowledged, row.delivered, row.lost, row.altered, row.extra, row.repeated)
         figures = " | ".join(f"{count:,}" for count in counts)
-        lines.append(f"| {row.scenario} | {row.done} | {figures} | {row.seconds / 60:.1f} | {row.note} |")
+        lines.append(f"| {row.scenario} | {done} | {figures} | {row.seconds / 60:.1f} | {notes} |")
     return "\n".join(lines)
 
 
-def write_results(rows: list[Outcome]) -> None:
-    """Keep the rows, those of scenarios not run this time too, and put the table into README.md."""
-    old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    known = {row["scenario"]: Outcome(**row) for row in old}
-    known.update({row.scenario: row for row in rows})
+def results() -> dict[str, Outcome]:
+    """Return the rows of the runs so far, by scenario."""
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    return {row["scenario"]: Outcome(**row) for row in rows}
+
+
+def write_results(row: Outcome) -> None:
+    """Keep a row in place of the one before, and put the table into README.md."""
+    known = {**results(), row.scenario: row}
     order = [scenario.name for scenario in SCENARIOS]
     kept = [known[name] for name in order if name in known]
     RESULTS.write_text(json.dumps([asdict(row) for row in kept], indent=1) + "\n")
@@ -198,11 +210,12 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", help="words: scenarios whose name has one of them, joined by commas"
     )
+    parser.add_argument("--again", action="store_true", help="forget the results of these so far")
     options = parser.parse_args()
     words = options.only.split(",")
     chosen = [scenario for scenario in SCENARIOS if any(word in scenario.name for word in words)]
     directory = Path(tempfile.mkdtemp(prefix="router-proof-"))
-    rows, broken = [], []
+    broken = []
     end = time.monotonic() + options.minutes * 60
     for number, scenario in enumerate(chosen):
         reason = missing(scenario)
@@ -211,13 +224,14 @@ def main() -> int:
             continue
         shares = sum(one.share for one in chosen[number:])
         deadline_s = (end - time.monotonic()) * scenario.share / shares if options.minutes else FOREVER_S
-        row, why = carry_out(scenario, directory, deadline_s)
-        rows.append(row)
+        row = Outcome(scenario.name) if options.again else results().get(scenario.name)
+        row = row or Outcome(scenario.name)
+        why = carry_out(scenario, directory, deadline_s, row)
         print(row, flush=True)
         if why:
             broken.append(why)
             print(f"BROKEN: {why}", flush=True)
-        write_results(rows)
+        write_results(row)
     if not broken:
         shutil.rmtree(directory)
     return 1 if broken else 0

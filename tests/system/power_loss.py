@@ -46,5 +46,5 @@ def lose_power_at_random(
                     here.close_gate()
             outcome = here.settle(f"power loss, {kind}", stop, done)
             here.router.stop()
-            outcome.note = f"seed {seed}"
+            outcome.seeds = [seed]
             return outcome

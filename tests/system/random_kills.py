@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from tests.system.stand import Outcome, Stand, restart, roles_alive, shorter, stand
+from tests.system.stand import Outcome, Stand, restart, roles_alive, stand
 
 LIFE_KILLS = 8
 """Kills in one life of the supervisor, its own the last: fewer than its restart budget allows."""
@@ -39,7 +39,7 @@ def kill_at_random(directory: Path, kills: int, seed: int, deadline_s: float = 1
             here.wait_acknowledged(20)
         outcome = here.settle("kill -9 at random", stop, done.total())
         here.router.stop()
-        outcome.note = f"seed {seed}: {shorter(done)}"
+        outcome.seeds, outcome.counts = [seed], dict(done)
         return outcome
 
 

@@ -42,7 +42,11 @@ class BrokenPromise(AssertionError):
 
 @dataclass(slots=True)
 class Outcome:
-    """One row of the table of results. runs: how many faults; done: how much of what the full tier wants."""
+    """One row of the table of results.
+
+    runs: how many faults; done: how many of those that the full tier wants. seeds: that the runs began with;
+    counts: of what it was done to.
+    """
 
     scenario: str
     runs: int = 0
@@ -54,7 +58,9 @@ class Outcome:
     repeated: int = 0
     seconds: float = 0.0
     note: str = ""
-    done: str = ""
+    done: int = 0
+    seeds: list[int] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, result: Comparison) -> None:
         """Add one destination's comparison."""
@@ -68,6 +74,9 @@ class Outcome:
     def join(self, other: Outcome) -> None:
         """Add the books of another run of the same scenario."""
         self.runs += other.runs
+        self.note = other.note
+        self.seeds = [*self.seeds, *other.seeds]
+        self.counts = dict(Counter(self.counts) + Counter(other.counts))
         for name in ("acknowledged", "delivered", "lost", "altered", "extra", "repeated", "seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -262,6 +271,6 @@ def restart(router: RouterProcess) -> None:
     router.start()
 
 
-def shorter(counts: Counter[str]) -> str:
+def shorter(counts: Mapping[str, int]) -> str:
     """Write a count of words as text."""
     return ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
