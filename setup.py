@@ -33,6 +33,7 @@ MODULES = (
     "structure",
     "tally",
     "store_lane",
+    "handler_lane",
     "send_lane",
     "forward_lane",
     "load",

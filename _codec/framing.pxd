@@ -2,6 +2,15 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+    ssize_t readv(int fd, const iovec *parts, int count)
+
+
 # What the next octet belongs to.
 cdef enum Phase:
     PHASE_PDU_HEAD
@@ -30,9 +39,22 @@ cdef enum LaneAnswer:
 cdef enum:
     LEAD = 12  # octets before the payload of a P-DATA-TF with one fragment
     LEAD_PDU_MIN = 65536  # a PDU shorter than this is not worth a system call of its own
+    SCATTER_PDUS_MAX = 64  # received in one go, at most
+
+
+cdef class ScatterWindow:
+    cdef readonly Py_ssize_t size  # bytes in all parts
+    cdef iovec _parts[2 * SCATTER_PDUS_MAX + 1]  # the rest of a fragment, then heads and payloads in turn
+    cdef uint8_t _heads[LEAD * SCATTER_PDUS_MAX]
+    cdef int _count  # of parts; 0: not to be received into
+    cdef int _first_head
+
+    cdef int _lay_out(self, uint8_t *place, uint64_t room, uint64_t first, uint64_t payload) noexcept
+    cdef bytes _gather(self, int part, size_t offset, Py_ssize_t left)
 
 
 cdef class Lane:
+    cdef readonly bint expects_much
     cdef readonly bint is_taking  # a message is under way in the lane: the next dataset bytes are its
 
     # A whole command set, from however many fragments. data: size bytes.
@@ -80,10 +102,13 @@ cdef class PduReader:
     cdef Py_buffer _sink  # valid while _attached; exported by us, released in attach and __dealloc__
     cdef object _sink_object
     cdef bint _attached
+    cdef ScatterWindow _scatter  # or None
     cdef Lane _lane  # or None
 
     cpdef attach(self, buffer)
+    cdef int attach_memory(self, uint8_t *start, Py_ssize_t size, owner) except -1
 
+    cdef bint _is_place(self, const iovec *part) noexcept
     cdef int _run(self, const uint8_t *data, Py_ssize_t end) except -1
     cdef const uint8_t *_collect_head(self, const uint8_t *data, Py_ssize_t end) noexcept
     cdef int _take_pdu_head(self, const uint8_t *data, Py_ssize_t end) except -1

@@ -7,8 +7,16 @@ command set, each within its limit.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_SIMPLE,
+    PyBUF_WRITABLE,
+    PyBuffer_FillInfo,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -45,6 +53,8 @@ cdef enum:
     FRAGMENTS_EMPTY_MAX = 64
     WINDOW_MIN_BYTES = 4096
     ASSOCIATE_MIN_BYTES = 68
+    SCATTER_PDU_MIN = 4096  # a shorter PDU is copied as cheaply
+    SCATTER_MIN = 32768  # a smaller window is not worth a system call of its own
 
 cdef tuple PDU_NAMES = (
     "", "A-ASSOCIATE-RQ", "A-ASSOCIATE-AC", "A-ASSOCIATE-RJ",
@@ -53,7 +63,10 @@ cdef tuple PDU_NAMES = (
 
 
 cdef class Lane:
-    """A short cut for one kind of message: what it takes never comes up as an event. See framing.pxd."""
+    """A short cut for one kind of message: what it takes never comes up as an event. See framing.pxd.
+
+    expects_much: whether the next message is probably long.
+    """
 
     cdef LaneAnswer begin(
         self, PduReader reader, int context_id, const uint8_t *data, Py_ssize_t size
@@ -68,6 +81,71 @@ cdef class Lane:
 
     cdef int drop(self) except -1:
         return 0
+
+
+@cython.final
+cdef class ScatterWindow:
+    """Where the next PDUs of one dataset may be received: each payload into its place, each head aside.
+
+    size: the bytes it has room for. It is laid out for PDUs as long as the one before, of one fragment each.
+    """
+
+    def receive(self, int fd):
+        """Receive from a connected socket; 0 at the end of the stream, None if nothing is there.
+
+        Raises OSError. Take note of the count by PduReader.advance_scatter, before anything else is fed.
+        """
+        cdef ssize_t count
+        if self._count == 0:
+            raise ValueError("receive into a scatter window that is not laid out", 0)
+        with nogil:
+            count = readv(fd, self._parts, self._count)
+        if count >= 0:
+            return count
+        if errno == EAGAIN or errno == EINTR:
+            return None
+        PyErr_SetFromErrno(OSError)
+
+    cdef int _lay_out(self, uint8_t *place, uint64_t room, uint64_t first, uint64_t payload) noexcept:
+        # place: room bytes of the sink. first: what is due of a fragment. payload: of each PDU after it.
+        cdef uint8_t *head = self._heads
+        cdef uint64_t take = first if first < room else room
+        self._count = self._first_head = 0
+        self.size = <Py_ssize_t>take
+        if take:
+            self._parts[0].iov_base, self._parts[0].iov_len = place, take
+            self._count = self._first_head = 1
+            place += take
+            room -= take
+        while room and self._count < 2 * SCATTER_PDUS_MAX - 1:
+            take = payload if payload < room else room
+            self._parts[self._count].iov_base, self._parts[self._count].iov_len = head, LEAD
+            self._parts[self._count + 1].iov_base, self._parts[self._count + 1].iov_len = place, take
+            self._count += 2
+            self.size += LEAD + <Py_ssize_t>take
+            head += LEAD
+            place += take
+            room -= take
+        return 0
+
+    cdef bytes _gather(self, int part, size_t offset, Py_ssize_t left):
+        # left bytes of the stream, from an offset in a part on. The caller knows that so many were received.
+        cdef size_t take
+        cdef uint8_t *target
+        if left == 0:
+            return b""
+        gathered = PyBytes_FromStringAndSize(NULL, left)
+        target = <uint8_t *>PyBytes_AS_STRING(gathered)
+        while left:
+            take = self._parts[part].iov_len - offset
+            if take > <size_t>left:
+                take = left
+            memcpy(target, <uint8_t *>self._parts[part].iov_base + offset, take)
+            target += take
+            left -= take
+            part += 1
+            offset = 0
+        return gathered
 
 
 @cython.final
@@ -162,6 +240,16 @@ cdef class PduReader:
         self._sink_object = buffer
         self.filled = 0
 
+    cdef int attach_memory(self, uint8_t *start, Py_ssize_t size, owner) except -1:
+        # As attach, for memory that the owner keeps: size bytes. There are no windows of it but the scatter
+        # window.
+        cdef Py_buffer view
+        PyBuffer_FillInfo(&view, owner, start, size, False, PyBUF_WRITABLE)
+        self.attach(None)
+        self._sink = view
+        self._attached = True
+        return 0
+
     def feed(self, data, Py_ssize_t start, Py_ssize_t end):
         """Consume data[start:end] up to the next event and return that; `consumed` says up to where.
 
@@ -185,7 +273,7 @@ cdef class PduReader:
         Receive into it, then call advance; do not feed in between.
         """
         cdef uint64_t room
-        if self._phase != PHASE_DATASET or not self._attached:
+        if self._phase != PHASE_DATASET or not self._attached or self._sink_object is None:
             return None
         room = self._sink.len - self.filled
         if room > self._pdv_left:
@@ -228,6 +316,7 @@ cdef class PduReader:
             or self._turn != TURN_DATASET
             or self._head_filled
             or not self._attached
+            or self._sink_object is None
             or self.filled < LEAD
             or self._pdu_length < LEAD_PDU_MIN
             or self._sink.len - self.filled < LEAD_PDU_MIN
@@ -270,6 +359,87 @@ cdef class PduReader:
             event = self._take_event(self._placed(taken))
             return EVENT_NEED_DATA if event == EVENT_NONE else event, rest
         return event, PyBytes_FromStringAndSize(<const char *>start + LEAD, taken)
+
+    def scatter_window(self):
+        """Return a ScatterWindow for the next PDUs of the dataset under way, or None if it does not pay.
+
+        Receive into it, then call advance_scatter; do not feed in between.
+        """
+        cdef uint64_t first = 0
+        cdef uint64_t room
+        if self._turn != TURN_DATASET or not self._attached or self._pdu_length < SCATTER_PDU_MIN:
+            return None
+        if self._phase == PHASE_DATASET and self._pdu_left == 0:
+            first = self._pdv_left
+        elif self._phase != PHASE_PDU_HEAD or self._head_filled:
+            return None
+        room = self._sink.len - self.filled
+        if room < SCATTER_MIN:
+            return None
+        if self._scatter is None:
+            self._scatter = ScatterWindow.__new__(ScatterWindow)
+        self._scatter._lay_out(
+            <uint8_t *>self._sink.buf + self.filled, room, first, self._pdu_length - PDV_HEAD_BYTES
+        )
+        return self._scatter
+
+    def advance_scatter(self, Py_ssize_t n):
+        """Take note of n bytes received into scatter_window(); return (event as of feed, what was not
+        consumed).
+
+        Raises ValueError if there is no such window or n exceeds it.
+        """
+        cdef ScatterWindow window = self._scatter
+        cdef Py_ssize_t left = n
+        cdef Py_ssize_t take
+        cdef size_t offset = 0
+        cdef int event = EVENT_NONE
+        cdef int part
+        if window is None or window._count == 0 or not 0 <= n <= window.size:
+            raise ValueError("advance beyond the scatter window", n)
+        keep = self._sink_object if self._sink_object is not None else <object>self._sink.obj
+        window._count, part = 0, window._first_head
+        if part and left:
+            take = min(left, <Py_ssize_t>window._parts[0].iov_len)
+            left -= take
+            event = self._take_event(self._placed(take))
+        while left and event == EVENT_NONE:
+            # The heads decide what the bytes laid out behind them are; which must not be written over.
+            if self._phase != PHASE_PDU_HEAD:
+                break
+            take = min(left, <Py_ssize_t>LEAD)
+            self.consumed = 0
+            event = self._run(<const uint8_t *>window._parts[part].iov_base, take)
+            left -= self.consumed
+            if event == EVENT_NEED_DATA:
+                event = EVENT_NONE
+            if event != EVENT_NONE:
+                offset = self.consumed
+                break
+            part += 1
+            if left == 0 or not self._is_place(&window._parts[part]):
+                break
+            take = min(left, <Py_ssize_t>window._parts[part].iov_len)
+            if <uint64_t>take > self._pdv_left:
+                # Shorter than the one before, and something follows it.
+                take = offset = <Py_ssize_t>self._pdv_left
+                left -= take
+                event = self._take_event(self._placed(take))
+                break
+            left -= take
+            event = self._take_event(self._placed(take))
+            part += 1
+        rest = window._gather(part, offset, left)
+        del keep
+        return EVENT_NEED_DATA if event == EVENT_NONE else event, rest
+
+    cdef bint _is_place(self, const iovec *part) noexcept:
+        # Whether the next dataset byte belongs where the part begins.
+        return (
+            self._phase == PHASE_DATASET
+            and self._attached
+            and <uint8_t *>self._sink.buf + self.filled == <uint8_t *>part.iov_base
+        )
 
     cdef int _run(self, const uint8_t *data, Py_ssize_t end) except -1:
         # feed has checked that data holds consumed..end.

@@ -17,33 +17,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from posix.unistd cimport write
 
-from _codec cimport big_endian as big, little_endian as little
+from _codec cimport big_endian as big
 from _codec.clock cimport now, wall_ns
-from _codec.command_elements cimport (
-    AFFECTED_SOP_CLASS_UID,
-    AFFECTED_SOP_INSTANCE_UID,
-    C_STORE_RQ,
-    C_STORE_RSP,
-    COMMAND_DATA_SET_TYPE,
-    COMMAND_FIELD,
-    COMMAND_PDU_MAX,
-    GROUP_LENGTH_BYTES,
-    MESSAGE_ID,
-    MESSAGE_ID_BEING_RESPONDED_TO,
-    NO_DATASET,
-    PDU_HEAD_BYTES,
-    PRIORITY,
-    STATUS,
-    UID_MAX,
-    Element,
-    end_command_pdu,
-    next_element,
-    put_uid,
-    put_us,
-    stripped,
-)
+from _codec.command_elements cimport UID_MAX
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
 from _codec.ring cimport Ring
+from _codec.store_request cimport StoreRequest, is_uid, read_request, store_success
 from _codec.tally cimport Histogram, Tally
 
 LANE_OPERATIONS_MAX = 64
@@ -65,15 +44,6 @@ cdef enum:
     KIND_TICKET = 0
     TICKET_ELEMENTS = 16  # the kind and the fields of handoff/ticket.py Ticket
     KIND_RECEIPT = 1
-
-
-cdef struct StoreRequest:
-    # Places in the command set, padding left out.
-    const uint8_t *sop_class
-    Py_ssize_t sop_class_bytes
-    const uint8_t *sop_instance
-    Py_ssize_t sop_instance_bytes
-    int message_id
 
 
 @cython.final
@@ -448,13 +418,13 @@ cdef class StoreLane(Lane):
         cdef int slot
         if context is None or self._inlet.is_closed or self.others_open or self._send is None:
             return LANE_LEAVES
-        if self.open_count >= self.operations_max or not _read_request(data, size, &request):
+        if self.open_count >= self.operations_max or not read_request(data, size, &request):
             return LANE_LEAVES
         if request.sop_class_bytes != PyBytes_GET_SIZE(context.abstract_syntax) or memcmp(
             request.sop_class, PyBytes_AS_STRING(context.abstract_syntax), request.sop_class_bytes
         ):
             return LANE_LEAVES
-        if not _is_uid(request.sop_instance, request.sop_instance_bytes):
+        if not is_uid(request.sop_instance, request.sop_instance_bytes):
             return LANE_LEAVES
         if self._has_open(request.message_id):
             return LANE_LEAVES
@@ -488,7 +458,7 @@ cdef class StoreLane(Lane):
     cdef bint finish(self, PduReader reader) except -1:
         cdef StoreRequest request
         cdef uint64_t total = self._total + reader.filled
-        if total == 0 or not _read_request(
+        if total == 0 or not read_request(
             <const uint8_t *>PyBytes_AS_STRING(self._command), PyBytes_GET_SIZE(self._command), &request
         ):
             return False
@@ -534,7 +504,7 @@ cdef class StoreLane(Lane):
             return 0
         if not self._responses:
             self._inlet._waiting.append(self)
-        self._responses.append(_response(loan._context_id, loan._command))
+        self._responses.append(store_success(loan._context_id, loan._command))
         return 0
 
     cdef int _flush(self) except -1:
@@ -552,75 +522,6 @@ cdef class StoreLane(Lane):
             if self._send is None and self.open_count == 0:
                 self._otherwise = None
         return 0
-
-
-cdef bint _read_request(const uint8_t *data, Py_ssize_t size, StoreRequest *request) noexcept:
-    # True for a C-STORE-RQ of the usual elements, each once, in order, whole (PS3.7 Table 9.3-1).
-    cdef Element element
-    cdef int seen = 0
-    element.number, element.after = -1, 0
-    while element.after < size:
-        if not next_element(data, size, &element):
-            return False
-        if element.number == AFFECTED_SOP_CLASS_UID:
-            request.sop_class = element.value
-            request.sop_class_bytes = stripped(element.value, element.length)
-            seen |= 1
-        elif element.number == AFFECTED_SOP_INSTANCE_UID:
-            request.sop_instance = element.value
-            request.sop_instance_bytes = stripped(element.value, element.length)
-            seen |= 2
-        elif element.number == 0:
-            if element.length != 4:
-                return False
-        elif element.length != 2:
-            return False
-        elif element.number == COMMAND_FIELD:
-            if little.load_u16(element.value) != C_STORE_RQ:
-                return False
-            seen |= 4
-        elif element.number == MESSAGE_ID:
-            request.message_id = little.load_u16(element.value)
-            seen |= 8
-        elif element.number == COMMAND_DATA_SET_TYPE:
-            if little.load_u16(element.value) == NO_DATASET:
-                return False
-            seen |= 16
-        elif element.number != PRIORITY:
-            return False
-    return seen == 31
-
-
-cdef bint _is_uid(const uint8_t *text, Py_ssize_t length) noexcept:
-    # As standard/uids.py is_valid_uid: components of digits joined by single dots (PS3.5 section 9.1).
-    cdef Py_ssize_t i
-    cdef bint after_digit = False
-    if not 1 <= length <= UID_MAX:
-        return False
-    for i in range(length):
-        if 0x30 <= text[i] <= 0x39:
-            after_digit = True
-        elif text[i] == 0x2E and after_digit:
-            after_digit = False
-        else:
-            return False
-    return after_digit
-
-
-cdef bytes _response(int context_id, bytes command):
-    # The C-STORE-RSP with status 0000H as one P-DATA-TF (PS3.7 Table 9.3-2). command: the request's, read
-    # before.
-    cdef StoreRequest request
-    cdef uint8_t response[COMMAND_PDU_MAX]
-    cdef uint8_t *at = response + PDU_HEAD_BYTES + GROUP_LENGTH_BYTES
-    _read_request(<const uint8_t *>PyBytes_AS_STRING(command), PyBytes_GET_SIZE(command), &request)
-    at = put_uid(at, AFFECTED_SOP_CLASS_UID, request.sop_class, request.sop_class_bytes)
-    at = put_us(at, COMMAND_FIELD, C_STORE_RSP)
-    at = put_us(at, MESSAGE_ID_BEING_RESPONDED_TO, request.message_id)
-    at = put_us(at, COMMAND_DATA_SET_TYPE, NO_DATASET)
-    at = put_us(at, STATUS, 0)
-    at = put_uid(at, AFFECTED_SOP_INSTANCE_UID, request.sop_instance, request.sop_instance_bytes)
-    return PyBytes_FromStringAndSize(<const char *>response, end_command_pdu(response, context_id, at))
 
 
 cdef inline uint8_t *_pack_u64(uint8_t *at, uint64_t value) noexcept:

@@ -149,7 +149,12 @@ _HOMES.update(
     (name, ("router.api.presentation", name))
     for name in (f"{kind}PresentationContexts" for kind in _CONTEXT_LISTS)
 )
-_SUBMODULES = frozenset({"_config", "_globals", "_handlers"})
+_SUBMODULES = frozenset(
+    {"_config", "_globals", "_handlers", "_validators", "acse", "ae", "association", "dimse_messages"}
+    | {"dimse_primitives", "dsutils", "events", "pdu", "pdu_primitives", "presentation", "service_class"}
+    | {"service_class_n", "sop_class", "status", "transport", "utils"}
+)
+"""Importing the package is enough to name them, as in `router.status.code_to_category`."""
 
 __all__ = [
     "AE",

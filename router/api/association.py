@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from router.api.address import AddressInformation
 from router.api.association_state import is_handling
 from router.api.composite_services import CompositeServices
+from router.api.direct_stores import DirectStores
 from router.api.normalised_services import NormalisedServices
 from router.api.observation import ObservedAssociation
 from router.api.responders import services_of
@@ -23,6 +24,7 @@ from router.drivers.tls import Transport
 from router.errors import AssociationAborted, DeadlineExceeded, LocalMisuse
 from router.protocol.association import Limits
 from router.protocol.upper_layer import Role
+from router.wire import codec
 
 if TYPE_CHECKING:
     from router.api.ae import ApplicationEntity
@@ -42,6 +44,7 @@ class Association(CompositeServices, NormalisedServices):
     """
 
     daemon = True
+    _direct_stores: DirectStores | None = None
 
     @property
     def ae(self) -> ApplicationEntity:
@@ -136,6 +139,14 @@ class Association(CompositeServices, NormalisedServices):
         """
         assert self._connection is not None
         return self._connection.invoke(self._run_handler, function, *args)
+
+    def _open_lane(self, context_id: int, store: Callable[[Any], Any]) -> None:
+        if codec.HandlerLane is None or self.is_requestor:
+            return
+        if self._direct_stores is None:
+            assert self._protocol is not None
+            self._direct_stores = DirectStores(self, self._protocol, store)
+        self._direct_stores.serve(context_id)
 
     def _release_beside(self) -> None:
         reactor().threads.submit(self.release)

@@ -262,6 +262,12 @@ class AssociationState(Preparation, NormalisedPreparation):
         """Have a function that calls the user's code run where handlers run; the result is for `Call`."""
         raise NotImplementedError
 
+    def _open_lane(self, context_id: int, store: Callable[[Any], Any]) -> None:
+        """Let C-STOREs of this context reach their handler by a short cut from now on, if there is one.
+
+        store: answers them, as it does on the general way.
+        """
+
     def _take_cancel(self, message_id: int) -> bool:
         """Whether a C-CANCEL came for this request; it is then forgotten."""
         cancelled = self._protocol.cancelled if self._protocol is not None else set()

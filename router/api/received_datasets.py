@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from router import _config
@@ -49,7 +50,7 @@ class ReceivedDataset:
 
     def getvalue(self) -> bytes:
         """Return the encoded dataset."""
-        if len(self._pieces) != 1 or not isinstance(self._pieces[0].obj, bytes):
+        if len(self._pieces) != 1 or not _is_whole(self._pieces[0]):
             joined_now = b"".join(self._pieces)
             pieces, self._pieces = self._pieces, [memoryview(joined_now)]
             _give_back(pieces)
@@ -58,6 +59,10 @@ class ReceivedDataset:
 
     def __del__(self) -> None:
         _give_back(self._pieces)
+
+
+def _is_whole(piece: memoryview) -> bool:
+    return isinstance(piece.obj, bytes) and len(piece.obj) == len(piece)
 
 
 def _give_back(pieces: list[memoryview]) -> None:
@@ -72,9 +77,9 @@ class MemorySink:
 
     __slots__ = ("_pieces", "_total")
 
-    def __init__(self) -> None:
-        self._pieces: list[memoryview] = []
-        self._total = 0
+    def __init__(self, pieces: Iterable[bytes] = ()) -> None:
+        self._pieces = [memoryview(piece) for piece in pieces]
+        self._total = sum(map(len, self._pieces))
 
     def next_buffer(self) -> memoryview | None:
         if self._total >= DATASET_MAX_BYTES:
@@ -96,6 +101,13 @@ class MemorySink:
 
     def discard(self) -> None:
         self._pieces.clear()
+
+
+def adopt_pieces(pieces: list[bytes], last: bytes) -> MemorySink:
+    """Return a sink that goes on with what a lane has received; last: the buffer that is being filled."""
+    sink = MemorySink(pieces)
+    sink._pieces.append(memoryview(last))
+    return sink
 
 
 def sink_opener(assoc: AssociationState) -> OpenSink:

@@ -24,7 +24,7 @@ from router.protocol.messages import release_dataset
 from router.services import c_echo, c_find, c_get, c_move, c_store, n_services
 from router.services.conversation import Services
 from router.services.message_ids import MessageIds
-from router.services.reply import RESPONDERS_OF_REFUSAL, Reply, respond_unrecognised
+from router.services.reply import PLAIN_SUCCESS, RESPONDERS_OF_REFUSAL, Reply, respond_unrecognised
 from router.services.steps import Procedure
 from router.standard import dimse_fields as fields
 from router.standard.dimse_fields import COMMAND_FIELD
@@ -79,6 +79,7 @@ class Responders:
         """Answer C-STORE with the handler's status."""
         if self._service_class(message) is None:
             return self._unserved(association, message)
+        self._assoc._open_lane(message.context_id, self._store)
         return c_store.respond(association, message, lambda m: self._assoc._invoke(self._store, m))
 
     def c_find(self, association: ProtocolAssociation, message: MessageReceived) -> Procedure[None]:
@@ -164,7 +165,7 @@ class Responders:
         finally:
             release_dataset(message)
         if type(value) is int and value == SUCCESS:
-            return Reply(SUCCESS)
+            return PLAIN_SUCCESS
         service_class = self._service_class(message) or ServiceClass
         return reply_of(value, fields.C_STORE_RQ, service_class.statuses_of(fields.C_STORE_RQ))
 

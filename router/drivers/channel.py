@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeGuard
 
 from router.drivers.pdu_tap import PduTap
 from router.drivers.tls import Transport
@@ -26,6 +27,10 @@ NEVER = float("inf")
 
 STAGING_BYTES = 262144
 """Received at most at once into a thread's staging buffer."""
+
+FIRST_BYTES = 4096
+"""Received at first of a message that is probably long: its command set, and what tells how to receive the
+rest so that it needs no copy."""
 
 DIRECT_MIN_BYTES = 32768
 """A window of a sink's buffer smaller than this is not worth a system call of its own."""
@@ -57,6 +62,7 @@ class _Staging(threading.local):
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(STAGING_BYTES))
+        self.first = self.buffer[:FIRST_BYTES]
 
 
 _staging = _Staging()
@@ -143,35 +149,64 @@ class Channel:
     def _receive(self) -> None:
         """Read what is there, but stop at a whole message so that it is handled first."""
         association = self.association
-        staging = _staging.buffer
         if self.is_closed or not self._may_read:
             return
         if self._next_tap is not None and not association.mid_message:
             self._tap, self._next_tap = self._next_tap, None
         for _ in range(READS_MAX):
-            window = association.direct_window() if self._tap is None else None
-            is_direct = window is not None and len(window) >= DIRECT_MIN_BYTES
-            buffer = window if is_direct and window is not None else staging
+            if not self._receive_once() or association.blocked or association.indications:
+                return
+
+    def _receive_once(self) -> bool:
+        """Receive what is there in one go, where it needs the fewest copies; False if that was all."""
+        association, transport = self.association, self._transport
+        scatter = association.scatter_window() if self._tap is None and transport.can_scatter else None
+        if scatter is not None:
             try:
-                count = self._transport.receive_into(buffer)
+                count = transport.receive_scattered(scatter)
             except OSError as error:
-                self._lost(f"transport connection lost: {type(error).__name__}")
-                return
-            if count is None:
-                return
-            if count == 0:
-                self._lost("")
-                return
+                return self._receiving_failed(error)
+            if not self._count_received(count):
+                return False
+            rest = association.advance_scatter(count)
+            if rest or association.blocked:
+                self._kept = rest
+            return count == scatter.size
+        window = association.direct_window() if self._tap is None else None
+        is_direct = window is not None and len(window) >= DIRECT_MIN_BYTES
+        if is_direct and window is not None:
+            buffer = window
+        elif association.expects_much and not association.mid_message:
+            buffer = _staging.first
+        else:
+            buffer = _staging.buffer
+        try:
+            count = transport.receive_into(buffer)
+        except OSError as error:
+            return self._receiving_failed(error)
+        if not self._count_received(count):
+            return False
+        if is_direct:
+            association.advance(count)
+            if association.blocked:
+                self._kept = b""
+        else:
+            self._feed(buffer[:count])
+        return count == len(buffer)
+
+    def _count_received(self, count: int | None) -> TypeGuard[int]:
+        """Take note of received bytes; False if there are none, or the stream is at its end."""
+        if count:
             self.bytes_received += count
             self.conversation.now = self.last_byte_at = monotonic()
-            if is_direct:
-                association.advance(count)
-                if association.blocked:
-                    self._kept = b""
-            else:
-                self._feed(staging[:count])
-            if association.blocked or association.indications or count < len(buffer):
-                return
+            return True
+        if count == 0:
+            self._lost("")
+        return False
+
+    def _receiving_failed(self, error: OSError) -> bool:
+        self._lost(f"transport connection lost: {type(error).__name__}")
+        return False
 
     def _feed(self, data: memoryview | bytes) -> None:
         """Feed bytes to the association; what it does not take is kept, and reading stops."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from router.protocol.messages import Buffer
+from router.wire.codec import ScatterWindow
 
 BUFFERS_MAX = 1024
 """IOV_MAX of Linux: most buffers that one sendmsg() takes."""
@@ -34,6 +35,12 @@ class Transport(Protocol):
     read_mask: int
     """What poll must wait for until receive_into can give more."""
 
+    can_scatter: bool
+    """Whether the kernel can receive what it has into many places at once."""
+
+    def receive_scattered(self, window: ScatterWindow) -> int | None:
+        """Receive into the window, as receive_into does; only if can_scatter."""
+
     def receive_into(self, buffer: memoryview) -> int | None:
         """Receive into the buffer; 0 at the end of the stream, None if nothing is there. Raises OSError."""
 
@@ -52,11 +59,15 @@ class PlainTransport:
     """A TCP connection."""
 
     is_costly = False
+    can_scatter = True
     read_mask = select.POLLIN
     has_hidden_bytes = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+
+    def receive_scattered(self, window: ScatterWindow) -> int | None:
+        return window.receive(self.sock.fileno())
 
     def receive_into(self, buffer: memoryview) -> int | None:
         try:
@@ -80,6 +91,7 @@ class TlsTransport:
     """TLS over a TCP connection; the handshake is driven step by step."""
 
     is_costly = True
+    can_scatter = False
 
     def __init__(
         self, sock: socket.socket, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
@@ -106,6 +118,9 @@ class TlsTransport:
         except ssl.SSLWantWriteError:
             return select.POLLOUT
         return 0
+
+    def receive_scattered(self, window: ScatterWindow) -> int | None:
+        raise NotImplementedError
 
     def receive_into(self, buffer: memoryview) -> int | None:
         """Receive records until the buffer is full or none is left: one call per record would be slow."""

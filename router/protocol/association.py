@@ -27,7 +27,7 @@ from router.standard.dimse_fields import (
     RESPONSE_BIT,
 )
 from router.wire import codec
-from router.wire.codec import SendLane, StoreLane
+from router.wire.codec import HandlerLane, ScatterWindow, SendLane, StoreLane
 from router.wire.pdus import Abort, AssociateAC, AssociateRJ, AssociateRQ, Pdu, decode_pdu
 
 OUTPUT_BYTES = 1 << 20
@@ -86,7 +86,7 @@ class Association:
         self._reader = codec.PduReader(
             limits.pdu_max_bytes, limits.control_pdu_max_bytes, limits.command_max_bytes
         )
-        self._lane: StoreLane | None = None
+        self._lane: StoreLane | HandlerLane | None = None
         self._deaf = False
         self._sink: DatasetSink | None = None
         self._sink_attached = False
@@ -136,6 +136,11 @@ class Association:
         return self._sink is not None or self._reader.mid_message
 
     @property
+    def expects_much(self) -> bool:
+        """Whether the next message is probably a long one that a lane takes."""
+        return self._lane is not None and self._lane.expects_much
+
+    @property
     def is_quiet(self) -> bool:
         """Whether there is nothing to hand on, to send or to wait for."""
         return not (self._upper_layer.indications or self._outbox or self.blocked)
@@ -175,7 +180,7 @@ class Association:
 
     # A short cut for one kind of message
 
-    def use_lane(self, lane: StoreLane) -> None:
+    def use_lane(self, lane: StoreLane | HandlerLane) -> None:
         """Let a compiled lane take the requests that need no decision; the others go the general way."""
         self._lane = lane
         lane.others_open = self.requests_open
@@ -247,6 +252,17 @@ class Association:
     def advance_lead(self, count: int) -> bytes:
         """Take note that count bytes were received into lead_window(); return what was not consumed."""
         event, rest = self._reader.advance_lead(count)
+        if event != codec.NEED_DATA and not self._take_event(event):
+            return rest
+        return rest[self.receive(rest, 0, len(rest)) :] if rest else rest
+
+    def scatter_window(self) -> ScatterWindow | None:
+        """Return where the next PDUs of a dataset may be received so that none needs a copy, or None."""
+        return None if self._deaf or self.blocked else self._reader.scatter_window()
+
+    def advance_scatter(self, count: int) -> bytes:
+        """Take note that count bytes were received into scatter_window(); return what was not consumed."""
+        event, rest = self._reader.advance_scatter(count)
         if event != codec.NEED_DATA and not self._take_event(event):
             return rest
         return rest[self.receive(rest, 0, len(rest)) :] if rest else rest

@@ -30,7 +30,7 @@ from router.standard.dimse_fields import (
     RESPONSE_BIT,
     STATUS,
 )
-from router.standard.statuses import DUPLICATE_INVOCATION, UNRECOGNISED_OPERATION
+from router.standard.statuses import DUPLICATE_INVOCATION, SUCCESS, UNRECOGNISED_OPERATION
 
 ERROR_COMMENT_MAX = 64
 """An Error Comment is of VR LO (PS3.7 Annex C)."""
@@ -44,6 +44,10 @@ class Reply:
     comment: str = ""
     elements: Mapping[int, Any] = field(default_factory=dict)
     dataset: Iterable[Buffer] | None = None
+
+
+PLAIN_SUCCESS = Reply(SUCCESS)
+"""Success and nothing else."""
 
 
 def send_reply(association: Association, request: MessageReceived, reply: Reply) -> None:

@@ -17,6 +17,7 @@ _MODULES = (
     "dataset",
     "forward_lane",
     "framing",
+    "handler_lane",
     "pdata",
     "ring",
     "send_lane",
@@ -63,7 +64,9 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         UNRECOGNISED,
         VIOLATION,
         PduReader,
+        ScatterWindow,
     )
+    from _codec.handler_lane import HandlerLane, LaneRequest
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
@@ -99,6 +102,7 @@ else:
     # The lanes' twin is the general way through protocol/, services/ and processes/: without them everything
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
+    HandlerLane = LaneRequest = ScatterWindow = None
     EntrySend = Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
@@ -129,10 +133,13 @@ __all__ = [
     "EntrySend",
     "Forward",
     "Forwarder",
+    "HandlerLane",
     "Histogram",
+    "LaneRequest",
     "Outlet",
     "PduReader",
     "Ring",
+    "ScatterWindow",
     "SendLane",
     "SendOperation",
     "StoreInlet",

@@ -188,6 +188,13 @@ class PduReader:
         """Raise ValueError: there is never a window."""
         raise ValueError("advance without a lead window", n)
 
+    def scatter_window(self) -> None:
+        """Return None, as lead_window() does."""
+
+    def advance_scatter(self, n: int) -> tuple[int, bytes]:
+        """Raise ValueError: there is never a window."""
+        raise ValueError("advance beyond the scatter window", n)
+
     def _run(self, data: memoryview, end: int) -> int:
         event = None
         while event is None:
