@@ -13,6 +13,7 @@ from setuptools import Extension, setup
 DEBUG = os.environ.get("ROUTER_BUILD") == "debug"
 CFLAGS = ["-O1", "-g"] if DEBUG else ["-O3"]
 CFLAGS += shlex.split(os.environ.get("ROUTER_CFLAGS", ""))
+PROCESSES = len(os.sched_getaffinity(0))
 
 DIRECTIVES = {
     "language_level": "3",
@@ -53,5 +54,7 @@ setup(
         ],
         compiler_directives=DIRECTIVES,
         build_dir="build",
-    )
+        nthreads=PROCESSES,
+    ),
+    options={"build_ext": {"parallel": PROCESSES}},
 )

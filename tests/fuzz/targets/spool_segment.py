@@ -16,6 +16,7 @@ from router.handoff.ticket import MalformedRecord
 from router.handoff.ticket import decode_record as decode_ticket
 from router.handoff.ticket import encode_record as encode_ticket
 from router.spool.faults import UnknownFormat
+from router.spool.layout import KEY_BYTES, WorkerDirectory
 from router.spool.record import decode_record, encode_record
 from router.spool.scan import BadStretch, SegmentScan, Sound
 from router.spool.segment import HEADER_BYTES
@@ -109,11 +110,14 @@ def _kept() -> tempfile.TemporaryDirectory[str]:
 @cache
 def _written() -> tuple[bytes, list[Sound]]:
     """Write a segment; return it and its entries."""
+    key = WorkerDirectory(_folder() / "worker-0").root / "key"
+    key.parent.mkdir()
+    key.write_bytes(bytes(range(KEY_BYTES)))  # a known one: the same segment each time
     directory = directory_at(_folder())
     writer = writer_at(directory)
     for number in range(RECORDS):
         append(writer, number, 40 * number)
-    assert writer.flush(20.0)
+    assert writer.flush()
     path = directory.segment_path(1)
     records = [one for one in SegmentScan(path, 1) if isinstance(one, Sound)]
     octets = path.read_bytes()[: records[-1].end + TAIL_BYTES]
