@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmarks.peers.process import find_program
 
 LOG_TAIL_CHARS = 6000
 LOGS_SHOWN_MAX = 8
+SHARED_LOGGERS = ("router", "py.warnings")
 
 
 @pytest.fixture
@@ -29,6 +31,21 @@ def require_peer() -> Callable[..., None]:
         pytest.skip(reason)
 
     return require
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what an application that runs in this process does to the log of all that run after it."""
+    loggers = [logging.getLogger(name) for name in SHARED_LOGGERS]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    raises = logging.raiseExceptions
+    yield
+    for logger, (handlers, level, propagates) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagates
+    logging.raiseExceptions = raises
+    logging.captureWarnings(False)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,6 +23,7 @@ from tests.support.datasets import (
     instance,
     query,
 )
+from tests.support.rejections import Rejections
 
 FILM_SESSION = "1.2.840.10008.5.1.1.1"
 
@@ -339,13 +340,18 @@ def test_more_associations_than_allowed_are_rejected(peer: Peer) -> None:
     async def main() -> None:
         async with serving([VERIFICATION], maximum_associations=1) as server:
 
-            def use(assoc: Any) -> bool:
+            def use(assoc: Any) -> tuple[int, int, int]:
+                assert assoc.is_established
                 ae = peer.library.AE("SCU")
                 ae.add_requested_context(VERIFICATION)
-                second = ae.associate("127.0.0.1", server.server_address[1])
-                return bool(assoc.is_established and second.is_rejected)
+                rejections = Rejections()
+                handlers = [(peer.library.evt.EVT_PDU_RECV, rejections.note)]
+                second = ae.associate("127.0.0.1", server.server_address[1], evt_handlers=handlers)
+                assert not second.is_established
+                assert second.is_rejected or peer.library.__name__ == "pynetdicom"
+                return rejections.next()
 
-            assert await ask(peer, server, [VERIFICATION], use)
+            assert await ask(peer, server, [VERIFICATION], use) == (2, 3, 2)
 
     run(main())
 

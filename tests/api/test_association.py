@@ -6,7 +6,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from queue import Queue
 from time import monotonic
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.api.conftest import Pair
 from tests.support.datasets import CT, MR, VERIFICATION, instance
+from tests.support.rejections import Rejections
 
 
 def test_both_users_know_each_other(pair: Pair) -> None:
@@ -76,20 +76,6 @@ def test_the_reason_of_a_rejection_is_told(pair: Pair, kind: str) -> None:
     assert (answer.result, answer.result_source, answer.diagnostic) == reason
     assert answer.result_str.startswith("Rejected")
     assert answer.reason_str
-
-
-class Rejections:
-    """The A-ASSOCIATE-RJ PDUs that an observer of EVT_PDU_RECV is shown."""
-
-    def __init__(self) -> None:
-        self._seen: Queue[tuple[int, int, int]] = Queue()
-
-    def note(self, event: Any) -> None:
-        if type(event.pdu).__name__ == "A_ASSOCIATE_RJ":
-            self._seen.put((event.pdu.result, event.pdu.source, event.pdu.reason_diagnostic))
-
-    def next(self) -> tuple[int, int, int]:
-        return self._seen.get(timeout=30)
 
 
 def test_a_handler_may_reject_for_a_reason_of_its_own(pair: Pair) -> None:
