@@ -18,6 +18,13 @@ ROOMY_BYTES = 4 * GB
 HYSTERESIS_PERCENT = 5
 """The watermark is left this far below where it was reached."""
 
+ROOM_SEGMENTS = 2
+"""A full file system has room again for the segment that could not be made, and for one more."""
+
+REFUSING_S = 2.0
+"""A spool that ran full refuses at least so long after it last could not store: at the edge it would turn
+round with every segment that is settled, and cut short each burst that it had let in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fill:
@@ -30,11 +37,15 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """The limits of one worker's spool. quota_bytes, reserve_bytes: 0 for none of its own."""
+    """The limits of one worker's spool. quota_bytes, reserve_bytes: 0 for none of its own.
+
+    segment_bytes: what the spool grows by.
+    """
 
     percent: float
     quota_bytes: int = 0
     reserve_bytes: int = 0
+    segment_bytes: int = 0
 
     def stage(self, fill: Fill, before: WorkerStage) -> WorkerStage:
         """Return ACCEPTING, SPOOL_FILLING, or SPOOL_FULL once the reserve is touched."""
@@ -45,6 +56,12 @@ class Watermark:
         if before is not WorkerStage.ACCEPTING and not is_filling:
             is_filling = self.percent_of(fill) > self.percent - HYSTERESIS_PERCENT
         return WorkerStage.SPOOL_FILLING if is_filling else WorkerStage.ACCEPTING
+
+    def may_resume(self, fill: Fill, refused_s: float) -> bool:
+        """Return whether a spool that ran full takes instances again. refused_s: since it last could not."""
+        if self.quota_bytes and fill.used_bytes + self.segment_bytes > self.quota_bytes:
+            return False
+        return refused_s >= REFUSING_S and fill.free_bytes > ROOM_SEGMENTS * self.segment_bytes
 
     def percent_of(self, fill: Fill) -> float:
         """Return how full it is, of the tighter of quota and file system."""

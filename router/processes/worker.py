@@ -44,7 +44,7 @@ from router.processes.watermark import Fill, Watermark
 from router.routing.attributes import read_attributes
 from router.routing.facts import Facts
 from router.routing.rules import compile_rules
-from router.spool.faults import LedgerDamaged, SpoolFull
+from router.spool.faults import LedgerDamaged, ObjectTooLarge, SpoolFull
 from router.spool.layout import worker_directory
 from router.spool.record import Entry, Location
 from router.spool.spool import Spool, Usage, open_spool
@@ -88,6 +88,7 @@ class Worker:
         self.forwarding = Forwarding(self)
         self._intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
         self._stage = WorkerStage.ACCEPTING
+        self._could_not_store_at = 0.0  # monotonic
         self._answered_seq = spool.writer.appended_seq
         self._groups_seen = 0
         self._seconds_seen = 0.0
@@ -158,6 +159,8 @@ class Worker:
 
     def spool_trouble(self, error: SpoolError) -> None:
         """Tell the acceptors that nothing can be stored, and why; a damaged ledger needs a new start."""
+        if not isinstance(error, ObjectTooLarge):  # else one that never fits would keep all others out
+            self._could_not_store_at = monotonic()
         stage = WorkerStage.SPOOL_FULL if isinstance(error, SpoolFull) else WorkerStage.SPOOL_FAILED
         self._set_stage(stage, str(error))
         if isinstance(error, LedgerDamaged) and not self._given_up.done():
@@ -249,29 +252,26 @@ class Worker:
     def _look_at_watermark(self, usage: Usage) -> None:
         """Tell the acceptors how full the spool is; one that was full goes on once it has room again."""
         spool = self.config.spool
-        watermark = Watermark(spool.watermark_percent, self._quota_bytes, int(spool.reserve_space_gb * GB))
+        quota = int(spool.quota_gb * GB) // self.config.router.workers
+        reserve, segment = int(spool.reserve_space_gb * GB), spool.segment_mb * MB
+        watermark = Watermark(spool.watermark_percent, quota, reserve, segment)
         fill = Fill(usage.used_bytes - usage.recycled_bytes, usage.free_bytes, usage.total_bytes)
         stage = watermark.stage(fill, self._stage)
-        if self._stage is WorkerStage.SPOOL_FULL and stage.stores and not self._has_room(usage):
-            return
+        if self._stage is WorkerStage.SPOOL_FULL and stage.stores:
+            if self._is_in_trouble(usage):
+                return
+            if not watermark.may_resume(fill, monotonic() - self._could_not_store_at):
+                return
         if stage is WorkerStage.SPOOL_FULL:
             self._set_stage(stage, f"less than reserve_space_gb = {spool.reserve_space_gb:g} is free")
         else:
             self._set_stage(stage, f"{watermark.percent_of(fill):.0f} % full")
 
-    @property
-    def _quota_bytes(self) -> int:
-        """Return this worker's share of the quota, as its writer has it; 0 for none."""
-        return int(self.config.spool.quota_gb * GB) // self.config.router.workers
-
-    def _has_room(self, usage: Usage) -> bool:
-        segment_bytes = self.config.spool.segment_mb * MB
-        ledger, quota = self.spool.ledger, self._quota_bytes
-        held_bytes = usage.used_bytes - usage.recycled_bytes
-        within_quota = not quota or held_bytes + segment_bytes <= quota
-        is_roomy = within_quota and usage.free_bytes > 2 * segment_bytes and not usage.is_read_only
-        is_roomy &= self.spool.writer.trouble is None
-        return is_roomy and not ledger.congested and ledger.trouble is None
+    def _is_in_trouble(self, usage: Usage) -> bool:
+        """Return whether something beside the lack of room keeps the spool from storing."""
+        writer, ledger = self.spool.writer, self.spool.ledger
+        troubles = (writer.trouble, ledger.trouble)
+        return usage.is_read_only or ledger.congested or any(trouble is not None for trouble in troubles)
 
     def _set_stage(self, stage: WorkerStage, reason: str) -> None:
         if stage is self._stage or self._stage is WorkerStage.SPOOL_FAILED:

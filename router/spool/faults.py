@@ -23,6 +23,10 @@ class SpoolFull(SpoolError):
     """No room: what was being written was taken back. Refuse it; the spool goes on once there is space."""
 
 
+class ObjectTooLarge(SpoolFull):
+    """No room for a large object, which says nothing about the instances that go into a segment."""
+
+
 class SpoolFailed(SpoolError):
     """The volume said that it failed: nothing more is accepted until a restart on a sound volume."""
 

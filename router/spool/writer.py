@@ -19,7 +19,7 @@ from crc32c import crc32c
 
 from router.errors import SpoolError
 from router.spool.disk import Buffer, Disk, UnsyncedDisk
-from router.spool.faults import NotYet, SpoolFailed, SpoolFull, spool_error
+from router.spool.faults import NotYet, ObjectTooLarge, SpoolFailed, SpoolFull, spool_error
 from router.spool.group_commit import GroupCommit
 from router.spool.large import StagedFile, stage_buffers, stage_file
 from router.spool.layout import WorkerDirectory
@@ -164,11 +164,14 @@ class SpoolWriter:
         meta = _encoded(record)
         if length < self._settings.large_from_bytes:
             return self._append(Kind.INSTANCE, meta, buffers, length, crc)
-        self._check_quota(length)
+        self._check_quota(length, ObjectTooLarge)
         try:
             staged = stage_buffers(self._disk, self._directory, self._next_seq, buffers, length)
         except OSError as error:
-            raise self._broken("writing a large object", error) from error
+            failure = self._broken("writing a large object", error)
+            if isinstance(failure, SpoolFull):
+                raise ObjectTooLarge(str(failure)) from error
+            raise failure from error
         return self._append_reference(meta, staged, crc)
 
     def adopt_file(
@@ -181,7 +184,7 @@ class SpoolWriter:
         """
         self._check()
         meta = _encoded(record)
-        self._check_quota(length)
+        self._check_quota(length, ObjectTooLarge)
         try:
             staged = stage_file(self._disk, self._directory, self._next_seq, path, length)
         except OSError as error:
@@ -244,12 +247,12 @@ class SpoolWriter:
         if self._closed:
             raise SpoolFailed("the spool is closed")
 
-    def _check_quota(self, more_bytes: int) -> None:
+    def _check_quota(self, more_bytes: int, fault: type[SpoolFull] = SpoolFull) -> None:
         quota = self._settings.quota_bytes
         if quota and self.used_bytes + more_bytes > quota:
             self._give_space_back()
         if quota and self.used_bytes + more_bytes > quota:
-            raise SpoolFull(f"spool quota of {quota} bytes reached")
+            raise fault(f"spool quota of {quota} bytes reached")
 
     def _broken(self, doing: str, error: OSError) -> SpoolError:
         """Return the error for a failed call; anything but "full" stops the volume."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.handoff.ticket import WorkerStage
-from router.processes.watermark import GB, Fill, Watermark
+from router.processes.watermark import GB, REFUSING_S, Fill, Watermark
 
 OPEN, FILLING, FULL = WorkerStage.ACCEPTING, WorkerStage.SPOOL_FILLING, WorkerStage.SPOOL_FULL
 
@@ -55,3 +55,20 @@ def test_the_reserve_is_not_touched() -> None:
 
 def test_a_file_system_that_tells_nothing_is_not_filling() -> None:
     assert Watermark(90).stage(Fill(5, 0, 0), OPEN) is OPEN
+
+
+@pytest.mark.parametrize(
+    ("free", "refused_s", "resumes"),
+    [(2, 60, False), (2.1, 60, True), (100, REFUSING_S - 0.1, False), (100, REFUSING_S, True)],
+)
+def test_a_full_spool_resumes_with_room_for_two_segments_and_not_at_once(
+    free: float, refused_s: float, resumes: bool
+) -> None:
+    watermark = Watermark(90, segment_bytes=GB)
+    assert watermark.may_resume(Fill(0, round(free * GB), 1000 * GB), refused_s) is resumes
+
+
+@pytest.mark.parametrize(("used", "resumes"), [(9, True), (9.1, False)])
+def test_a_full_spool_resumes_within_its_quota(used: float, resumes: bool) -> None:
+    watermark = Watermark(90, quota_bytes=10 * GB, segment_bytes=GB)
+    assert watermark.may_resume(Fill(round(used * GB), 900 * GB, 1000 * GB), 60) is resumes

@@ -13,7 +13,7 @@ import pytest
 
 from router.errors import SpoolError
 from router.spool.disk import Buffer, Disk
-from router.spool.faults import NotYet, SpoolFailed, SpoolFull
+from router.spool.faults import NotYet, ObjectTooLarge, SpoolFailed, SpoolFull
 from router.spool.layout import incoming_directory
 from router.spool.payload import PayloadStore
 from router.spool.recycled import RecycledSegments
@@ -169,8 +169,8 @@ def test_a_full_disk_or_a_lack_of_descriptors_refuses_and_recovers(
     append(writer, 3)
     disk.kind = kind
     for number in range(10, 13):
-        with pytest.raises(SpoolFull):
-            append(writer, number, SEGMENT_BYTES_MIN // 2)  # a large object
+        with pytest.raises(ObjectTooLarge):
+            append(writer, number, SEGMENT_BYTES_MIN // 2)
     if kind == "write":
         with pytest.raises(SpoolFull):
             append(writer, 13)

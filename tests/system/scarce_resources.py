@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.peers.process import HOST, PeerFailed
+from router.processes.watermark import REFUSING_S
 from tests.support.fast_peers import wait_until
 from tests.support.mounts import loop_image, run, small_tmpfs
 from tests.support.strace import tampering
@@ -27,24 +28,36 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 CLOCK_JUMPS = ("+90000", "-90000", "+31536000", "-40", "+0")
 SLOW_DISK_S = 4.0
 STRANGERS = 40
+TRIES = 4
+BALLAST_BYTES_MIN = 20 << 20
 
 
 def disk_full(directory: Path) -> Outcome:
     """Fill a small file system, first with instances nobody takes, then with a stranger's file."""
-    with small_tmpfs(directory, 48) as disk, stand(directory, spool_at=disk.place / "spool") as here:
+    with small_tmpfs(directory, 64) as disk, stand(directory, spool_at=disk.place / "spool") as here:
         here.close_gate()
         stop = here.load(kind="ct", pause_s=0.0, reconnect_s=240)
         _wait_refused(here)
         time.sleep(HELD_S)
         here.open_gate()
         _wait_taken_again(here)
+        stop.touch()
+        # Once all is delivered and deleted, only the stranger's file takes the room.
+        _wait_delivered(here, here.acknowledged())
+        wait_until(lambda: disk.free_bytes() > BALLAST_BYTES_MIN, AGAIN_S, here.router.log)
+        here.close_gate()
         ballast = disk.place / "ballast"
         _fill(ballast)
+        stop = here.load(kind="ct", pause_s=0.0, reconnect_s=240)
         _wait_refused(here)
         time.sleep(HELD_S)
         ballast.unlink()
+        here.wait_acknowledged(1, AGAIN_S)
+        here.open_gate()
         _wait_taken_again(here)
-        return _same_processes(here, "disk full (tmpfs)", stop)
+        outcome = _same_processes(here, "disk full (tmpfs)", stop)
+        _insist_on_firm_refusals(here, outcome.seconds)
+        return outcome
 
 
 def thin_disk_full(directory: Path) -> Outcome:
@@ -174,14 +187,23 @@ def _same_processes(here: Stand, scenario: str, stop: Path) -> Outcome:
 
 
 def _wait_refused(here: Stand) -> None:
-    """Wait until nothing is acknowledged for a second although everybody tries."""
+    """Wait until for more than a second everybody tries and nobody is acknowledged."""
     end = time.monotonic() + REFUSED_S
     while time.monotonic() < end:
-        before = here.acknowledged()
+        acknowledged, turned_away = here.acknowledged(), here.turned_away()
         time.sleep(1.5)
-        if here.acknowledged() == before:
+        # The first answers may have been given before.
+        if here.turned_away() > turned_away + TRIES and here.acknowledged() == acknowledged:
             return
     raise PeerFailed(f"instances are still taken\n{here.router.log()}")
+
+
+def _insist_on_firm_refusals(here: Stand, seconds: float) -> None:
+    """Insist that the spool does not turn round with every segment that becomes free."""
+    log = here.router.log_path.read_text(errors="replace")
+    turns = sum("spool=spool_full" in line and "room=main" in line for line in log.splitlines())
+    if turns > 2 + seconds / REFUSING_S:
+        raise PeerFailed(f"the spool ran full {turns} times in {seconds:.0f} s\n{here.router.log()}")
 
 
 def _wait_taken_again(here: Stand) -> None:

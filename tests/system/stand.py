@@ -166,6 +166,12 @@ class Stand:
         """Count what senders were told is safe."""
         return sum(attempt.acknowledged for title in self.senders for attempt in self.sent(title))
 
+    def turned_away(self) -> int:
+        """Count the instances answered with a failure, and the associations rejected for lack of room."""
+        attempts = [attempt for title in self.senders for attempt in self.sent(title)]
+        refused = sum(attempt.status is not None and not attempt.acknowledged for attempt in attempts)
+        return refused + int(self.router.metric("dicom_router_pressure_reliefs_total", relief="rejected"))
+
     def wait_acknowledged(self, more: int, deadline_s: float = 60) -> None:
         """Wait until so many more instances than now are acknowledged."""
         wanted = self.acknowledged() + more
