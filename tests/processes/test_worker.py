@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from router.errors import SpoolError
 from router.handoff.ticket import WorkerStage
 from router.processes.worker import GB, MB, Worker
+from router.spool.faults import ObjectTooLarge, SpoolFull
 from router.spool.spool import Usage
 
 
@@ -58,21 +60,49 @@ def test_every_intake_is_drained_although_no_doorbell_rang() -> None:
     assert drained == [1, 2, 3]
 
 
+def full_worker(workers: int = 1, trouble: SpoolError | None = None, since_s: float = 60.0) -> Any:
+    """Return a worker whose spool ran full so long ago; `stages` are those that it has told since."""
+    stages: list[WorkerStage] = []
+    spool = SimpleNamespace(quota_gb=1.0, segment_mb=64, watermark_percent=100.0, reserve_space_gb=0.0)
+    return worker_of(
+        config=SimpleNamespace(router=SimpleNamespace(workers=workers), spool=spool),
+        spool=SimpleNamespace(
+            ledger=SimpleNamespace(congested=False, trouble=None), writer=SimpleNamespace(trouble=trouble)
+        ),
+        stages=stages,
+        _could_not_store_at=monotonic() - since_s,
+        _given_up=SimpleNamespace(done=lambda: True),
+        _set_stage=lambda stage, why: stages.append(stage),
+        _stage=WorkerStage.SPOOL_FULL,
+    )
+
+
 @pytest.mark.parametrize(
-    ("workers", "used_mb", "recycled_mb", "has_room"),
+    ("workers", "used_mb", "recycled_mb", "resumes"),
     [(1, 900, 0, True), (1, 1000, 0, False), (4, 900, 0, False), (4, 180, 0, True), (4, 300, 200, True)],
 )
 def test_a_worker_has_room_within_its_share_of_the_quota(
-    workers: int, used_mb: int, recycled_mb: int, has_room: bool
+    workers: int, used_mb: int, recycled_mb: int, resumes: bool
 ) -> None:
-    worker = worker_of(
-        config=SimpleNamespace(
-            router=SimpleNamespace(workers=workers), spool=SimpleNamespace(quota_gb=1.0, segment_mb=64)
-        ),
-        spool=SimpleNamespace(
-            ledger=SimpleNamespace(congested=False, trouble=None), writer=SimpleNamespace(trouble=None)
-        ),
-        _stage=WorkerStage.SPOOL_FULL,
-    )
-    usage = Usage(used_mb * MB, 1, 100 * GB, recycled_bytes=recycled_mb * MB)
-    assert worker._has_room(usage) == has_room
+    worker = full_worker(workers)
+    worker._look_at_watermark(Usage(used_mb * MB, 1, 100 * GB, recycled_bytes=recycled_mb * MB))
+    assert worker.stages == [WorkerStage.ACCEPTING] * resumes
+
+
+def test_a_worker_in_trouble_has_no_room() -> None:
+    worker = full_worker(trouble=SpoolFull("no descriptors"))
+    worker._look_at_watermark(Usage(0, 1, 100 * GB))
+    worker.spool.writer.trouble = None
+    worker._look_at_watermark(Usage(0, 1, 100 * GB, is_read_only=True))
+    assert worker.stages == []
+
+
+@pytest.mark.parametrize(("fault", "resumes"), [(SpoolFull, False), (ObjectTooLarge, True)])
+def test_only_a_segment_that_could_not_be_made_is_a_reason_to_wait(
+    fault: type[SpoolFull], resumes: bool
+) -> None:
+    worker = full_worker()
+    worker.spool_trouble(fault("No space left on device"))
+    worker.stages.clear()
+    worker._look_at_watermark(Usage(0, 1, 100 * GB))
+    assert worker.stages == [WorkerStage.ACCEPTING] * resumes
