@@ -1,4 +1,4 @@
-"""What all tests share: peers that must be there, and the logs of real processes shown where a test fails."""
+"""What all tests share: peers that must be there, no haste, and the logs of processes where a test fails."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from benchmarks.peers.process import find_program
@@ -15,6 +16,9 @@ from benchmarks.peers.process import find_program
 LOG_TAIL_CHARS = 6000
 LOGS_SHOWN_MAX = 8
 SHARED_LOGGERS = ("router", "py.warnings")
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a loaded machine is no finding
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -151,6 +151,7 @@ class BlockingConnection(Channel):
 
     def invoke(self, function: Callable[..., Any], *args: Any) -> Deferred:
         """Have a function of the user's called while nobody owns the connection; for `Call`."""
+        self._in_pace.rest()  # a message has come whole
         deferred = Deferred()
         self._calls.append((deferred, function, args))
         return deferred
@@ -302,6 +303,7 @@ class BlockingConnection(Channel):
     def drive_owned(self, tasks: tuple[Task, ...]) -> None:
         """Go on until one of the tasks is done or has emitted something."""
         self._driving += 1
+        self._in_pace.rest()  # nothing may have been read for a while
         try:
             while True:
                 self.advance_owned()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TypeGuard
 
+from router.drivers.pace import PROGRESS_MIN_BYTES, Pace
 from router.drivers.pdu_tap import PduTap
 from router.drivers.tls import Transport
 from router.protocol.association import Association
@@ -49,8 +50,8 @@ class ConnectionTimeouts:
     """How long a peer may keep us waiting, in seconds; None: for ever. May be changed at any time.
 
     artim_s: from connection to request (TLS included), and from the last PDU to the close (PS3.8 9.1.5).
-    idle_s: no byte in either direction and no operation in progress, or no byte in the middle of a message,
-    or none of ours taken.
+    idle_s: no byte in either direction and no operation in progress; or hardly a byte (pace.py) in the middle
+    of a message, or of ours taken.
     """
 
     artim_s: float | None = 30.0
@@ -97,6 +98,9 @@ class Channel:
         self._next_tap: PduTap | None = None
         self._unsent: list[Buffer] = []
         self._kept: bytes | None = None
+        self._in_pace = Pace()
+        self._out_pace = Pace()
+        self._waited_bytes = 0
         self._artim_seen = 0
         self._artim_deadline: float | None = None
 
@@ -114,6 +118,7 @@ class Channel:
                 self._mailbox.popleft()()
                 continue
             if association.indications:
+                self._in_pace.rest()
                 conversation.pump()
             if (self._kept is not None or association.blocked) and self._go_on_reading():
                 continue
@@ -293,16 +298,22 @@ class Channel:
         if self._artim_deadline is not None:
             at = min(at, self._artim_deadline)
         idle_s = self.timeouts.idle_s
-        if idle_s is not None and self._may_be_idle():
-            at = min(at, max(self.last_byte_at, self.last_sent_at) + idle_s)
-        return at
+        return at if idle_s is None else min(at, self._silent_since() + idle_s)
 
-    def _may_be_idle(self) -> bool:
-        """Whether silence counts: nothing is in progress, or the peer is in the middle of something."""
+    def _silent_since(self) -> float:
+        """Return since when the peer does hardly anything although something is due from it, or NEVER."""
         association = self.association
-        if association.mid_message or self._unsent or association.has_output:
-            return association.state is not State.STA1
-        return association.is_established and not self.conversation.is_busy
+        if association.state is State.STA1:
+            return NEVER
+        if association.mid_message and self._may_read:
+            return self._in_pace.began_at(monotonic(), self.bytes_received)
+        self._in_pace.rest()
+        if self._unsent or association.has_output:
+            return self._out_pace.began_at(monotonic(), self.bytes_sent)
+        self._out_pace.rest()
+        if association.is_established and not self.conversation.is_busy:
+            return max(self.last_byte_at, self.last_sent_at)
+        return NEVER
 
     def _expire(self, now: float) -> None:
         """Act on every wait that is over."""
@@ -310,35 +321,44 @@ class Channel:
             return
         at = self.conversation.next_deadline()
         if at is not None and at <= now:
-            self._postpone_while_bytes_flow()
+            self._postpone_while_bytes_flow(now)
             self.conversation.expire(now)
         if self._artim_deadline is not None and now >= self._artim_deadline:
             self._artim_deadline = None
             if self.association.artim_running:
                 self.association.artim_expired()
         idle_s = self.timeouts.idle_s
-        if idle_s is None or not self._may_be_idle():
-            return
-        if now - max(self.last_byte_at, self.last_sent_at) >= idle_s:
-            self._silence_is_over(idle_s)
+        if idle_s is not None and now - self._silent_since() >= idle_s:
+            self._silence_is_over(now, idle_s)
 
-    def _silence_is_over(self, idle_s: float) -> None:
+    def _silence_is_over(self, now: float, idle_s: float) -> None:
         association = self.association
-        if association.mid_message:
-            self.conversation.abort(2, 0, f"no byte for {idle_s:g} s in the middle of a message")
+        if association.mid_message and self._may_read:
+            if self._in_pace.is_too_slow(now, self.bytes_received, idle_s):
+                self.conversation.abort(2, 0, f"hardly a byte for {idle_s:g} s in the middle of a message")
         elif self._unsent or association.has_output:
-            self.conversation.abort(2, 0, f"the peer takes nothing for {idle_s:g} s")
-            self._lost("the peer does not take what we send")
+            if self._out_pace.is_too_slow(now, self.bytes_sent, idle_s):
+                self.conversation.abort(2, 0, f"the peer takes hardly a byte for {idle_s:g} s")
+                self._lost("the peer does not take what we send")
         elif self.on_idle is not None:
             self.on_idle()
         else:
             self.conversation.abort(0, 0, f"idle for {idle_s:g} s")
 
-    def _postpone_while_bytes_flow(self) -> None:
-        """A wait for a response is not over while our request still leaves, or a message still arrives."""
-        progress = self.last_sent_at
-        if self.association.mid_message:
-            progress = max(progress, self.last_byte_at)
+    def _postpone_while_bytes_flow(self, now: float) -> None:
+        """A wait for a response is not over while our request still leaves, or a message still arrives.
+
+        A dribble of single bytes postpones nothing.
+        """
+        is_moving = bool(self._unsent or self.association.has_output or self.association.mid_message)
+        moved = self.bytes_sent + self.bytes_received - self._waited_bytes
+        self._waited_bytes += moved
+        if not is_moving:
+            progress = self.last_sent_at
+        elif moved >= PROGRESS_MIN_BYTES:
+            progress = now
+        else:
+            return
         for task in self.conversation.tasks:
             if task.deadline is not None and task.timeout_s is not None:
                 task.deadline = max(task.deadline, progress + task.timeout_s)

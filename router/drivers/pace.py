@@ -1,6 +1,6 @@
 """Whether a peer gets on with what it has begun: a dribble of single bytes is no progress.
 
-Looked at by the ticker only; no message costs anything.
+Looked at by tickers and timers only; no message costs anything.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ class Pace:
     def rest(self) -> None:
         """Take note that nothing is due from the peer now."""
         self._since = None
+
+    def began_at(self, now: float, total_bytes: int) -> float:
+        """Return the time of the mark, made now if there is none."""
+        if self._since is None:
+            self._since = now
+            self._bytes = total_bytes
+        return self._since
 
     def is_too_slow(self, now: float, total_bytes: int, within_s: float) -> bool:
         """Return whether less than PROGRESS_MIN_BYTES were added to total_bytes within so many seconds."""
