@@ -30,7 +30,11 @@ from router.metrics.page import MetricsPage
 from router.processes.prepare import SharedLock
 from router.processes.queries import QUERY_BYTES_MAX
 
-BACKLOG_MAX = 1024  # connections the kernel completes before an acceptor takes them
+BACKLOG_MAX = 4096
+"""Connections that the kernel completes before an acceptor takes them, within net.core.somaxconn. If there
+are more, a SYN is dropped, and its sender waits a second: a flood of 1,000 a second and an acceptor that was
+held up for one were enough for that at 1,024."""
+
 ADMIN_BACKLOG_MAX = 64
 
 KB = 1024

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import resource
+import select
 import socket
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import pytest
 
 from router.errors import ConfigError
-from router.processes.resources import address_of, listen
+from router.processes.resources import BACKLOG_MAX, address_of, listen
 
 
 def test_port_0_takes_a_free_one_and_the_socket_is_not_inheritable() -> None:
@@ -44,3 +48,25 @@ def test_ipv6_any_serves_ipv4_peers_too() -> None:
     with listen("::", 0, 4, "listener") as end:
         assert address_of(end).startswith("[::]:")
         socket.create_connection(("127.0.0.1", end.getsockname()[1])).close()
+
+
+def test_two_seconds_of_a_flood_wait_while_nobody_accepts() -> None:
+    crowd = 2000
+    if int(Path("/proc/sys/net/core/somaxconn").read_text()) < BACKLOG_MAX:
+        pytest.skip("net.core.somaxconn is lower")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with ExitStack() as stack:
+            end = stack.enter_context(listen("127.0.0.1", 0, BACKLOG_MAX, "listener"))
+            unconnected = select.poll()
+            for _ in range(crowd):
+                sock = stack.enter_context(closing(socket.socket()))
+                sock.setblocking(False)
+                with suppress(BlockingIOError):
+                    sock.connect(end.getsockname())
+                unconnected.register(sock, select.POLLOUT)
+            # Loopback completes them at once, or after the second SYN, which is a second away.
+            assert len(unconnected.poll(0)) == crowd
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

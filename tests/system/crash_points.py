@@ -68,7 +68,7 @@ def _crash_at(here: Stand, point: str, action: str, number: int, pause_s: float,
     router.environment[VARIABLE] = f"{point} {order} {REACHED_AT.get(point, REACHED_AT_ELSE)} {flag}"
     router.start(REACH_S + pause_s)
     if point == "config.swap":
-        router.tables["router"]["ack_wait_s"] = 30 + number
+        router.tables["router"]["ack_wait_s"] = 31 + number  # never what it is
         router.reload()
     if point == "send.middle":
         here.send("ONE", 9000 + number, multiframe_bytes=LARGE_BYTES, reconnect_s=60)

@@ -21,6 +21,9 @@ from tests.system.stand import Outcome, stand
 OPEN_AT_ONCE = 50
 HELD = "held"
 STRANGER = "STRANGER"
+ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 6))
+"""Of the flood: not the honest peer's, whose SYN would now and then meet the remains of a connection of the
+flood under the same port, and wait a second; and several, since one has 28,000 ports."""
 KNOWN: dict[str, object] = {"KNOWN": {"calling_ae_titles": ["ONE", "TWO", "HONEST"]}}
 
 
@@ -89,9 +92,9 @@ async def flood(port: int, rate: int, seconds: float) -> None:
     told = {"connected": 0, "accepted": 0, "rejected": 0, "seconds": 0.0}
     request = _request(STRANGER)
 
-    async def knock() -> None:
+    async def knock(address: str) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
-            reader, writer = await asyncio.open_connection(HOST, port)
+            reader, writer = await asyncio.open_connection(HOST, port, local_addr=(address, 0))
             told["connected"] += 1
             writer.write(request)
             try:
@@ -108,7 +111,7 @@ async def flood(port: int, rate: int, seconds: float) -> None:
     number = 0
     while (now := time.monotonic() - began) < seconds:
         while number < now * rate:
-            tasks.add(task := asyncio.create_task(knock()))
+            tasks.add(task := asyncio.create_task(knock(ADDRESSES[number % len(ADDRESSES)])))
             task.add_done_callback(tasks.discard)
             number += 1
         await asyncio.sleep(0.002)
