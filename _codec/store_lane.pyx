@@ -34,8 +34,11 @@ cdef enum:
     RECEIPTS_MAX = 4096  # taken in one go
     PACKED_MAX = 4096  # of what is the same in all tickets of a context
     # msgpack
+    PACKED_ARRAY_0 = 0x90
+    PACKED_ARRAY_3 = 0x93
     PACKED_ARRAY_6 = 0x96
     PACKED_EMPTY = 0xA0
+    PACKED_FALSE = 0xC2
     PACKED_TRUE = 0xC3
     PACKED_U32 = 0xCE
     PACKED_U64 = 0xCF
@@ -44,6 +47,9 @@ cdef enum:
     KIND_TICKET = 0
     TICKET_ELEMENTS = 16  # the kind and the fields of handoff/ticket.py Ticket
     KIND_RECEIPT = 1
+    KIND_RELEASE = 2
+    RECEIPT_BYTES_MIN = 15  # no slots
+    RELEASE_BYTES_MIN = 12
 
 
 @cython.final
@@ -92,8 +98,8 @@ cdef class StoreInlet:
 
     slab: its free list, taken bytes, lent bytes and views are used in place. unanswered: the dispatcher's
     book of loans by ticket id. decode: a ticket's record to the ticket. choose: a SOP Instance UID to the
-    worker's index. sent: the state of a loan that has no receipt. accepting: the stage of a worker that
-    takes tickets.
+    worker's index. sent: the state of a loan that has no receipt. answered: of one that has it, and whose
+    slots are still lent. accepting: the stage of a worker that takes tickets.
     """
 
     cdef public bint is_closed  # new instances take the general way
@@ -115,6 +121,7 @@ cdef class StoreInlet:
     cdef object _decode
     cdef object _choose
     cdef object _sent
+    cdef object _answered
     cdef object _accepting
     cdef list _waiting  # lanes with responses to send
     cdef Tally _tally
@@ -126,7 +133,7 @@ cdef class StoreInlet:
 
     def __init__(
         self, slab, dict unanswered, *, first_ticket_id, spill_bytes, receipt_s, loans_max, decode, choose,
-        sent, accepting,
+        sent, answered, accepting,
     ):
         self._free = slab.free_slots
         self._taken = slab.taken
@@ -148,6 +155,7 @@ cdef class StoreInlet:
         self._decode = decode
         self._choose = choose
         self._sent = sent
+        self._answered = answered
         self._accepting = accepting
         self._waiting = []
 
@@ -206,29 +214,47 @@ cdef class StoreInlet:
             raise trouble
 
     cdef bint _settle(self, Port port, const uint8_t *record, uint32_t size) except -1:
-        # True: the record was a plain success of one of our loans, slots and all.
+        # True: the record was a plain success or a release of one of our loans, and is done with.
         cdef uint64_t ticket_id
-        cdef StoreLoan loan
-        # array of 6, kind, u64 ticket id, status 0, no comment, slots (any), released
-        if size < 15 or record[0] != PACKED_ARRAY_6 or record[1] != KIND_RECEIPT or record[2] != PACKED_U64:
+        if size < RELEASE_BYTES_MIN or record[2] != PACKED_U64:
             return False
-        if record[11] != 0 or record[12] != PACKED_EMPTY or record[size - 1] != PACKED_TRUE:
-            return False
-        ticket_id = ((<uint64_t>big.load_u32(record + 3)) << 32) | big.load_u32(record + 7)
+        ticket_id = (<uint64_t>big.load_u32(record + 3) << 32) | big.load_u32(record + 7)
         found = port.loans.get(ticket_id)
         if type(found) is not StoreLoan:
             return False
-        loan = found
-        if loan.state is not self._sent or ticket_id not in self._unanswered:
+        if record[0] == PACKED_ARRAY_6 and record[1] == KIND_RECEIPT:
+            return self._take_receipt(port, found, record, size)
+        if record[0] == PACKED_ARRAY_3 and record[1] == KIND_RELEASE:
+            return self._take_release(port, found)
+        return False
+
+    cdef bint _take_receipt(self, Port port, StoreLoan loan, const uint8_t *record, uint32_t size) except -1:
+        # Array of 6, kind, u64 ticket id, status 0, no comment, slots, whether these are released.
+        if size < RECEIPT_BYTES_MIN or record[11] != 0 or record[12] != PACKED_EMPTY:
             return False
-        del self._unanswered[ticket_id]
-        del port.loans[ticket_id]
-        self.give_back(loan._slots)
+        if loan.state is not self._sent or loan.ticket_id not in self._unanswered:
+            return False
+        if record[size - 1] == PACKED_TRUE:
+            del port.loans[loan.ticket_id]
+            self.give_back(loan._slots)
+        elif record[size - 1] == PACKED_FALSE and record[13] == PACKED_ARRAY_0:
+            loan.state = self._answered
+        else:
+            return False
+        del self._unanswered[loan.ticket_id]
         if self._tally is not None:
             self._tally.bump(self._instances_cell, 1)
             self._tally.bump(self._bytes_cell, loan._dataset_bytes)
             self._answer_seconds.note(now() - loan._began)
         loan._lane._answer(loan)
+        return True
+
+    cdef bint _take_release(self, Port port, StoreLoan loan) except -1:
+        # Array of 3, kind, u64 ticket id, slots: the worker has sent from them and needs them no more.
+        if loan.state is not self._answered:
+            return False
+        del port.loans[loan.ticket_id]
+        self.give_back(loan._slots)
         return True
 
     cdef int allocate(self) except -2:

@@ -179,6 +179,7 @@ class Dispatcher:
             decode=decode_record,
             choose=self._worker_of,
             sent=LoanState.SENT,
+            answered=LoanState.ANSWERED,
             accepting=WorkerStage.ACCEPTING,
         )
         for link in self._links:
