@@ -36,6 +36,9 @@ MODULES = (
     "store_lane",
     "handler_lane",
     "send_lane",
+    "outlet",
+    "ticket_port",
+    "entry_lane",
     "forward_lane",
     "load",
 )

@@ -3,44 +3,10 @@
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
-from _codec.ring import Ring
-from _codec.send_lane import SendLane, SendOperation, SendUser
+from _codec.entry_lane import EntryLane
+from _codec.send_lane import SendOperation, SendUser
 from _codec.tally import Histogram, Tally
-
-class Outlet:
-    lanes: list[SendLane]
-    in_flight: int
-    delivered: int
-    has_waiting: bool
-    is_ill: bool
-    @property
-    def owner(self) -> Any: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def uids(self) -> dict[str, Any]: ...
-    def __init__(self, owner: object, name: str, uids: dict[str, Any]) -> None: ...
-    def count_into(
-        self,
-        tally: Tally,
-        sent_cell: int,
-        bytes_cell: int,
-        deliver_seconds: Histogram,
-        end_to_end: Histogram,
-    ) -> None: ...
-
-class TicketPort:
-    def __init__(
-        self,
-        intake: object,
-        tickets: Ring,
-        receipts: Ring,
-        bell: int,
-        slab: Any,
-        held: dict[int, tuple[int, ...]],
-        unanswered: set[int],
-        outbox: Any,
-    ) -> None: ...
+from _codec.ticket_port import TicketPort
 
 class Forward(SendUser):
     @property
@@ -57,12 +23,6 @@ class Forward(SendUser):
     def decision(self) -> Any: ...
     def owner_of(self, name: str) -> Any: ...
 
-class EntrySend(SendUser):
-    @property
-    def tag(self) -> Any: ...
-    @property
-    def outlet(self) -> Outlet: ...
-
 class Forwarder:
     is_open: bool
     scan_policy: str
@@ -75,15 +35,12 @@ class Forwarder:
         self,
         encoding_of: Callable[[str], tuple[bool, bool] | None],
         on_trouble: Callable[[Forward, str, SendOperation | None, int, BaseException | None], None],
-        on_entry_trouble: Callable[[EntrySend, SendOperation, int, BaseException | None], None],
-        on_done: Callable[[], object],
+        entries: EntryLane,
     ) -> None: ...
-    def send_entry(self, tag: object, outlet: Outlet, item: Any, buffers: list[Any]) -> bool: ...
-    def take_done(self) -> list[EntrySend]: ...
     def use_rules(self, wanted: Sequence[int], ignored: Container[int] = ()) -> None: ...
     def count_into(self, tally: Tally, store_seconds: Histogram, discarded_cell: int) -> None: ...
     def take(self, port: TicketPort) -> bytes | None: ...
-    def learn(self, decision: Any, outlets: list[Any] | None) -> None: ...
+    def learn(self, decision: Any, outlets: list[Any] | None, stored_as: bytes | None = None) -> None: ...
     def late(self, began_before: float) -> list[Forward]: ...
     def give_up(self, forward: Forward) -> None: ...
     def hand_over(self, operation: SendOperation, user: SendUser) -> None: ...

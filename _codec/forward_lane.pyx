@@ -16,15 +16,16 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
-from posix.unistd cimport write
 
-from _codec cimport big_endian as big
-from _codec.clock cimport now, wall_ns
+from _codec.clock cimport now
 from _codec.command_elements cimport UID_MAX, stripped
 from _codec.dataset cimport BIG, IMPLICIT, WALK_DONE, WALK_FOUND, Walk, WalkStep, next_wanted
-from _codec.ring cimport Ring
+from _codec.entry_lane cimport EntryLane
+from _codec.outlet cimport Outlet, Plan
 from _codec.send_lane cimport SendLane, SendOperation, SendUser
 from _codec.tally cimport Histogram, Tally
+from _codec.ticket_port cimport TicketPort
+from _codec.ticket_record cimport TicketView, read_ticket
 
 from _codec.structure import StructureScan
 
@@ -32,191 +33,12 @@ cdef enum:
     KEY_MAX = 4096  # of a decision's key; a longer one is decided anew each time
     PLANS_MAX = 4096  # decisions kept; then all are forgotten
     TICKETS_MAX = 4096  # taken in one go
-    SLOTS_MAX = 64  # of a dataset that the lane takes
     DESTINATIONS_MAX = 16
-    RECEIPT_MAX = 512
     FLAGS_UNKNOWN = -1  # a transfer syntax that the lane does not read
 
-cdef const char *TICKET_HEAD = b"\xDC\x00\x10\x00"  # an array of 16 elements, the first the kind
 cdef uint32_t SOP_INSTANCE_UID = 0x00080018
-cdef double SLOW_ANSWER_S = 0.035  # as in delivery/sender.py
-cdef uint64_t SMALL_BYTES = 65536
 cdef uint32_t STUDY_INSTANCE_UID = 0x0020000D
 cdef uint32_t SERIES_INSTANCE_UID = 0x0020000E
-
-
-cdef struct TicketView:
-    # A ticket's record in place; texts point into it.
-    uint64_t ticket_id
-    uint64_t slots[SLOTS_MAX]
-    Py_ssize_t slot_count
-    uint64_t dataset_bytes
-    const uint8_t *sop_class
-    Py_ssize_t sop_class_bytes
-    const uint8_t *sop_instance
-    Py_ssize_t sop_instance_bytes
-    const uint8_t *transfer_syntax
-    Py_ssize_t transfer_syntax_bytes
-    const uint8_t *source_part  # from the transfer syntax to ack, packed
-    Py_ssize_t source_part_bytes
-    const uint8_t *ack
-    Py_ssize_t ack_bytes
-    uint64_t received_ns
-
-
-cdef struct Reader:
-    const uint8_t *at
-    const uint8_t *end
-    bint failed
-
-
-@cython.final
-cdef class Outlet:
-    """One destination, as forwards reach it; what the destination and the lane both count and keep.
-
-    owner: its takes_directly says whether nothing waits there, and pump() goes on with what does. uids: of
-    what is under way or waits. lanes: of its associations.
-    """
-
-    cdef readonly object owner
-    cdef readonly str name
-    cdef readonly dict uids
-    cdef public list lanes
-    cdef public int in_flight
-    cdef public uint64_t delivered
-    cdef public bint has_waiting  # set when something begins to wait; pump() clears it
-    cdef public bint is_ill  # set when it was set back or is late: its owner wants to know of a success
-    cdef Tally _tally
-    cdef Py_ssize_t _sent_cell
-    cdef Py_ssize_t _bytes_cell
-    cdef Histogram _deliver_seconds
-    cdef Histogram _end_to_end
-
-    def __init__(self, owner, str name, dict uids):
-        self.owner = owner
-        self.name = name
-        self.uids = uids
-        self.lanes = []
-
-    def count_into(self, Tally tally, sent_cell, bytes_cell, deliver_seconds, end_to_end):
-        """Count what is delivered with success in these cells and histograms."""
-        self._tally = tally
-        self._sent_cell = sent_cell
-        self._bytes_cell = bytes_cell
-        self._deliver_seconds = deliver_seconds
-        self._end_to_end = end_to_end
-
-    cdef int count(self, SendOperation operation, uint64_t dataset_bytes, uint64_t received_ns) except -1:
-        # An operation has ended well.
-        cdef double seconds = now() - operation.began
-        if seconds > SLOW_ANSWER_S and dataset_bytes < SMALL_BYTES:
-            operation.lane.quick_ack = True
-        operation.lane.give_back()
-        self.in_flight -= 1
-        self.delivered += 1
-        if self._tally is not None:
-            self._tally.bump(self._sent_cell, 1)
-            self._tally.bump(self._bytes_cell, dataset_bytes)
-            self._deliver_seconds.note(seconds)
-            self._end_to_end.note((<double>wall_ns() - <double>received_ns) * 1e-9)
-        return 0
-
-    cdef int let_go(self, str uid) except -1:
-        # Let the next version of an instance go, and what waits.
-        if self.is_ill:
-            self.is_ill = False
-            self.owner.has_answered_well()
-        parked = self.uids.pop(uid)
-        if parked:
-            self.owner.release_parked(uid, parked)
-        if self.has_waiting:
-            self.owner.pump()
-        return 0
-
-    cdef SendLane find(self, tuple key):
-        # The least busy lane that has this context and room in its window, or None.
-        cdef SendLane lane
-        cdef SendLane best = None
-        for lane in self.lanes:
-            if lane.outstanding >= lane.window or not lane.is_usable or key not in lane.contexts:
-                continue
-            if lane.outstanding == 0:
-                return lane
-            if best is None or lane.outstanding < best.outstanding:
-                best = lane
-        return best
-
-
-@cython.final
-cdef class Plan:
-    """What becomes of every ticket with one key."""
-
-    cdef object decision
-    cdef tuple context_key  # abstract syntax and transfer syntax
-    cdef list outlets  # None: the general way
-    cdef bint discards
-
-
-@cython.final
-cdef class TicketPort:
-    """One acceptor's channel and slab, as the lane uses them. intake: whose books of tickets it shares."""
-
-    cdef object intake
-    cdef Ring tickets
-    cdef Ring receipts
-    cdef int bell
-    cdef list views
-    cdef Py_ssize_t slot_bytes
-    cdef dict held
-    cdef set unanswered
-    cdef object outbox
-
-    def __init__(
-        self, intake, Ring tickets, Ring receipts, int bell, slab, dict held, set unanswered, outbox
-    ):
-        self.intake = intake
-        self.tickets = tickets
-        self.receipts = receipts
-        self.bell = bell
-        self.views = slab.views
-        self.slot_bytes = slab.slot_bytes
-        self.held = held
-        self.unanswered = unanswered
-        self.outbox = outbox
-
-    cdef int answer(self, uint64_t ticket_id) except -1:
-        # Send the receipt of success, the slots with it.
-        cdef uint8_t receipt[RECEIPT_MAX]
-        cdef uint8_t *at = receipt
-        cdef Py_ssize_t slot
-        cdef int pushed = 0
-        cdef uint64_t one = 1
-        slots = self.held.pop(ticket_id)
-        self.unanswered.remove(ticket_id)
-        at[0] = 0x96
-        at[1] = 1  # Receipt
-        at[2] = 0xCF
-        big.store_u32(at + 3, <uint32_t>(ticket_id >> 32))
-        big.store_u32(at + 7, <uint32_t>ticket_id)
-        at[11] = 0  # status
-        at[12] = 0xA0  # no comment
-        at[13] = 0xDC
-        at[14] = 0
-        at[15] = <uint8_t>len(slots)
-        at += 16
-        for slot in slots:
-            at[0] = 0xCE
-            big.store_u32(at + 1, <uint32_t>slot)
-            at += 5
-        at[0] = 0xC3  # released
-        at += 1
-        if len(self.outbox) == 0:
-            pushed = self.receipts._push(receipt, <uint32_t>(at - receipt))
-        if pushed == 0:
-            self.outbox.send(PyBytes_FromStringAndSize(<const char *>receipt, at - receipt))
-        elif pushed == 2:
-            write(self.bell, &one, 8)
-        return 0
 
 
 @cython.final
@@ -279,33 +101,6 @@ cdef class Forward(SendUser):
         raise AssertionError("an operation of another forward")
 
 
-@cython.final
-cdef class EntrySend(SendUser):
-    """One entry of the spool on its way to one destination, past its queue. tag: whose it is."""
-
-    cdef readonly object tag
-    cdef readonly Outlet outlet
-    cdef Forwarder _forwarder
-    cdef str _uid
-    cdef uint64_t _dataset_bytes
-    cdef uint64_t _received_ns
-
-    cdef int answered(self, SendOperation operation, int status) except -1:
-        if status != 0:
-            self._forwarder._on_entry_trouble(self, operation, status, None)
-            return 0
-        self.outlet.count(operation, self._dataset_bytes, self._received_ns)
-        if not self._forwarder._done:
-            self._forwarder._on_done()
-        self._forwarder._done.append(self)
-        self.outlet.let_go(self._uid)
-        return 0
-
-    cdef int failed(self, SendOperation operation, error) except -1:
-        self._forwarder._on_entry_trouble(self, operation, 0, error)
-        return 0
-
-
 cdef class Forwarder:
     """The lane of one worker.
 
@@ -313,8 +108,7 @@ cdef class Forwarder:
     encoding_of(transfer syntax): (implicit VR, Big Endian), None for one that the lane leaves alone.
     on_trouble(forward, destination, operation, status,
     error): takes over a forward of which one operation failed; the lane has let go of it.
-    on_entry_trouble(entry, operation, status, error): the same for an entry. on_done(): take_done() has
-    something. is_open: whether tickets are taken. known: of the ticket that take() returned last, (decision,
+    entries: takes what is stored first. is_open: whether tickets are taken. known: of the ticket that take() returned last, (decision,
     Study Instance UID, Series Instance UID), None if they are to be found out. scan_policy: as
     limits.structure_scan.
     """
@@ -331,9 +125,7 @@ cdef class Forwarder:
     cdef tuple _context_key
     cdef object _encoding_of
     cdef object _on_trouble
-    cdef object _on_entry_trouble
-    cdef object _on_done
-    cdef list _done
+    cdef EntryLane _entries
     cdef dict _flags
     cdef Tally _tally
     cdef Histogram _store_seconds
@@ -343,12 +135,11 @@ cdef class Forwarder:
     cdef Py_ssize_t _series_bytes
     cdef uint8_t _key_octets[KEY_MAX]
 
-    def __init__(self, encoding_of, on_trouble, on_entry_trouble, on_done):
+    def __init__(self, encoding_of, on_trouble, EntryLane entries):
         self._encoding_of = encoding_of
         self._on_trouble = on_trouble
-        self._on_entry_trouble = on_entry_trouble
-        self._on_done = on_done
-        self._done = []
+        self._entries = entries
+        self._plans = {}
         self._flags = {}
         self.forwards = {}
         self.scan_policy = "off"
@@ -359,7 +150,7 @@ cdef class Forwarder:
         """Forget every decision; from now on read these tags, ascending."""
         cdef Py_ssize_t i
         cdef uint32_t *tags
-        self._plans = {}
+        self._forget_plans()
         self._key = None
         self._wanted = PyBytes_FromStringAndSize(NULL, len(wanted) * sizeof(uint32_t))
         tags = <uint32_t *>PyBytes_AS_STRING(self._wanted)
@@ -384,67 +175,34 @@ cdef class Forwarder:
         for _ in range(TICKETS_MAX):
             record = port.tickets.peek(&size, &after)
             if record is NULL:
-                return None
+                break
             if not self._forward(port, record, size):
                 other = PyBytes_FromStringAndSize(<const char *>record, size)
                 port.tickets.consume(after)
+                self._entries.flush()
                 return other
             port.tickets.consume(after)
+        self._entries.flush()
         return None
 
-    def send_entry(self, tag, Outlet outlet, item, list buffers):
-        """Send an entry of the spool to a destination at once, past its queue; False: nothing was sent.
-
-        item: its key, sop_class, sop_instance, dataset_bytes and received_ns. buffers: the dataset, unchanged
-        until the entry is among take_done()'s or in trouble.
-        """
-        cdef EntrySend entry
-        cdef SendLane lane = outlet.find(item.key)
-        cdef str uid = item.sop_instance
-        cdef bytes sop_class, sop_instance
-        if lane is None or uid in outlet.uids or outlet.has_waiting or not outlet.owner.takes_directly:
-            return False
-        entry = EntrySend.__new__(EntrySend)
-        entry.tag = tag
-        entry.outlet = outlet
-        entry._forwarder = self
-        entry._uid = uid
-        entry._dataset_bytes = item.dataset_bytes
-        entry._received_ns = item.received_ns
-        sop_class = (<str>item.sop_class).encode("latin-1")
-        sop_instance = uid.encode("latin-1")
-        if not lane.send(
-            entry, lane.contexts[item.key], sop_class, len(sop_class), sop_instance, len(sop_instance),
-            buffers,
-        ):
-            return False
-        lane.outstanding += 1
-        outlet.in_flight += 1
-        outlet.uids[uid] = None
-        return True
-
-    def take_done(self):
-        """Return the entries that were delivered since the last call; on_done() said that there are some."""
-        done = self._done
-        self._done = []
-        return done
-
-    def learn(self, decision, outlets):
+    def learn(self, decision, outlets, bytes stored_as=None):
         """Remember the decision on the ticket that take() returned last, if it was only that which was
         missing.
 
-        outlets: of its destinations; None if every such ticket is to take the general way.
+        outlets: of its destinations; None if every such ticket is to take the general way. stored_as: given
+        if it is stored first: the end of its facts, packed (see spool/record.py).
         """
         cdef Plan plan
         if self._key is None:
             return
         if len(self._plans) >= PLANS_MAX:
-            self._plans.clear()
+            self._forget_plans()
         plan = Plan.__new__(Plan)
         plan.decision = decision
         plan.context_key = self._context_key
         plan.outlets = outlets if outlets and len(outlets) <= DESTINATIONS_MAX else None
         plan.discards = decision.action == "discard"
+        plan.stored_as = stored_as if plan.outlets is not None else None
         self._plans[self._key] = plan
         self._key = None
 
@@ -466,13 +224,20 @@ cdef class Forwarder:
         """Have somebody else told what becomes of an operation."""
         operation.user = user
 
+    cdef int _forget_plans(self) except -1:
+        cdef Plan plan
+        for plan in self._plans.values():
+            plan.is_old = True
+        self._plans = {}
+        return 0
+
     cdef int _give_up(self, Forward forward) except -1:
         self.forwards.pop(forward._ticket_id, None)
         return 0
 
     cdef int _finish(self, Forward forward) except -1:
         del self.forwards[forward._ticket_id]
-        forward._port.answer(forward._ticket_id)
+        forward._port.answer(forward._ticket_id, True)
         if self._store_seconds is not None:
             self._store_seconds.note(now() - forward.began)
         return 0
@@ -483,14 +248,11 @@ cdef class Forwarder:
         cdef Py_ssize_t key_bytes
         cdef Plan plan
         cdef list buffers
-        if not self.is_open or not _read_ticket(record, size, &ticket):
+        if not self.is_open or not read_ticket(record, size, &ticket):
             return False
-        if not 0 < ticket.slot_count * port.slot_bytes - <Py_ssize_t>ticket.dataset_bytes < port.slot_bytes:
-            if ticket.slot_count * port.slot_bytes != <Py_ssize_t>ticket.dataset_bytes:
-                return False
-        if not self._are_slots(port, &ticket):
+        buffers = port.buffers(&ticket)
+        if not buffers:  # the general way says what is wrong with it
             return False
-        buffers = self._buffers(port, &ticket)
         key_bytes = self._read_key(&ticket, buffers[0])
         if key_bytes == 0 or not self._is_sound(&ticket, buffers):
             return False
@@ -505,15 +267,29 @@ cdef class Forwarder:
             return False
         plan = found
         if plan.discards:
-            self._hold(port, &ticket)
-            port.answer(ticket.ticket_id)
+            port.hold(&ticket)
+            port.answer(ticket.ticket_id, True)
             if self._tally is not None:
                 self._tally.bump(self.discarded_cell, 1)
             return True
-        if plan.outlets is None or not self._send(port, plan, &ticket, buffers, record, size):
-            self._know(plan)
+        if plan.stored_as is not None:
+            if self._store(port, plan, &ticket, buffers, record, size):
+                return True
+        elif plan.outlets is not None and self._send(port, plan, &ticket, buffers, record, size):
+            return True
+        self._know(plan)
+        return False
+
+    cdef bint _store(
+        self, TicketPort port, Plan plan, const TicketView *ticket, list buffers, const uint8_t *record,
+        uint32_t size,
+    ) except -1:
+        if self._study is NULL or self._series is NULL:
             return False
-        return True
+        return self._entries.append(
+            port, plan, ticket, buffers, PyBytes_FromStringAndSize(<const char *>record, size),
+            self._study, self._study_bytes, self._series, self._series_bytes,
+        )
 
     cdef int _know(self, Plan plan) except -1:
         # Spare the general way what was found out here.
@@ -533,8 +309,8 @@ cdef class Forwarder:
         cdef list lanes = []
         uid = _text(ticket.sop_instance, ticket.sop_instance_bytes)
         for outlet in plan.outlets:
-            lane = outlet.find(plan.context_key)
-            if lane is None or uid in outlet.uids or outlet.has_waiting or not outlet.owner.takes_directly:
+            lane = outlet.free_lane(uid, plan.context_key)
+            if lane is None:
                 return False
             lanes.append(lane)
         forward = Forward.__new__(Forward)
@@ -567,44 +343,16 @@ cdef class Forwarder:
             ):
                 if i == 0:
                     return False
-                self._hold(forward._port, ticket)
+                forward._port.hold(ticket)
                 self._give_up(forward)
                 self._on_trouble(forward, outlet.name, None, 0, None)
                 return True
             if i == 0:
                 self.forwards[forward._ticket_id] = forward
-            lane.outstanding += 1
-            outlet.in_flight += 1
-            outlet.uids[forward._uid] = None
+            outlet.begin(lane, forward._uid)
             forward.under_way[outlet.name] = lane.last
-        self._hold(forward._port, ticket)
+        forward._port.hold(ticket)
         return True
-
-    cdef int _hold(self, TicketPort port, const TicketView *ticket) except -1:
-        # Enter the ticket into the intake's books.
-        cdef Py_ssize_t i
-        port.held[ticket.ticket_id] = tuple([ticket.slots[i] for i in range(ticket.slot_count)])
-        port.unanswered.add(ticket.ticket_id)
-        return 0
-
-    cdef bint _are_slots(self, TicketPort port, const TicketView *ticket) noexcept:
-        # Whether the slab has the slots of a ticket; the general way says what is wrong with one of others.
-        cdef Py_ssize_t i
-        for i in range(ticket.slot_count):
-            if ticket.slots[i] >= <uint64_t>len(port.views):
-                return False
-        return True
-
-    cdef list _buffers(self, TicketPort port, const TicketView *ticket):
-        # The dataset where it lies; the slots' number fits its length, checked by the caller.
-        cdef list buffers = []
-        cdef Py_ssize_t i
-        cdef Py_ssize_t left = <Py_ssize_t>ticket.dataset_bytes
-        for i in range(ticket.slot_count):
-            view = port.views[<Py_ssize_t>ticket.slots[i]]
-            buffers.append(view if left >= port.slot_bytes else view[:left])
-            left -= port.slot_bytes
-        return buffers
 
     cdef Py_ssize_t _read_key(self, const TicketView *ticket, head) except -1:
         # The key of the ticket's decision into _key_octets; 0 if the general way has to look.
@@ -722,90 +470,3 @@ cdef Py_ssize_t _put(uint8_t *target, Py_ssize_t used, const uint8_t *octets, Py
     memcpy(target + used, &size, 8)
     memcpy(target + used + 8, octets, length)
     return used + 8 + length
-
-
-cdef bint _read_ticket(const uint8_t *record, uint32_t size, TicketView *ticket) noexcept:
-    # True for a ticket (handoff/ticket.py) that names slots, not a file, and waits for delivery or for
-    # nothing.
-    cdef Reader reader
-    cdef Py_ssize_t i
-    if size < 4 or memcmp(record, TICKET_HEAD, 4):
-        return False
-    reader.at, reader.end, reader.failed = record + 4, record + size, False
-    ticket.ticket_id = _read_number(&reader)
-    ticket.slot_count = _read_array(&reader)
-    if reader.failed or not 1 <= ticket.slot_count <= SLOTS_MAX:
-        return False
-    for i in range(ticket.slot_count):
-        ticket.slots[i] = _read_number(&reader)
-    if reader.at >= reader.end or reader.at[0] != 0xA0:  # a file
-        return False
-    reader.at += 1
-    ticket.dataset_bytes = _read_number(&reader)
-    ticket.sop_class = _read_text(&reader, &ticket.sop_class_bytes)
-    ticket.sop_instance = _read_text(&reader, &ticket.sop_instance_bytes)
-    ticket.source_part = reader.at
-    ticket.transfer_syntax = _read_text(&reader, &ticket.transfer_syntax_bytes)
-    for _ in range(5):  # calling and called AE title, peer address, source, ack
-        ticket.ack = _read_text(&reader, &ticket.ack_bytes)
-    ticket.source_part_bytes = reader.at - ticket.source_part
-    ticket.received_ns = _read_number(&reader)
-    return not reader.failed
-
-
-cdef uint64_t _read_number(Reader *reader) noexcept:
-    cdef const uint8_t *at = reader.at
-    cdef Py_ssize_t left = reader.end - at
-    if left >= 1 and at[0] <= 0x7F:
-        reader.at = at + 1
-        return at[0]
-    if left >= 2 and at[0] == 0xCC:
-        reader.at = at + 2
-        return at[1]
-    if left >= 3 and at[0] == 0xCD:
-        reader.at = at + 3
-        return (<uint64_t>at[1] << 8) | at[2]
-    if left >= 5 and at[0] == 0xCE:
-        reader.at = at + 5
-        return big.load_u32(at + 1)
-    if left >= 9 and at[0] == 0xCF:
-        reader.at = at + 9
-        return (<uint64_t>big.load_u32(at + 1) << 32) | big.load_u32(at + 5)
-    reader.failed = True
-    return 0
-
-
-cdef Py_ssize_t _read_array(Reader *reader) noexcept:
-    cdef const uint8_t *at = reader.at
-    cdef Py_ssize_t left = reader.end - at
-    if left >= 1 and 0x90 <= at[0] <= 0x9F:
-        reader.at = at + 1
-        return at[0] & 0x0F
-    if left >= 3 and at[0] == 0xDC:
-        reader.at = at + 3
-        return (at[1] << 8) | at[2]
-    reader.failed = True
-    return 0
-
-
-cdef const uint8_t *_read_text(Reader *reader, Py_ssize_t *length) noexcept:
-    cdef const uint8_t *at = reader.at
-    cdef Py_ssize_t left = reader.end - at
-    cdef Py_ssize_t head = 1
-    length[0] = 0
-    if left >= 1 and 0xA0 <= at[0] <= 0xBF:
-        length[0] = at[0] & 0x1F
-    elif left >= 2 and at[0] == 0xD9:
-        head = 2
-        length[0] = at[1]
-    elif left >= 3 and at[0] == 0xDA:
-        head = 3
-        length[0] = (at[1] << 8) | at[2]
-    else:
-        reader.failed = True
-        return at
-    if left < head + length[0]:
-        reader.failed = True
-        return at
-    reader.at = at + head + length[0]
-    return at + head

@@ -25,6 +25,7 @@ class StoreInlet:
         decode: Callable[[bytes], Any],
         choose: Callable[[str], int],
         sent: object,
+        answered: object,
         accepting: object,
     ) -> None: ...
     def add_worker(self, link: Any, tickets: Ring, receipts: Ring, bell: int) -> None: ...

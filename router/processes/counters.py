@@ -7,7 +7,7 @@ from router.delivery.retry import ErrorClass, Failure
 from router.metrics.catalogue import FIXED_LABELS
 from router.metrics.page import MetricsPage
 from router.standard.statuses import StatusClass, status_class
-from router.wire.codec import CODEC_NAME, Forwarder, Outlet, StoreInlet
+from router.wire.codec import CODEC_NAME, EntryLane, Forwarder, Outlet, StoreInlet
 
 LISTENER = "main"
 
@@ -267,10 +267,11 @@ class WorkerCounters:
         self._quarantined = slot("quarantined_entries")
         self._missing = slot("missing_deliveries")
 
-    def count_lane(self, forwarder: Forwarder) -> None:
-        """Have the forward lane count what it answers."""
+    def count_lanes(self, forwarder: Forwarder, entries: EntryLane) -> None:
+        """Have the lanes count what they answer."""
         page = self._page
         forwarder.count_into(page.tally(), page.histogram(self._store_seconds), self._unmatched["discard"])
+        entries.count_into(page.histogram(self._store_seconds))
 
     def count_outlet(self, outlet: Outlet) -> None:
         """Have the forward lane count what it delivers to a destination."""

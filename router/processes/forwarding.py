@@ -12,17 +12,17 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from router import crash_points
-from router.delivery.destination import Destination
 from router.delivery.sender import Item, lane_callbacks
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket, decode_record
+from router.processes.stored_entries import StoredEntries
 from router.routing.facts import Decision
 from router.routing.wanted import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
+from router.spool.record import encode_decision
 from router.standard.transfer_syntaxes import encoding_of
-from router.wire.codec import CallbackUser, EntrySend, Forward, Forwarder, SendOperation
+from router.wire.codec import CallbackUser, Forward, Forwarder, SendOperation
 
 if TYPE_CHECKING:
-    from router.processes.handling import Handled
     from router.processes.worker import Worker
 
 IDENTIFYING = (SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
@@ -38,15 +38,12 @@ class Forwarding:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.forwarder: Forwarder | None = None
+        self.entries: StoredEntries | None = None
         if Forwarder is None or any(map(crash_points.armed, POINTS_OF_THE_GENERAL_WAY)):
             return
-        self.forwarder = Forwarder(
-            _encoding_for_lane,
-            self._trouble,
-            self._entry_trouble,
-            lambda: worker.loop.call_soon(self._settle),
-        )
-        worker.counters.count_lane(self.forwarder)
+        self.entries = StoredEntries(worker)
+        self.forwarder = Forwarder(_encoding_for_lane, self._trouble, self.entries.lane)
+        worker.counters.count_lanes(self.forwarder, self.entries.lane)
         self.apply()
 
     @property
@@ -68,49 +65,21 @@ class Forwarding:
                 worker.counters.count_outlet(destination.outlet)
 
     def learn(self, ticket: Ticket, decision: Decision) -> None:
-        """Let the lane take tickets like this one from now on, if they need only their destinations."""
+        """Let the lane take tickets like this one from now on, as far as it can."""
+        worker = self._worker
         if self.forwarder is None:
             return
-        found = [self._worker.owing.destinations.get(name) for name in decision.destinations]
+        found = [worker.owing.destinations.get(name) for name in decision.destinations]
         outlets = [destination.outlet for destination in found if destination is not None]
-        is_simple = decision.action == "forward" and ticket.ack == "delivered" and None not in found
-        self.forwarder.learn(decision, outlets if is_simple else None)
-
-    def send_entry(self, handled: Handled, destination: Destination, item: Item) -> bool:
-        """Send a durable entry from the slab, past the destination's queue; False: nothing was sent."""
-        if self.forwarder is None or destination.outlet is None:
-            return False
-        return self.forwarder.send_entry(
-            (handled.instance, item), destination.outlet, item, handled.instance.views()
-        )
-
-    def _settle_soon(self) -> None:
-        self._worker.loop.call_soon(self._settle)
-
-    def _settle(self) -> None:
-        """Mark what was delivered, and give back its slots."""
-        assert self.forwarder is not None
-        owing = self._worker.owing
-        done = [(*entry.tag, entry.outlet.name) for entry in self.forwarder.take_done()]
-        owing.delivered_past_queue([(item, name) for _, item, name in done])
-        for instance, _, _ in done:
-            instance.used()
-
-    def _entry_trouble(
-        self, entry: EntrySend, operation: SendOperation, status: int, error: BaseException | None
-    ) -> None:
-        """Go on with an entry that could not be delivered as with any item of its destination's."""
-        instance, item = entry.tag
-        destination: Destination = entry.outlet.owner
-        instance.buffers()  # in use until the outcome is told
-        destination.take_over(item)
-        self._worker.owing.keep_hot(destination.name, item, instance)
-        answered, failed = lane_callbacks(operation.lane.owner, item, destination.sent)
-        seconds = monotonic() - operation.began
-        if error is None:
-            answered(status, seconds)
+        if decision.action != "forward" or None in found:
+            self.forwarder.learn(decision, None)
+        elif ticket.ack == "delivered":
+            self.forwarder.learn(decision, outlets)
+        elif worker.duplicates is None:
+            stored_as = encode_decision(decision.destinations, "forward", decision.rules)
+            self.forwarder.learn(decision, outlets, stored_as)
         else:
-            failed(error, seconds)
+            self.forwarder.learn(decision, None)
 
     def expire(self, now: float) -> None:
         """Let those go the general way whose destinations take too long: it falls back."""

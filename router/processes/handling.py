@@ -27,6 +27,7 @@ from router.delivery.sender import Item
 from router.errors import SpoolError
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket
+from router.processes.hot_loans import HotLoans
 from router.processes.instances import InstanceBytes, read_head, remove_file
 from router.processes.logs import PeerLogLimit
 from router.processes.structure_gate import refusal_of
@@ -43,6 +44,7 @@ from router.standard.statuses import (
 )
 
 if TYPE_CHECKING:
+    from _codec.entry_lane import StoredEntry
     from router.processes.worker import Worker
 
 SOP_CLASS_UID = 0x00080016
@@ -55,12 +57,6 @@ HEAD_BYTES = 4 << 20
 
 HOT_QUEUE_MAX = 64
 """A destination with more than this many waiting gets its instances from the spool, not from the slab."""
-
-HOT_TICKETS_MAX = 256
-"""Tickets whose slots are kept for delivery after they were answered."""
-
-HOT_SHARE = 0.5
-"""Share of a slab, divided among the workers, that a destination that stands still can take at most."""
 
 DOWN = Failure(ErrorClass.CONNECT, None, "the destination is down")
 
@@ -105,11 +101,9 @@ class Handling:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._unsynced: deque[Handled | Adopted] = deque()
+        self.hot_loans = HotLoans(worker.config.router.workers)
+        self._unsynced: deque[Handled | Adopted | StoredEntry] = deque()
         self._undelivered: dict[int, Handled] = {}
-        self._hot_tickets = 0
-        self._hot_slots: dict[Intake, int] = {}
-        self._hot_share = HOT_SHARE / worker.config.router.workers
         self._wants_sync = False
         self._last_seq = 0
         self._log_limit = PeerLogLimit()
@@ -199,36 +193,88 @@ class Handling:
         unsynced = self._unsynced
         touched: dict[Destination, None] = {}
         while unsynced and unsynced[0].seq <= up_to_seq:
-            handled = unsynced[0]
-            assert handled.entry is not None
-            self._worker.spool.ledger.add([handled.entry])  # if it cannot, everything stays queued
-            unsynced.popleft()
-            if isinstance(handled, Adopted):
-                handled.settled.set_result(None)
-                continue
-            stays_hot = self._deliver_stored(handled, touched)
-            release = not stays_hot and handled.instance.give_up()
-            handled.intake.answer(handled.ticket, SUCCESS, release=release)
-            if not stays_hot and not release:
-                handled.instance.cool()
-            self._worker.counters.stored(monotonic() - handled.began)
+            first = unsynced[0]
+            if isinstance(first, Handled | Adopted):
+                assert first.entry is not None
+                self._worker.spool.ledger.add([first.entry])  # if it cannot, everything stays queued
+                unsynced.popleft()
+                self._is_durable(first, touched)
+            else:
+                run = self._first_run(up_to_seq)
+                self._worker.spool.ledger.add([stored.entry for stored in run])  # as above
+                for _ in run:
+                    unsynced.popleft()
+                self._run_is_durable(run, touched)
         for destination in touched:
             destination.pump()
+
+    def _is_durable(self, handled: Handled | Adopted, touched: dict[Destination, None]) -> None:
+        if isinstance(handled, Adopted):
+            handled.settled.set_result(None)
+            return
+        stays_hot = self._deliver_stored(handled, touched)
+        release = not stays_hot and handled.instance.give_up()
+        handled.intake.answer(handled.ticket, SUCCESS, release=release)
+        if not stays_hot and not release:
+            handled.instance.cool()
+        self._worker.counters.stored(monotonic() - handled.began)
+
+    def _first_run(self, up_to_seq: int) -> list[StoredEntry]:
+        """Return the entries of the lane that are durable and stand before all others."""
+        run: list[StoredEntry] = []
+        for one in self._unsynced:
+            if isinstance(one, Handled | Adopted) or one.seq > up_to_seq:
+                break
+            run.append(one)
+        return run
+
+    def _run_is_durable(self, run: list[StoredEntry], touched: dict[Destination, None]) -> None:
+        """Have the lane answer entries and send what it can; the rest goes to its destinations from here."""
+        entries = self._worker.forwarding.entries
+        assert entries is not None
+        for stored in entries.lane.deliver(run):
+            handled = entries.handled_of(stored)
+            if not self._deliver_stored(handled, touched):
+                handled.instance.cool()
 
     def storing_failed(self, error: SpoolError) -> None:
         """Answer failure to every ticket that waits for a disk that said it failed."""
         while self._unsynced:
-            handled = self._unsynced.popleft()
-            if isinstance(handled, Adopted):
-                handled.settled.set_exception(error)
-            else:
-                self._answer(handled, OUT_OF_RESOURCES, "storage failed")
+            first = self._unsynced.popleft()
+            if isinstance(first, Adopted):
+                first.settled.set_exception(error)
+                continue
+            if not isinstance(first, Handled):
+                assert self._worker.forwarding.entries is not None
+                first = self._worker.forwarding.entries.handled_of(first)
+            self._answer(first, OUT_OF_RESOURCES, "storage failed")
 
     def adopt(self, entry: Entry) -> asyncio.Future[None]:
         """Queue an entry just appended; the future is done when it is durable and in the ledger."""
         adopted = Adopted(entry.seq, entry, asyncio.get_running_loop().create_future())
         self._unsynced.append(adopted)
         return adopted.settled
+
+    def await_disk(self, run: list[StoredEntry]) -> None:
+        """Let entries that the lane has appended wait until they are durable."""
+        self._unsynced.extend(run)
+        self._wants_sync = True
+
+    def refuse_run(self, run: list[Handled], error: SpoolError) -> None:
+        """Answer failure to tickets that could not be appended."""
+        for handled in run:
+            self._refuse_unstored(handled, error)
+
+    def handled_of(
+        self, intake: Intake, ticket: Ticket, decision: Decision, entry: Entry, began: float
+    ) -> Handled:
+        """Return a ticket that the lane has stored as one that was stored here."""
+        instance = InstanceBytes.of_ticket(self._worker.spool.payloads, intake, ticket)
+        instance.location = entry.location
+        record = entry.record
+        return Handled(
+            intake, ticket, instance, decision, record.study_uid, record.series_uid, began, entry.seq, entry
+        )
 
     def adopt_forward(self, intake: Intake, ticket: Ticket, decision: Decision, began: float) -> Handled:
         """Take over a ticket that the forward lane has begun; awaited_item() adds its destinations."""
@@ -241,7 +287,7 @@ class Handling:
 
     def awaited_item(self, handled: Handled, name: str) -> Item:
         """Return a new item of a ticket that waits for this destination's answer."""
-        item = self._new_item(handled, self._last_seq)
+        item = self.new_item(handled, self._last_seq)
         item.is_immediate = True
         item.tag = handled
         handled.items[name] = item
@@ -376,10 +422,7 @@ class Handling:
             else:
                 seq, location = worker.spool.writer.append(record, handled.instance.views())
         except SpoolError as error:
-            logger.error('association=%d spool=refused why="%s"', ticket.association_id, error)
-            worker.spool_trouble(error)
-            self._leave(handled)
-            self._answer(handled, OUT_OF_RESOURCES, "out of resources")
+            self._refuse_unstored(handled, error)
             return
         handled.seq = seq
         handled.instance.location = location
@@ -387,11 +430,19 @@ class Handling:
         self._unsynced.append(handled)
         self._wants_sync = True
 
+    def _refuse_unstored(self, handled: Handled, error: SpoolError) -> None:
+        logger.error('association=%d spool=refused why="%s"', handled.ticket.association_id, error)
+        self._worker.spool_trouble(error)
+        self._leave(handled)
+        self._answer(handled, OUT_OF_RESOURCES, "out of resources")
+
     def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """Hand a durable instance to its destinations; return whether some of them send it from the slab."""
         hot: list[tuple[str, Item]] = []
         sent = 0
-        may_keep = self._may_keep_hot(handled)
+        intake, slots = handled.intake, len(handled.ticket.slots)
+        may_keep = not handled.ticket.file and self.hot_loans.may_keep(intake, slots)
+        entries = self._worker.forwarding.entries
         for name in handled.decision.destinations:
             if name in handled.delivered:
                 self._worker.owing.mark_delivered(handled.seq, name, handled.delivered[name])
@@ -404,9 +455,9 @@ class Handling:
                     if destination.is_up and destination.is_idle:
                         touched[destination] = None
                     continue
-                item = self._new_item(handled, handled.seq)
+                item = self.new_item(handled, handled.seq)
                 item.entry_id = handled.seq
-                if may_keep and self._worker.forwarding.send_entry(handled, destination, item):
+                if may_keep and entries is not None and entries.send(handled, destination, item):
                     backlog.adopt(handled.seq)
                     sent += 1
                 elif backlog.offer(item):
@@ -415,20 +466,11 @@ class Handling:
                         hot.append((name, item))
         if not may_keep or not (hot or sent):
             return False
-        intake, slots = handled.intake, len(handled.ticket.slots)
-        self._hot_tickets += 1
-        self._hot_slots[intake] = self._hot_slots.get(intake, 0) + slots
-        handled.instance.keep_hot(len(hot) + sent, partial(self._cooled, intake, slots))
+        self.hot_loans.keep(intake, slots)
+        handled.instance.keep_hot(len(hot) + sent, partial(self.hot_loans.give_back, intake, slots))
         for name, item in hot:
             self._worker.owing.keep_hot(name, item, handled.instance)
         return True
-
-    def _may_keep_hot(self, handled: Handled) -> bool:
-        """Whether a stored instance may stay in the slab until it is delivered."""
-        intake, slots = handled.intake, len(handled.ticket.slots)
-        if handled.ticket.file or self._hot_tickets >= HOT_TICKETS_MAX:
-            return False
-        return self._hot_slots.get(intake, 0) + slots <= intake.slots_total * self._hot_share
 
     @staticmethod
     def _make_ordinary(handled: Handled, name: str) -> Item:
@@ -440,11 +482,8 @@ class Handling:
         item.tag = None
         return item
 
-    def _cooled(self, intake: Intake, slots: int) -> None:
-        self._hot_tickets -= 1
-        self._hot_slots[intake] -= slots
-
-    def _new_item(self, handled: Handled, seq: int) -> Item:
+    def new_item(self, handled: Handled, seq: int) -> Item:
+        """Return a ticket as an item for one destination."""
         ticket = handled.ticket
         item = Item(
             seq,

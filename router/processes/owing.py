@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,8 @@ class Owing:
                 destination = self.destinations[name] = Destination(name, settings, self._driver, self)
                 self.backlogs[name] = Backlog(destination, self._worker.spool.ledger)
                 self._hot[name] = {}
+                if destination.outlet is not None:
+                    destination.outlet.backlog = self.backlogs[name]
             else:
                 destination.update(settings)
         gone = [name for name in self.destinations if name not in config.destinations]
@@ -119,14 +122,13 @@ class Owing:
         )
 
     @crash_points.before("mark.before")
-    def delivered_past_queue(self, items: list[tuple[Item, str]]) -> None:
-        """Take note of entries that went to their destinations past the queues; they are counted already."""
+    def delivered_past_queue(self, done: Iterable[tuple[int, str]]) -> None:
+        """Take note of entries that went to destinations past the queues; they are counted already."""
         now_ns = time_ns()
         marks = []
-        for item, name in items:
-            assert item.entry_id is not None
-            self.backlogs[name].held.discard(item.entry_id)
-            marks.append(Mark(item.entry_id, name, DeliveryState.DELIVERED, now_ns, status=0))
+        for seq, name in done:
+            self.backlogs[name].held.discard(seq)
+            marks.append(Mark(seq, name, DeliveryState.DELIVERED, now_ns, status=0))
         self._mark(*marks)
 
     def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:

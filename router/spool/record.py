@@ -67,6 +67,11 @@ def encode_record(record: InstanceRecord) -> bytes:
     return packed
 
 
+def encode_decision(destinations: Sequence[str], action: Action, rules: Sequence[str]) -> bytes:
+    """Return how the facts end: what is the same for all instances that one decision is about."""
+    return b"".join(map(_pack, (tuple(destinations), action, tuple(rules))))
+
+
 def decode_record(data: bytes | memoryview) -> InstanceRecord:
     """Return the facts of `encode_record`. Raises ValueError for anything else."""
     try:

@@ -137,6 +137,11 @@ class SpoolWriter:
         return self.failure is not None
 
     @property
+    def large_from_bytes(self) -> int:
+        """Return from which size datasets get a file of their own."""
+        return self._settings.large_from_bytes
+
+    @property
     def appended_seq(self) -> int:
         """Return the number of the newest entry, durable or not."""
         return self._next_seq - 1
@@ -212,20 +217,46 @@ class SpoolWriter:
     ) -> tuple[int, Location]:
         size = record_bytes(len(meta), length)
         segment = self._segment_with_room(size)
-        seq = self._next_seq
-        head = encode_head(kind, segment.number, segment.nonce, segment.offset, seq, meta, length)
+        seq, offset = self._next_seq, segment.offset
+        head = encode_head(kind, segment.number, segment.nonce, offset, seq, meta, length)
         trailer = encode_trailer(crc, HEAD_BYTES + len(meta) + length)
+        self._write_records(segment, [head + meta, *buffers, trailer], size, 1, staged)
+        return seq, Location(segment.number, offset + HEAD_BYTES + len(meta), length, crc)
+
+    def begin_run(self, size: int) -> tuple[int, int, int, int, int]:
+        """Return where records can be written, the first of them `size` long: segment, its nonce, from which
+        offset up to which, and the first one's entry number. Nothing else may be appended before write_run.
+
+        Raises as `append`.
+        """
+        self._check()
+        segment = self._segment_with_room(size)
+        end = segment.capacity - MARKER_BYTES
+        return segment.number, segment.nonce, segment.offset, end, self._next_seq
+
+    def write_run(self, buffers: Sequence[Buffer], size: int, count: int) -> None:
+        """Write `count` whole INSTANCE records, `size` octets together, where begin_run said; as `append`."""
+        self._check()
+        assert self._segment is not None
+        self._write_records(self._segment, buffers, size, count, None)
+
+    def _write_records(
+        self,
+        segment: SegmentFile,
+        buffers: Sequence[Buffer],
+        size: int,
+        count: int,
+        staged: StagedFile | None,
+    ) -> None:
         try:
-            self._disk.write(segment.descriptor, [head + meta, *buffers, trailer], size, segment.offset)
+            self._disk.write(segment.descriptor, buffers, size, segment.offset)
         except OSError as error:
             raise self._broken("appending to a segment", error) from error
-        location = Location(segment.number, segment.offset + HEAD_BYTES + len(meta), length, crc)
         with self._lock:
+            self._next_seq += count
             segment.offset += size
-            segment.last_seq = seq
-            self._next_seq = seq + 1
+            segment.last_seq = self._next_seq - 1
             self._gather(segment, staged)
-        return seq, location
 
     def _gather(self, segment: SegmentFile, staged: StagedFile | None) -> None:
         gathered = self._gathered

@@ -15,15 +15,18 @@ CODEC_VARIABLE = "ROUTER_CODEC"
 _MODULES = (
     "command",
     "dataset",
+    "entry_lane",
     "forward_lane",
     "framing",
     "handler_lane",
+    "outlet",
     "pdata",
     "ring",
     "send_lane",
     "store_lane",
     "structure",
     "tally",
+    "ticket_port",
 )
 
 
@@ -46,7 +49,8 @@ CODEC_NAME: str = _choose(os.environ.get(CODEC_VARIABLE, ""))
 if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.command import decode_command, encode_command
     from _codec.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
-    from _codec.forward_lane import EntrySend, Forward, Forwarder, Outlet, TicketPort
+    from _codec.entry_lane import EntryLane, EntrySend, StoredEntry
+    from _codec.forward_lane import Forward, Forwarder
     from _codec.framing import (
         ASSOCIATE_LENGTH_MIN_BYTES,
         COMMAND,
@@ -67,12 +71,14 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         ScatterWindow,
     )
     from _codec.handler_lane import HandlerLane, LaneRequest
+    from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
     from _codec.store_lane import StoreInlet, StoreLane
     from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from _codec.tally import Histogram, Tally
+    from _codec.ticket_port import TicketPort
 else:
     from router.wire.reference.command import decode_command, encode_command
     from router.wire.reference.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
@@ -103,7 +109,7 @@ else:
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
     HandlerLane = LaneRequest = ScatterWindow = None
-    EntrySend = Forward = Forwarder = Outlet = TicketPort = None
+    EntryLane = EntrySend = StoredEntry = Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
     "ASSOCIATE_LENGTH_MIN_BYTES",
@@ -130,6 +136,7 @@ __all__ = [
     "VALUE_MAX_BYTES",
     "VIOLATION",
     "CallbackUser",
+    "EntryLane",
     "EntrySend",
     "Forward",
     "Forwarder",
@@ -144,6 +151,7 @@ __all__ = [
     "SendOperation",
     "StoreInlet",
     "StoreLane",
+    "StoredEntry",
     "StructureScan",
     "Tally",
     "TicketPort",

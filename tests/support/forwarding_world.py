@@ -181,7 +181,7 @@ async def world(folder: Path, ports: dict[str, int], use_lane: bool, **changes: 
     )
     worker = Worker(child, spool, changed)  # type: ignore[arg-type]
     if not use_lane:
-        worker.forwarding.forwarder = None
+        worker.forwarding.forwarder = worker.forwarding.entries = None
     slab = Slab.own(slab_fd)
     dispatcher = Dispatcher([channel.acceptor_end()], slab)
     worker.driver.start()

@@ -14,9 +14,7 @@ from router.routing.rules import compile_rules
 from router.spool.record import InstanceRecord, Location
 from tests.support.live_acceptor import LiveAcceptor
 
-NO_FORWARDING = SimpleNamespace(
-    in_progress=0, learn=lambda *_: None, expire=lambda now: None, send_entry=lambda *_: False
-)
+NO_FORWARDING = SimpleNamespace(in_progress=0, learn=lambda *_: None, expire=lambda now: None, entries=None)
 """No forward lane: every ticket takes the general way."""
 
 

@@ -1,0 +1,72 @@
+"""Entries of the spool from other compiled modules."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from _codec.outlet cimport Outlet, Plan
+from _codec.send_lane cimport SendOperation, SendUser
+from _codec.tally cimport Histogram
+from _codec.ticket_port cimport TicketPort
+from _codec.ticket_record cimport TicketView
+
+
+cdef class StoredEntry:
+    cdef readonly uint64_t seq
+    cdef readonly bytes ticket  # its record
+    cdef readonly Plan plan
+    cdef readonly double began
+    cdef readonly int uses  # operations that send from the slab, and whose outcome has not been settled
+    cdef public object instance  # its InstanceBytes, once the general way needs them
+    cdef EntryLane _lane
+    cdef TicketPort _port
+    cdef object _entry
+    cdef bytes _facts
+    cdef str _uid
+    cdef uint64_t _ticket_id
+    cdef uint64_t _dataset_bytes
+    cdef uint64_t _received_ns
+    cdef uint64_t _segment
+    cdef uint64_t _offset
+    cdef uint32_t _crc
+
+
+cdef class EntrySend(SendUser):
+    cdef readonly uint64_t seq
+    cdef readonly Outlet outlet
+    cdef readonly StoredEntry entry
+    cdef readonly object tag
+    cdef EntryLane _lane
+    cdef str _uid
+    cdef uint64_t _dataset_bytes
+    cdef uint64_t _received_ns
+
+
+cdef class EntryLane:
+    cdef object _spool
+    cdef object _loans
+    cdef object _on_unsent
+    cdef object _on_trouble
+    cdef object _on_done
+    cdef Histogram _store_seconds
+    cdef list _done
+    cdef list _run
+    cdef list _run_buffers
+    cdef uint64_t _large_bytes
+    cdef uint64_t _seq  # of the next entry of the run
+    cdef uint64_t _segment
+    cdef object _nonce
+    cdef uint64_t _begin
+    cdef uint64_t _offset  # of the next record of the run
+    cdef uint64_t _end
+
+    cdef bint append(
+        self, TicketPort port, Plan plan, const TicketView *ticket, list buffers, bytes record,
+        const uint8_t *study, Py_ssize_t study_bytes, const uint8_t *series, Py_ssize_t series_bytes,
+    ) except -1
+    cdef bytes _facts(
+        self, Plan plan, const TicketView *ticket, const uint8_t *study, Py_ssize_t study_bytes,
+        const uint8_t *series, Py_ssize_t series_bytes,
+    )
+    cdef bint _make_room(self, uint64_t size) except -1
+    cdef bint _send(self, StoredEntry entry) except -1
+    cdef bint _send_over(self, StoredEntry entry, list lanes) except -1
+    cdef EntrySend _begin_send(self, Outlet outlet, str uid, uint64_t dataset_bytes, uint64_t received_ns)

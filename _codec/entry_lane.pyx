@@ -1,0 +1,321 @@
+"""The short cut of an instance through the spool: from its ticket into a segment, and, once it is durable,
+from the slab to its destinations, without a Python object for a fact, an item or a mark.
+
+Its user is processes/forwarding.py, its twin processes/handling.py; spool/writer.py lends the place where
+records are written and writes them, a run of records at a time. What cannot be sent at once, and what goes
+wrong, is given to the twin.
+Invariants: handling.py's. An entry is answered only when the disk has it; its slots go back when the
+outcome of everything sent from them is settled.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeLatin1
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from _codec cimport big_endian as big
+from _codec.clock cimport now
+from _codec.outlet cimport Outlet, Plan
+from _codec.send_lane cimport SendLane, SendOperation, SendUser
+from _codec.tally cimport Histogram
+from _codec.ticket_port cimport TicketPort
+from _codec.ticket_record cimport TicketView, read_ticket
+
+from crc32c import crc32c
+
+cdef enum:
+    FACTS_MAX = 8192  # of an instance's facts in the lane
+    RUN_MAX = 256  # entries written at once
+    KIND_INSTANCE = 1  # as in spool/segment.py
+
+
+@cython.final
+cdef class StoredEntry:
+    """One entry, from its ticket to its last delivery. under its number it waits with others for the disk.
+
+    ticket: its record. plan: what the rules say. instance: its bytes (processes/instances.py), set when the
+    general way sends from them too; whoever uses them is counted there from then on.
+    """
+
+    @property
+    def entry(self):
+        """The entry as the ledger and the general way know it (spool/record.py)."""
+        if self._entry is None:
+            self._entry = self._lane._spool.entry_of(
+                self.seq, self._facts, self._segment, self._offset, self._dataset_bytes, self._crc
+            )
+        return self._entry
+
+    @property
+    def intake(self):
+        """Where its ticket came from."""
+        return self._port.intake
+
+    def end_use(self):
+        """Take note that the outcome of one operation is settled; the last one gives the slots back."""
+        cdef Py_ssize_t slots
+        self.uses -= 1
+        if self.instance is not None:
+            self.instance.used()
+        elif self.uses == 0:
+            slots = len(self._port.held[self._ticket_id])
+            self._port.release(self._ticket_id)
+            self._lane._loans.give_back(self._port.intake, slots)
+
+
+@cython.final
+cdef class EntrySend(SendUser):
+    """One entry of the spool on its way to one destination, past its queue.
+
+    seq: the entry's number. entry: the lane's own; None for one of the general way, which `tag` tells then.
+    """
+
+    cdef int answered(self, SendOperation operation, int status) except -1:
+        if status != 0:
+            self._lane._on_trouble(self, operation, status, None)
+            return 0
+        self.outlet.count(operation, self._dataset_bytes, self._received_ns)
+        if not self._lane._done:
+            self._lane._on_done()
+        self._lane._done.append(self)
+        self.outlet.let_go(self._uid)
+        return 0
+
+    cdef int failed(self, SendOperation operation, error) except -1:
+        self._lane._on_trouble(self, operation, 0, error)
+        return 0
+
+
+@cython.final
+cdef class EntryLane:
+    """The lane of one worker's spool.
+
+    spool: where entries are written (see the stub, and processes/stored_entries.py). loans: whether slots may stay on loan after the answer: may_keep, keep,
+    give_back (see processes/hot_loans.py). on_unsent(entry, outlet): a destination of an entry of which
+    others are being sent to could not be sent to. on_trouble(entry_send, operation, status, error): takes
+    over what was not delivered. on_done(): take_done() has something.
+    """
+
+    def __init__(self, spool, loans, on_unsent, on_trouble, on_done):
+        self._spool = spool
+        self._loans = loans
+        self._on_unsent = on_unsent
+        self._on_trouble = on_trouble
+        self._on_done = on_done
+        self._large_bytes = spool.large_from_bytes
+        self._done = []
+        self._run = []
+        self._run_buffers = []
+
+    def count_into(self, Histogram store_seconds):
+        """Count how long tickets take until they are answered."""
+        self._store_seconds = store_seconds
+
+    def flush(self):
+        """Write the entries that were taken; spool.write_run() has them wait for the disk, or refuses them."""
+        if not self._run:
+            return
+        run, buffers = self._run, self._run_buffers
+        self._run, self._run_buffers = [], []
+        self._spool.write_run(run, buffers, self._offset - self._begin)
+
+    def deliver(self, list run):
+        """Answer entries that are durable, and send each that may go at once; return the others."""
+        cdef StoredEntry entry
+        cdef list rest = []
+        # All answers first: the acceptor is woken once.
+        for entry in run:
+            entry._port.answer(entry._ticket_id, False)
+            if self._store_seconds is not None:
+                self._store_seconds.note(now() - entry.began)
+        for entry in run:
+            if not self._send(entry):
+                rest.append(entry)
+        return rest
+
+    def send(self, tag, seq, Outlet outlet, item, list buffers):
+        """Send an entry of the general way to a destination at once, past its queue; False: nothing was sent.
+
+        item: its key, sop_class, sop_instance, dataset_bytes and received_ns. buffers: the dataset, unchanged
+        until the entry is among take_done()'s or in trouble.
+        """
+        cdef EntrySend send
+        cdef str uid = item.sop_instance
+        cdef bytes sop_class, sop_instance
+        cdef SendLane lane = outlet.free_lane(uid, item.key)
+        if lane is None:
+            return False
+        send = self._begin_send(outlet, uid, item.dataset_bytes, item.received_ns)
+        send.seq = seq
+        send.tag = tag
+        sop_class = (<str>item.sop_class).encode("latin-1")
+        sop_instance = uid.encode("latin-1")
+        if not lane.send(
+            send, lane.contexts[item.key], sop_class, len(sop_class), sop_instance, len(sop_instance),
+            buffers,
+        ):
+            return False
+        outlet.begin(lane, uid)
+        return True
+
+    def take_done(self):
+        """Return what was delivered since the last call; on_done() said that there is something."""
+        done = self._done
+        self._done = []
+        return done
+
+    cdef bint append(
+        self, TicketPort port, Plan plan, const TicketView *ticket, list buffers, bytes record,
+        const uint8_t *study, Py_ssize_t study_bytes, const uint8_t *series, Py_ssize_t series_bytes,
+    ) except -1:
+        # Take a ticket into the run; False: the general way has to store it.
+        cdef StoredEntry entry
+        cdef uint64_t size
+        cdef uint32_t crc = 0
+        if ticket.dataset_bytes >= self._large_bytes:
+            return False
+        facts = self._facts(plan, ticket, study, study_bytes, series, series_bytes)
+        if facts is None:
+            return False
+        size = self._spool.record_bytes(len(facts), ticket.dataset_bytes)
+        if not self._make_room(size):
+            return False
+        for buffer in buffers:
+            crc = crc32c(buffer, crc)
+        head = self._spool.encode_head(
+            KIND_INSTANCE, self._segment, self._nonce, self._offset, self._seq, facts, ticket.dataset_bytes
+        )
+        self._run_buffers.append(head + facts)
+        self._run_buffers += buffers
+        self._run_buffers.append(
+            self._spool.encode_trailer(crc, len(head) + len(facts) + ticket.dataset_bytes)
+        )
+        entry = StoredEntry.__new__(StoredEntry)
+        entry.seq = self._seq
+        entry.ticket = record
+        entry.plan = plan
+        entry.began = now()
+        entry._lane = self
+        entry._port = port
+        entry._facts = facts
+        entry._uid = PyUnicode_DecodeLatin1(
+            <const char *>ticket.sop_instance, ticket.sop_instance_bytes, NULL
+        )
+        entry._ticket_id = ticket.ticket_id
+        entry._dataset_bytes = ticket.dataset_bytes
+        entry._received_ns = ticket.received_ns
+        entry._segment = self._segment
+        entry._offset = self._offset + len(head) + len(facts)
+        entry._crc = crc
+        self._run.append(entry)
+        self._seq += 1
+        self._offset += size
+        port.hold(ticket)
+        return True
+
+    cdef bytes _facts(
+        self, Plan plan, const TicketView *ticket, const uint8_t *study, Py_ssize_t study_bytes,
+        const uint8_t *series, Py_ssize_t series_bytes,
+    ):
+        # An InstanceRecord (spool/record.py) as msgpack, or None if it is too long for the lane.
+        cdef uint8_t facts[FACTS_MAX]
+        cdef uint8_t *at = facts
+        cdef Py_ssize_t tail_bytes = PyBytes_GET_SIZE(plan.stored_as)
+        if 512 + ticket.sop_class_bytes + ticket.source_part_bytes + tail_bytes > FACTS_MAX:
+            return None
+        at[0] = 0x9D  # an array of 13
+        at = _put_text(at + 1, ticket.sop_class, ticket.sop_class_bytes)
+        at = _put_text(at, ticket.sop_instance, ticket.sop_instance_bytes)
+        at = _put_text(at, ticket.transfer_syntax, ticket.transfer_syntax_bytes)
+        at = _put_text(at, study, study_bytes)
+        at = _put_text(at, series, series_bytes)
+        memcpy(at, ticket.sender_part, ticket.sender_part_bytes)
+        at += ticket.sender_part_bytes
+        at[0] = 0xCF
+        big.store_u32(at + 1, <uint32_t>(ticket.received_ns >> 32))
+        big.store_u32(at + 5, <uint32_t>ticket.received_ns)
+        at += 9
+        memcpy(at, PyBytes_AS_STRING(plan.stored_as), tail_bytes)
+        at += tail_bytes
+        return PyBytes_FromStringAndSize(<const char *>facts, at - facts)
+
+    cdef bint _make_room(self, uint64_t size) except -1:
+        # Room for one more record in the run, or the beginning of a new run; False: the spool takes nothing.
+        if self._run and (self._offset + size > self._end or len(self._run) >= RUN_MAX):
+            self.flush()
+        if not self._run:
+            place = self._spool.begin_run(size)
+            if place is None:
+                return False
+            self._segment, self._nonce, self._begin, self._end, self._seq = place
+            self._offset = self._begin
+        return True
+
+    cdef bint _send(self, StoredEntry entry) except -1:
+        # Send an entry to all its destinations; False: not even one was sent to.
+        cdef Outlet outlet
+        cdef SendLane lane
+        cdef list lanes = []
+        cdef Py_ssize_t slots = len(entry._port.held[entry._ticket_id])
+        if entry.plan.is_old or not self._loans.may_keep(entry._port.intake, slots):
+            return False
+        for outlet in entry.plan.outlets:
+            lane = outlet.free_lane(entry._uid, entry.plan.context_key)
+            if lane is None or outlet.backlog.must_wait:
+                return False
+            lanes.append(lane)
+        if not self._send_over(entry, lanes):
+            return False
+        self._loans.keep(entry._port.intake, slots)
+        return True
+
+    cdef bint _send_over(self, StoredEntry entry, list lanes) except -1:
+        cdef TicketView ticket
+        cdef Plan plan = entry.plan
+        cdef Outlet outlet
+        cdef SendLane lane
+        cdef EntrySend send
+        cdef Py_ssize_t i
+        cdef list unsent = []
+        if not read_ticket(
+            <const uint8_t *>PyBytes_AS_STRING(entry.ticket), <uint32_t>PyBytes_GET_SIZE(entry.ticket), &ticket
+        ):
+            return False
+        buffers = entry._port.buffers(&ticket)
+        for i in range(len(lanes)):
+            lane, outlet = lanes[i], plan.outlets[i]
+            send = self._begin_send(outlet, entry._uid, entry._dataset_bytes, entry._received_ns)
+            send.seq = entry.seq
+            send.entry = entry
+            if lane.send(
+                send, lane.contexts[plan.context_key], ticket.sop_class, ticket.sop_class_bytes,
+                ticket.sop_instance, ticket.sop_instance_bytes, buffers,
+            ):
+                entry.uses += 1
+                outlet.begin(lane, entry._uid)
+                outlet.backlog.adopt(entry.seq)
+            else:
+                unsent.append(outlet)
+        if entry.uses == 0:
+            return False
+        for outlet in unsent:
+            self._on_unsent(entry, outlet)
+        return True
+
+    cdef EntrySend _begin_send(self, Outlet outlet, str uid, uint64_t dataset_bytes, uint64_t received_ns):
+        cdef EntrySend send = EntrySend.__new__(EntrySend)
+        send._lane = self
+        send.outlet = outlet
+        send._uid = uid
+        send._dataset_bytes = dataset_bytes
+        send._received_ns = received_ns
+        return send
+
+
+cdef inline uint8_t *_put_text(uint8_t *at, const uint8_t *octets, Py_ssize_t length) noexcept:
+    # A text of at most 255 octets, as msgpack.
+    at[0] = 0xD9
+    at[1] = <uint8_t>length
+    memcpy(at + 2, octets, length)
+    return at + 2 + length

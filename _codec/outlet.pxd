@@ -1,0 +1,38 @@
+"""Outlets and plans from other compiled modules."""
+
+from libc.stdint cimport uint64_t
+
+from _codec.send_lane cimport SendLane, SendOperation
+from _codec.tally cimport Histogram, Tally
+
+
+cdef class Outlet:
+    cdef readonly object owner
+    cdef readonly str name
+    cdef readonly dict uids
+    cdef public object backlog
+    cdef public list lanes
+    cdef public int in_flight
+    cdef public uint64_t delivered
+    cdef public bint has_waiting  # set when something begins to wait; pump() clears it
+    cdef public bint is_ill  # set when it was set back or is late: its owner wants to know of a success
+    cdef Tally _tally
+    cdef Py_ssize_t _sent_cell
+    cdef Py_ssize_t _bytes_cell
+    cdef Histogram _deliver_seconds
+    cdef Histogram _end_to_end
+
+    cdef int count(self, SendOperation operation, uint64_t dataset_bytes, uint64_t received_ns) except -1
+    cdef int let_go(self, str uid) except -1
+    cdef SendLane find(self, tuple key)
+    cdef SendLane free_lane(self, str uid, tuple key)
+    cdef int begin(self, SendLane lane, str uid) except -1
+
+
+cdef class Plan:
+    cdef readonly object decision
+    cdef tuple context_key  # abstract syntax and transfer syntax
+    cdef list outlets  # None: the general way
+    cdef bint discards
+    cdef bytes stored_as  # not None: it is stored first; the end of its facts in the spool, packed
+    cdef bint is_old  # rules or destinations were changed since

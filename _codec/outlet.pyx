@@ -1,0 +1,94 @@
+"""Where tickets go: a destination as the lanes reach it, and what becomes of all tickets of one kind."""
+
+cimport cython
+from libc.stdint cimport uint64_t
+
+from _codec.clock cimport now, wall_ns
+from _codec.send_lane cimport SendLane, SendOperation
+from _codec.tally cimport Histogram, Tally
+
+cdef double SLOW_ANSWER_S = 0.035  # as in delivery/sender.py
+cdef uint64_t SMALL_BYTES = 65536
+
+
+@cython.final
+cdef class Outlet:
+    """One destination, as forwards reach it; what the destination and the lane both count and keep.
+
+    owner: its takes_directly says whether nothing waits there, and pump() goes on with what does. uids: of
+    what is under way or waits. lanes: of its associations. backlog: what it is owed beyond (see
+    processes/backlog.py); entries of the spool ask it whether they must wait.
+    """
+
+    def __init__(self, owner, str name, dict uids):
+        self.owner = owner
+        self.name = name
+        self.uids = uids
+        self.lanes = []
+
+    def count_into(self, Tally tally, sent_cell, bytes_cell, deliver_seconds, end_to_end):
+        """Count what is delivered with success in these cells and histograms."""
+        self._tally = tally
+        self._sent_cell = sent_cell
+        self._bytes_cell = bytes_cell
+        self._deliver_seconds = deliver_seconds
+        self._end_to_end = end_to_end
+
+    cdef int count(self, SendOperation operation, uint64_t dataset_bytes, uint64_t received_ns) except -1:
+        # An operation has ended well.
+        cdef double seconds = now() - operation.began
+        if seconds > SLOW_ANSWER_S and dataset_bytes < SMALL_BYTES:
+            operation.lane.quick_ack = True
+        operation.lane.give_back()
+        self.in_flight -= 1
+        self.delivered += 1
+        if self._tally is not None:
+            self._tally.bump(self._sent_cell, 1)
+            self._tally.bump(self._bytes_cell, dataset_bytes)
+            self._deliver_seconds.note(seconds)
+            self._end_to_end.note((<double>wall_ns() - <double>received_ns) * 1e-9)
+        return 0
+
+    cdef int let_go(self, str uid) except -1:
+        # Let the next version of an instance go, and what waits.
+        if self.is_ill:
+            self.is_ill = False
+            self.owner.has_answered_well()
+        parked = self.uids.pop(uid)
+        if parked:
+            self.owner.release_parked(uid, parked)
+        if self.has_waiting:
+            self.owner.pump()
+        return 0
+
+    cdef SendLane find(self, tuple key):
+        # The least busy lane that has this context and room in its window, or None.
+        cdef SendLane lane
+        cdef SendLane best = None
+        for lane in self.lanes:
+            if lane.outstanding >= lane.window or not lane.is_usable or key not in lane.contexts:
+                continue
+            if lane.outstanding == 0:
+                return lane
+            if best is None or lane.outstanding < best.outstanding:
+                best = lane
+        return best
+
+    cdef SendLane free_lane(self, str uid, tuple key):
+        # A lane over which this instance may go at once, past the queue, or None.
+        cdef SendLane lane = self.find(key)
+        if lane is None or uid in self.uids or self.has_waiting or not self.owner.takes_directly:
+            return None
+        return lane
+
+    cdef int begin(self, SendLane lane, str uid) except -1:
+        # Take note of an instance that has just been sent over a lane.
+        lane.outstanding += 1
+        self.in_flight += 1
+        self.uids[uid] = None
+        return 0
+
+
+@cython.final
+cdef class Plan:
+    """What becomes of every ticket with one key."""

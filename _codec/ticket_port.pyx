@@ -1,0 +1,119 @@
+"""One acceptor's channel and slab, as the lanes of a worker use them: tickets in, receipts and releases out."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from posix.unistd cimport write
+
+from _codec cimport big_endian as big
+from _codec.ring cimport Ring
+from _codec.ticket_record cimport TicketView
+
+cdef enum:
+    RECORD_MAX = 512  # a receipt with the slots of the longest dataset that a lane takes
+    QUIET_SLOTS_MAX = 2  # as in handoff/intake.py
+
+
+@cython.final
+cdef class TicketPort:
+    """One acceptor's channel and slab, as the lane uses them. intake: whose books of tickets it shares."""
+
+    def __init__(
+        self, intake, Ring tickets, Ring receipts, int bell, slab, dict held, set unanswered, outbox
+    ):
+        self.intake = intake
+        self.tickets = tickets
+        self.receipts = receipts
+        self.bell = bell
+        self.views = slab.views
+        self.slot_bytes = slab.slot_bytes
+        self.held = held
+        self.unanswered = unanswered
+        self.outbox = outbox
+
+    cdef int hold(self, const TicketView *ticket) except -1:
+        # Enter a ticket into the intake's books.
+        cdef Py_ssize_t i
+        self.held[ticket.ticket_id] = tuple([ticket.slots[i] for i in range(ticket.slot_count)])
+        self.unanswered.add(ticket.ticket_id)
+        return 0
+
+    cdef list buffers(self, const TicketView *ticket):
+        # A dataset where it lies, or None if the ticket names what the slab does not have.
+        cdef list buffers = []
+        cdef Py_ssize_t i
+        cdef Py_ssize_t left = <Py_ssize_t>ticket.dataset_bytes
+        cdef Py_ssize_t room = ticket.slot_count * self.slot_bytes - left
+        if not (0 < room < self.slot_bytes or room == 0):
+            return None
+        for i in range(ticket.slot_count):
+            if ticket.slots[i] >= <uint64_t>len(self.views):
+                return None
+            view = self.views[<Py_ssize_t>ticket.slots[i]]
+            buffers.append(view if left >= self.slot_bytes else view[:left])
+            left -= self.slot_bytes
+        return buffers
+
+    cdef int answer(self, uint64_t ticket_id, bint releases) except -1:
+        # Send the receipt of success, the slots with it or not.
+        cdef uint8_t receipt[RECORD_MAX]
+        cdef uint8_t *at = receipt
+        self.unanswered.remove(ticket_id)
+        slots = self.held.pop(ticket_id) if releases else ()
+        at[0] = 0x96
+        at[1] = 1  # Receipt
+        at = _put_u64(at + 2, ticket_id)
+        at[0] = 0  # status
+        at[1] = 0xA0  # no comment
+        at = _put_slots(at + 2, slots)
+        at[0] = 0xC3 if releases else 0xC2
+        self._send(receipt, at + 1 - receipt, True)
+        return 0
+
+    cdef int release(self, uint64_t ticket_id) except -1:
+        # Give back the slots of a ticket that was answered.
+        cdef uint8_t record[RECORD_MAX]
+        cdef uint8_t *at = record
+        slots = self.held.pop(ticket_id)
+        at[0] = 0x93
+        at[1] = 2  # Release
+        at = _put_slots(_put_u64(at + 2, ticket_id), slots)
+        self._send(record, at - record, len(slots) > QUIET_SLOTS_MAX)
+        return 0
+
+    cdef int _send(self, const uint8_t *record, Py_ssize_t size, bint is_urgent) except -1:
+        # Into the ring, or behind what waits for room there.
+        cdef int pushed = 0
+        cdef uint64_t one = 1
+        if len(self.outbox) == 0:
+            pushed = self.receipts._push(record, <uint32_t>size) if is_urgent else (
+                self.receipts._write(record, <uint32_t>size)
+            )
+        if pushed == 0:
+            self.outbox.send(PyBytes_FromStringAndSize(<const char *>record, size))
+        elif pushed == 2:
+            write(self.bell, &one, 8)
+        return 0
+
+
+cdef inline uint8_t *_put_u64(uint8_t *at, uint64_t number) noexcept:
+    at[0] = 0xCF
+    big.store_u32(at + 1, <uint32_t>(number >> 32))
+    big.store_u32(at + 5, <uint32_t>number)
+    return at + 9
+
+
+cdef uint8_t *_put_slots(uint8_t *at, tuple slots) except NULL:
+    cdef Py_ssize_t slot
+    if not slots:
+        at[0] = 0x90
+        return at + 1
+    at[0] = 0xDC
+    at[1] = 0
+    at[2] = <uint8_t>len(slots)
+    at += 3
+    for slot in slots:
+        at[0] = 0xCE
+        big.store_u32(at + 1, <uint32_t>slot)
+        at += 5
+    return at

@@ -1,0 +1,142 @@
+"""The worker's use of the entry lane: what is stored first, from its ticket to its deliveries.
+
+The lane (_codec/entry_lane.pyx) writes tickets of a known kind into the spool, answers them when they are
+durable and sends them on from the slab. What it cannot send at once, and what fails, becomes an ordinary
+Handled with ordinary items here, and goes on in handling.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from router.delivery.destination import Destination
+from router.delivery.sender import Item, lane_callbacks
+from router.errors import SpoolError
+from router.handoff.ticket import Ticket, decode_record
+from router.processes.instances import InstanceBytes
+from router.spool.disk import Buffer
+from router.spool.record import Entry, Location
+from router.spool.record import decode_record as decode_facts
+from router.spool.segment import encode_head, encode_trailer, record_bytes
+from router.wire.codec import EntryLane, EntrySend, Outlet, SendOperation, StoredEntry
+
+if TYPE_CHECKING:
+    from router.processes.handling import Handled
+    from router.processes.worker import Worker
+
+
+class StoredEntries:
+    """One worker's lane, and what it asks of the spool and of the general way."""
+
+    encode_head = staticmethod(encode_head)
+    encode_trailer = staticmethod(encode_trailer)
+    record_bytes = staticmethod(record_bytes)
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.large_from_bytes = worker.spool.writer.large_from_bytes
+        self.lane = EntryLane(
+            self,
+            worker.handling.hot_loans,
+            self._unsent,
+            self._trouble,
+            lambda: worker.loop.call_soon(self._settle),
+        )
+
+    # What the lane asks of the spool
+
+    def begin_run(self, size: int) -> tuple[int, int, int, int, int] | None:
+        """As SpoolWriter.begin_run; None if it raises, as it will again on the general way."""
+        try:
+            return self._worker.spool.writer.begin_run(size)
+        except SpoolError:
+            return None
+
+    def write_run(self, run: list[StoredEntry], buffers: Sequence[Buffer], size: int) -> None:
+        """Write the records of a run; its tickets wait for the disk then, or are refused."""
+        try:
+            self._worker.spool.writer.write_run(buffers, size, len(run))
+        except SpoolError as error:
+            self._worker.handling.refuse_run([self.handled_of(stored) for stored in run], error)
+        else:
+            self._worker.handling.await_disk(run)
+
+    @staticmethod
+    def entry_of(seq: int, facts: bytes, segment: int, offset: int, length: int, crc: int) -> Entry:
+        """Return an entry as the ledger knows it."""
+        return Entry(seq, decode_facts(facts), Location(segment, offset, length, crc))
+
+    # What handling asks of the lane
+
+    def send(self, handled: Handled, destination: Destination, item: Item) -> bool:
+        """Send a durable entry from the slab, past the destination's queue; False: nothing was sent."""
+        if destination.outlet is None:
+            return False
+        tag = (handled.instance, item)
+        return self.lane.send(tag, handled.seq, destination.outlet, item, handled.instance.views())
+
+    def handled_of(self, stored: StoredEntry) -> Handled:
+        """Return an entry of the lane as the general way knows it."""
+        ticket = decode_record(stored.ticket)
+        assert isinstance(ticket, Ticket)
+        return self._worker.handling.handled_of(
+            stored.intake, ticket, stored.plan.decision, stored.entry, stored.began
+        )
+
+    # What the lane tells
+
+    def _settle(self) -> None:
+        """Mark what was delivered, and give back its slots."""
+        done = self.lane.take_done()
+        self._worker.owing.delivered_past_queue([(send.seq, send.outlet.name) for send in done])
+        for send in done:
+            if send.entry is not None:
+                send.entry.end_use()
+            else:
+                send.tag[0].used()
+
+    def _unsent(self, stored: StoredEntry, outlet: Outlet) -> None:
+        """Queue an entry at a destination that it could not be sent to, as others are being sent to."""
+        item = self._item_of(stored)
+        if self._worker.owing.backlogs[outlet.name].offer(item):
+            outlet.owner.pump()
+
+    def _trouble(
+        self, send: EntrySend, operation: SendOperation, status: int, error: BaseException | None
+    ) -> None:
+        """Go on with an entry that could not be delivered as with any item of its destination's."""
+        instance, item = send.tag if send.entry is None else self._shared(send.entry)
+        destination: Destination = send.outlet.owner
+        instance.buffers()  # in use until the outcome is told
+        destination.take_over(item)
+        self._worker.owing.keep_hot(destination.name, item, instance)
+        answered, failed = lane_callbacks(operation.lane.owner, item, destination.sent)
+        seconds = monotonic() - operation.began
+        if error is None:
+            answered(status, seconds)
+        else:
+            failed(error, seconds)
+
+    def _shared(self, stored: StoredEntry) -> tuple[InstanceBytes, Item]:
+        item = self._item_of(stored)
+        instance = item.payload
+        assert isinstance(instance, InstanceBytes)
+        return instance, item
+
+    def _item_of(self, stored: StoredEntry) -> Item:
+        """Return a new item of an entry that is being sent to others as well."""
+        handled = self.handled_of(stored)
+        if stored.instance is None:
+            stored.instance = handled.instance
+            give_back = partial(
+                self._worker.handling.hot_loans.give_back, stored.intake, len(handled.ticket.slots)
+            )
+            handled.instance.keep_hot(stored.uses, give_back)
+        else:
+            handled.instance = stored.instance
+        item = self._worker.handling.new_item(handled, stored.seq)
+        item.entry_id = stored.seq
+        return item
