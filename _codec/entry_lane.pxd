@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from _codec.outlet cimport Outlet, Plan
-from _codec.send_lane cimport SendOperation, SendUser
+from _codec.send_lane cimport SendLane, SendOperation, SendUser
 from _codec.tally cimport Histogram
 from _codec.ticket_port cimport TicketPort
 from _codec.ticket_record cimport TicketView
@@ -14,19 +14,22 @@ cdef class StoredEntry:
     cdef readonly bytes ticket  # its record
     cdef readonly Plan plan
     cdef readonly double began
-    cdef readonly int uses  # operations that send from the slab, and whose outcome has not been settled
+    cdef readonly int uses  # destinations that need the slots: sending from them, or waiting to
     cdef public object instance  # its InstanceBytes, once the general way needs them
     cdef EntryLane _lane
     cdef TicketPort _port
     cdef object _entry
-    cdef bytes _facts
     cdef str _uid
+    cdef str _study
+    cdef str _series
     cdef uint64_t _ticket_id
     cdef uint64_t _dataset_bytes
     cdef uint64_t _received_ns
     cdef uint64_t _segment
     cdef uint64_t _offset
     cdef uint32_t _crc
+
+    cdef int end_use(self) except -1
 
 
 cdef class EntrySend(SendUser):
@@ -67,6 +70,7 @@ cdef class EntryLane:
         const uint8_t *series, Py_ssize_t series_bytes,
     )
     cdef bint _make_room(self, uint64_t size) except -1
+    cdef int _give_up(self, Outlet outlet) except -1
     cdef bint _send(self, StoredEntry entry) except -1
-    cdef bint _send_over(self, StoredEntry entry, list lanes) except -1
+    cdef bint _send_over(self, StoredEntry entry, Outlet outlet, SendLane lane) except -1
     cdef EntrySend _begin_send(self, Outlet outlet, str uid, uint64_t dataset_bytes, uint64_t received_ns)

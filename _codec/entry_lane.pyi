@@ -19,7 +19,20 @@ class Spool(Protocol):
         self, kind: Any, number: int, nonce: int, seed: int, seq: int, meta: bytes, payload_bytes: int, /
     ) -> bytes: ...
     def encode_trailer(self, payload_crc: int, unpadded_bytes: int, /) -> bytes: ...
-    def entry_of(self, seq: int, facts: bytes, segment: int, offset: int, length: int, crc: int) -> Any: ...
+    def entry_of(
+        self,
+        model: Any,
+        seq: int,
+        sop_instance: str,
+        study_uid: str,
+        series_uid: str,
+        received_ns: int,
+        segment: int,
+        offset: int,
+        length: int,
+        crc: int,
+        /,
+    ) -> Any: ...
 
 class Loans(Protocol):
     """Which slots may stay on loan after the answer."""
@@ -44,7 +57,6 @@ class StoredEntry:
     def entry(self) -> Any: ...
     @property
     def intake(self) -> Any: ...
-    def end_use(self) -> None: ...
 
 class EntrySend(SendUser):
     @property
@@ -61,7 +73,7 @@ class EntryLane:
         self,
         spool: Spool,
         loans: Loans,
-        on_unsent: Callable[[StoredEntry, Outlet], None],
+        on_unsent: Callable[[StoredEntry, Outlet, Any], None],
         on_trouble: Callable[[EntrySend, SendOperation, int, BaseException | None], None],
         on_done: Callable[[], object],
     ) -> None: ...
@@ -69,4 +81,5 @@ class EntryLane:
     def flush(self) -> None: ...
     def deliver(self, run: list[StoredEntry]) -> list[StoredEntry]: ...
     def send(self, tag: object, seq: int, outlet: Outlet, item: Any, buffers: list[Any]) -> bool: ...
+    def go_on(self, outlet: Outlet) -> None: ...
     def take_done(self) -> list[EntrySend]: ...

@@ -5,7 +5,7 @@ Its user is processes/forwarding.py, its twin processes/handling.py; spool/write
 records are written and writes them, a run of records at a time. What cannot be sent at once, and what goes
 wrong, is given to the twin.
 Invariants: handling.py's. An entry is answered only when the disk has it; its slots go back when the
-outcome of everything sent from them is settled.
+outcome of everything sent from them is known.
 """
 
 cimport cython
@@ -43,7 +43,8 @@ cdef class StoredEntry:
         """The entry as the ledger and the general way know it (spool/record.py)."""
         if self._entry is None:
             self._entry = self._lane._spool.entry_of(
-                self.seq, self._facts, self._segment, self._offset, self._dataset_bytes, self._crc
+                self.plan.model, self.seq, self._uid, self._study, self._series, self._received_ns,
+                self._segment, self._offset, self._dataset_bytes, self._crc,
             )
         return self._entry
 
@@ -52,8 +53,8 @@ cdef class StoredEntry:
         """Where its ticket came from."""
         return self._port.intake
 
-    def end_use(self):
-        """Take note that the outcome of one operation is settled; the last one gives the slots back."""
+    cdef int end_use(self) except -1:
+        # An operation has ended well; the last one gives the slots back.
         cdef Py_ssize_t slots
         self.uses -= 1
         if self.instance is not None:
@@ -62,13 +63,15 @@ cdef class StoredEntry:
             slots = len(self._port.held[self._ticket_id])
             self._port.release(self._ticket_id)
             self._lane._loans.give_back(self._port.intake, slots)
+        return 0
 
 
 @cython.final
 cdef class EntrySend(SendUser):
     """One entry of the spool on its way to one destination, past its queue.
 
-    seq: the entry's number. entry: the lane's own; None for one of the general way, which `tag` tells then.
+    seq: the entry's number. entry: the lane's own; None for one of the general way: `tag` is its
+    InstanceBytes and its item then.
     """
 
     cdef int answered(self, SendOperation operation, int status) except -1:
@@ -79,6 +82,10 @@ cdef class EntrySend(SendUser):
         if not self._lane._done:
             self._lane._on_done()
         self._lane._done.append(self)
+        if self.entry is not None:
+            self.entry.end_use()
+        else:
+            self.tag[0].used()
         self.outlet.let_go(self._uid)
         return 0
 
@@ -91,10 +98,10 @@ cdef class EntrySend(SendUser):
 cdef class EntryLane:
     """The lane of one worker's spool.
 
-    spool: where entries are written (see the stub, and processes/stored_entries.py). loans: whether slots may stay on loan after the answer: may_keep, keep,
-    give_back (see processes/hot_loans.py). on_unsent(entry, outlet): a destination of an entry of which
-    others are being sent to could not be sent to. on_trouble(entry_send, operation, status, error): takes
-    over what was not delivered. on_done(): take_done() has something.
+    spool: where entries are written (see the stub, and processes/stored_entries.py). loans: whether slots
+    may stay on loan after the answer (processes/hot_loans.py). on_unsent(entry, outlet, parked): an entry has
+    to wait in a destination's queue, before the later versions of it that were parked. on_trouble(entry_send,
+    operation, status, error): takes over what was not delivered. on_done(): take_done() has something.
     """
 
     def __init__(self, spool, loans, on_unsent, on_trouble, on_done):
@@ -113,7 +120,7 @@ cdef class EntryLane:
         self._store_seconds = store_seconds
 
     def flush(self):
-        """Write the entries that were taken; spool.write_run() has them wait for the disk, or refuses them."""
+        """Write the entries that were taken; spool.write_run() has them wait for the disk, or refused."""
         if not self._run:
             return
         run, buffers = self._run, self._run_buffers
@@ -121,7 +128,10 @@ cdef class EntryLane:
         self._spool.write_run(run, buffers, self._offset - self._begin)
 
     def deliver(self, list run):
-        """Answer entries that are durable, and send each that may go at once; return the others."""
+        """Answer entries that are durable, and send each, at once or as soon as a lane is free.
+
+        Return those that have to take the general way.
+        """
         cdef StoredEntry entry
         cdef list rest = []
         # All answers first: the acceptor is woken once.
@@ -156,7 +166,8 @@ cdef class EntryLane:
             buffers,
         ):
             return False
-        outlet.begin(lane, uid)
+        outlet.begin(lane)
+        outlet.uids[uid] = None
         return True
 
     def take_done(self):
@@ -198,10 +209,9 @@ cdef class EntryLane:
         entry.began = now()
         entry._lane = self
         entry._port = port
-        entry._facts = facts
-        entry._uid = PyUnicode_DecodeLatin1(
-            <const char *>ticket.sop_instance, ticket.sop_instance_bytes, NULL
-        )
+        entry._uid = _text(ticket.sop_instance, ticket.sop_instance_bytes)
+        entry._study = _text(study, study_bytes)
+        entry._series = _text(series, series_bytes)
         entry._ticket_id = ticket.ticket_id
         entry._dataset_bytes = ticket.dataset_bytes
         entry._received_ns = ticket.received_ns
@@ -221,7 +231,7 @@ cdef class EntryLane:
         # An InstanceRecord (spool/record.py) as msgpack, or None if it is too long for the lane.
         cdef uint8_t facts[FACTS_MAX]
         cdef uint8_t *at = facts
-        cdef Py_ssize_t tail_bytes = PyBytes_GET_SIZE(plan.stored_as)
+        cdef Py_ssize_t tail_bytes = PyBytes_GET_SIZE(plan.decision_part)
         if 512 + ticket.sop_class_bytes + ticket.source_part_bytes + tail_bytes > FACTS_MAX:
             return None
         at[0] = 0x9D  # an array of 13
@@ -236,7 +246,7 @@ cdef class EntryLane:
         big.store_u32(at + 1, <uint32_t>(ticket.received_ns >> 32))
         big.store_u32(at + 5, <uint32_t>ticket.received_ns)
         at += 9
-        memcpy(at, PyBytes_AS_STRING(plan.stored_as), tail_bytes)
+        memcpy(at, PyBytes_AS_STRING(plan.decision_part), tail_bytes)
         at += tail_bytes
         return PyBytes_FromStringAndSize(<const char *>facts, at - facts)
 
@@ -252,55 +262,84 @@ cdef class EntryLane:
             self._offset = self._begin
         return True
 
+    def go_on(self, Outlet outlet):
+        """Send entries that wait at a destination, as far as its lanes are free; call when one has become so.
+
+        If the destination is not sound any more, they are given to its queue.
+        """
+        cdef StoredEntry entry
+        cdef SendLane lane
+        waiting = outlet.waiting
+        while waiting:
+            entry = waiting[0]
+            lane = outlet.find(entry.plan.context_key)
+            if not outlet.owner.is_sound or lane is None and not outlet.in_flight:
+                self._give_up(outlet)
+                return
+            if lane is None:
+                return
+            waiting.popleft()
+            if not self._send_over(entry, outlet, lane):
+                waiting.appendleft(entry)
+                if not outlet.in_flight:
+                    self._give_up(outlet)
+                return
+
+    cdef int _give_up(self, Outlet outlet) except -1:
+        # Give all that waits at a destination to its queue, each with the later versions parked behind it.
+        cdef StoredEntry entry
+        entries = list(outlet.waiting)
+        outlet.waiting.clear()
+        for entry in entries:
+            self._on_unsent(entry, outlet, outlet.uids.pop(entry._uid))
+        return 0
+
     cdef bint _send(self, StoredEntry entry) except -1:
-        # Send an entry to all its destinations; False: not even one was sent to.
+        # Send an entry to all its destinations, or let it wait there; False: none takes it now.
         cdef Outlet outlet
         cdef SendLane lane
         cdef list lanes = []
+        cdef Py_ssize_t i
         cdef Py_ssize_t slots = len(entry._port.held[entry._ticket_id])
         if entry.plan.is_old or not self._loans.may_keep(entry._port.intake, slots):
             return False
         for outlet in entry.plan.outlets:
             lane = outlet.free_lane(entry._uid, entry.plan.context_key)
-            if lane is None or outlet.backlog.must_wait:
+            if lane is None and not outlet.may_wait(entry._uid, entry.plan.context_key):
+                return False
+            if outlet.backlog.must_wait:
                 return False
             lanes.append(lane)
-        if not self._send_over(entry, lanes):
-            return False
         self._loans.keep(entry._port.intake, slots)
+        entry.uses = <int>len(lanes)
+        for i in range(len(lanes)):
+            lane, outlet = lanes[i], entry.plan.outlets[i]
+            outlet.backlog.adopt(entry.seq)
+            if lane is None:
+                outlet.uids[entry._uid] = None
+                outlet.waiting.append(entry)
+            elif self._send_over(entry, outlet, lane):
+                outlet.uids[entry._uid] = None
+            else:
+                self._on_unsent(entry, outlet, None)
         return True
 
-    cdef bint _send_over(self, StoredEntry entry, list lanes) except -1:
+    cdef bint _send_over(self, StoredEntry entry, Outlet outlet, SendLane lane) except -1:
+        # Send an entry to one destination; False: the connection is busy.
         cdef TicketView ticket
-        cdef Plan plan = entry.plan
-        cdef Outlet outlet
-        cdef SendLane lane
         cdef EntrySend send
-        cdef Py_ssize_t i
-        cdef list unsent = []
-        if not read_ticket(
-            <const uint8_t *>PyBytes_AS_STRING(entry.ticket), <uint32_t>PyBytes_GET_SIZE(entry.ticket), &ticket
+        cdef const uint8_t *record = <const uint8_t *>PyBytes_AS_STRING(entry.ticket)
+        if not read_ticket(record, <uint32_t>PyBytes_GET_SIZE(entry.ticket), &ticket):
+            raise AssertionError("a ticket that was read before")
+        send = self._begin_send(outlet, entry._uid, entry._dataset_bytes, entry._received_ns)
+        send.seq = entry.seq
+        send.entry = entry
+        if not lane.send(
+            send, lane.contexts[entry.plan.context_key], ticket.sop_class, ticket.sop_class_bytes,
+            ticket.sop_instance, ticket.sop_instance_bytes, entry._port.buffers(&ticket),
         ):
             return False
-        buffers = entry._port.buffers(&ticket)
-        for i in range(len(lanes)):
-            lane, outlet = lanes[i], plan.outlets[i]
-            send = self._begin_send(outlet, entry._uid, entry._dataset_bytes, entry._received_ns)
-            send.seq = entry.seq
-            send.entry = entry
-            if lane.send(
-                send, lane.contexts[plan.context_key], ticket.sop_class, ticket.sop_class_bytes,
-                ticket.sop_instance, ticket.sop_instance_bytes, buffers,
-            ):
-                entry.uses += 1
-                outlet.begin(lane, entry._uid)
-                outlet.backlog.adopt(entry.seq)
-            else:
-                unsent.append(outlet)
-        if entry.uses == 0:
-            return False
-        for outlet in unsent:
-            self._on_unsent(entry, outlet)
+        outlet.begin(lane)
         return True
 
     cdef EntrySend _begin_send(self, Outlet outlet, str uid, uint64_t dataset_bytes, uint64_t received_ns):
@@ -311,6 +350,10 @@ cdef class EntryLane:
         send._dataset_bytes = dataset_bytes
         send._received_ns = received_ns
         return send
+
+
+cdef inline str _text(const uint8_t *octets, Py_ssize_t length):
+    return PyUnicode_DecodeLatin1(<const char *>octets, length, NULL)
 
 
 cdef inline uint8_t *_put_text(uint8_t *at, const uint8_t *octets, Py_ssize_t length) noexcept:

@@ -108,9 +108,9 @@ cdef class Forwarder:
     encoding_of(transfer syntax): (implicit VR, Big Endian), None for one that the lane leaves alone.
     on_trouble(forward, destination, operation, status,
     error): takes over a forward of which one operation failed; the lane has let go of it.
-    entries: takes what is stored first. is_open: whether tickets are taken. known: of the ticket that take() returned last, (decision,
-    Study Instance UID, Series Instance UID), None if they are to be found out. scan_policy: as
-    limits.structure_scan.
+    entries: takes what is stored first. is_open: whether tickets are taken. known: of the ticket that take()
+    returned last, (decision, Study Instance UID, Series Instance UID), None if they are to be found out.
+    scan_policy: as limits.structure_scan.
     """
 
     cdef public bint is_open
@@ -185,12 +185,13 @@ cdef class Forwarder:
         self._entries.flush()
         return None
 
-    def learn(self, decision, outlets, bytes stored_as=None):
+    def learn(self, decision, outlets, model=None, bytes decision_part=None):
         """Remember the decision on the ticket that take() returned last, if it was only that which was
         missing.
 
-        outlets: of its destinations; None if every such ticket is to take the general way. stored_as: given
-        if it is stored first: the end of its facts, packed (see spool/record.py).
+        outlets: of its destinations; None if every such ticket is to take the general way. model,
+        decision_part: given if it is stored first: the InstanceRecord of all such tickets, as far as it is the
+        same, and what encode_decision makes of its end.
         """
         cdef Plan plan
         if self._key is None:
@@ -202,7 +203,8 @@ cdef class Forwarder:
         plan.context_key = self._context_key
         plan.outlets = outlets if outlets and len(outlets) <= DESTINATIONS_MAX else None
         plan.discards = decision.action == "discard"
-        plan.stored_as = stored_as if plan.outlets is not None else None
+        plan.model = model if plan.outlets is not None else None
+        plan.decision_part = decision_part
         self._plans[self._key] = plan
         self._key = None
 
@@ -272,7 +274,7 @@ cdef class Forwarder:
             if self._tally is not None:
                 self._tally.bump(self.discarded_cell, 1)
             return True
-        if plan.stored_as is not None:
+        if plan.model is not None:
             if self._store(port, plan, &ticket, buffers, record, size):
                 return True
         elif plan.outlets is not None and self._send(port, plan, &ticket, buffers, record, size):
@@ -349,7 +351,8 @@ cdef class Forwarder:
                 return True
             if i == 0:
                 self.forwards[forward._ticket_id] = forward
-            outlet.begin(lane, forward._uid)
+            outlet.begin(lane)
+            outlet.uids[forward._uid] = None
             forward.under_way[outlet.name] = lane.last
         forward._port.hold(ticket)
         return True

@@ -11,6 +11,8 @@ cdef class Outlet:
     cdef readonly str name
     cdef readonly dict uids
     cdef public object backlog
+    cdef public object entries
+    cdef readonly object waiting
     cdef public list lanes
     cdef public int in_flight
     cdef public uint64_t delivered
@@ -26,7 +28,8 @@ cdef class Outlet:
     cdef int let_go(self, str uid) except -1
     cdef SendLane find(self, tuple key)
     cdef SendLane free_lane(self, str uid, tuple key)
-    cdef int begin(self, SendLane lane, str uid) except -1
+    cdef bint may_wait(self, str uid, tuple key) except -1
+    cdef int begin(self, SendLane lane) except -1
 
 
 cdef class Plan:
@@ -34,5 +37,6 @@ cdef class Plan:
     cdef tuple context_key  # abstract syntax and transfer syntax
     cdef list outlets  # None: the general way
     cdef bint discards
-    cdef bytes stored_as  # not None: it is stored first; the end of its facts in the spool, packed
+    cdef object model  # not None: it is stored first; an InstanceRecord with what is the same in all
+    cdef bytes decision_part  # the end of that, packed
     cdef bint is_old  # rules or destinations were changed since

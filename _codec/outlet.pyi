@@ -1,5 +1,6 @@
 """Types of outlet.pyx."""
 
+from collections import deque
 from typing import Any
 
 from _codec.send_lane import SendLane
@@ -7,6 +8,7 @@ from _codec.tally import Histogram, Tally
 
 class Outlet:
     backlog: Any
+    entries: Any
     lanes: list[SendLane]
     in_flight: int
     delivered: int
@@ -16,6 +18,8 @@ class Outlet:
     def owner(self) -> Any: ...
     @property
     def name(self) -> str: ...
+    @property
+    def waiting(self) -> deque[Any]: ...
     @property
     def uids(self) -> dict[str, Any]: ...
     def __init__(self, owner: object, name: str, uids: dict[str, Any]) -> None: ...

@@ -7,6 +7,10 @@ from _codec.clock cimport now, wall_ns
 from _codec.send_lane cimport SendLane, SendOperation
 from _codec.tally cimport Histogram, Tally
 
+from collections import deque
+
+cdef enum:
+    WAITING_MAX = 64  # entries of the spool that wait at one destination with their slots
 cdef double SLOW_ANSWER_S = 0.035  # as in delivery/sender.py
 cdef uint64_t SMALL_BYTES = 65536
 
@@ -17,7 +21,9 @@ cdef class Outlet:
 
     owner: its takes_directly says whether nothing waits there, and pump() goes on with what does. uids: of
     what is under way or waits. lanes: of its associations. backlog: what it is owed beyond (see
-    processes/backlog.py); entries of the spool ask it whether they must wait.
+    processes/backlog.py); entries of the spool ask it whether they must wait. entries: the entry lane, if
+    there is one. waiting: entries that wait for a lane; there are some only while something is under way,
+    whose end lets them go on.
     """
 
     def __init__(self, owner, str name, dict uids):
@@ -25,6 +31,7 @@ cdef class Outlet:
         self.name = name
         self.uids = uids
         self.lanes = []
+        self.waiting = deque()
 
     def count_into(self, Tally tally, sent_cell, bytes_cell, deliver_seconds, end_to_end):
         """Count what is delivered with success in these cells and histograms."""
@@ -57,6 +64,8 @@ cdef class Outlet:
         parked = self.uids.pop(uid)
         if parked:
             self.owner.release_parked(uid, parked)
+        if self.waiting:
+            self.entries.go_on(self)
         if self.has_waiting:
             self.owner.pump()
         return 0
@@ -81,11 +90,22 @@ cdef class Outlet:
             return None
         return lane
 
-    cdef int begin(self, SendLane lane, str uid) except -1:
-        # Take note of an instance that has just been sent over a lane.
+    cdef bint may_wait(self, str uid, tuple key) except -1:
+        # Whether an entry may wait here until a lane is free: all that there can be are busy.
+        cdef SendLane lane
+        if self.entries is None or not self.in_flight or len(self.waiting) >= WAITING_MAX:
+            return False
+        if uid in self.uids or self.has_waiting or self.owner.can_grow or not self.owner.takes_directly:
+            return False
+        for lane in self.lanes:
+            if lane.is_usable and key in lane.contexts:
+                return True
+        return False
+
+    cdef int begin(self, SendLane lane) except -1:
+        # Take note of an instance that has just been sent over a lane; its UID is entered by who took it.
         lane.outstanding += 1
         self.in_flight += 1
-        self.uids[uid] = None
         return 0
 
 

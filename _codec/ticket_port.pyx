@@ -1,4 +1,4 @@
-"""One acceptor's channel and slab, as the lanes of a worker use them: tickets in, receipts and releases out."""
+"""One acceptor's channel and slab for the lanes of a worker: tickets in, receipts and releases out."""
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize

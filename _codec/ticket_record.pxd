@@ -1,5 +1,4 @@
-"""The record of a ticket (handoff/ticket.py) read in place: msgpack, as far as a ticket that names slots needs
-it."""
+"""The record of a ticket (handoff/ticket.py) read in place, if it names slots and no file."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp

@@ -111,17 +111,25 @@ class Destination:
         return self._own_delivered + (self.outlet.delivered if self.outlet is not None else 0)
 
     @property
-    def takes_directly(self) -> bool:
-        """Whether an instance may be sent at once: nothing waits here that would come first."""
+    def is_sound(self) -> bool:
+        """Whether nothing stands against sending as much as there are associations for."""
         return not (
             self.circuit.setbacks
             or self.circuit.is_restrained
             or self.is_late
             or self._suspects
-            or self.is_backlogged
             or self._is_draining
-            or self._queue.has_waiting()
         )
+
+    @property
+    def takes_directly(self) -> bool:
+        """Whether an instance may be sent at once: nothing waits here that would come first."""
+        return self.is_sound and not self.is_backlogged and not self._queue.has_waiting()
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether further associations may be opened."""
+        return self._pool.can_open()
 
     @property
     def is_up(self) -> bool:
@@ -179,6 +187,13 @@ class Destination:
         self._alone = None if self.in_flight else item
         self._own_in_flight += 1
 
+    def take_waiting(self, item: Item, parked: deque[Item] | None) -> None:
+        """Take an item that has waited for a lane already, and the later versions parked behind it."""
+        self._queue.enter(item)
+        if parked:
+            self._queue.versions[item.sop_instance] = parked
+        self.pump()
+
     def release_parked(self, uid: str, parked: deque[Item]) -> None:
         """Let the next version of an instance go that was sent past the queue."""
         self._queue.follow(uid, parked)
@@ -226,6 +241,8 @@ class Destination:
     def _pump_once(self) -> None:
         if self._is_draining:
             return
+        if self.outlet is not None and self.outlet.waiting:
+            self.outlet.entries.go_on(self.outlet)
         if self._retrying:
             self._take_due_retries(monotonic())
         if self.circuit.setbacks and not self._may_try():

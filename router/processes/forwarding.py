@@ -18,7 +18,7 @@ from router.handoff.ticket import Ticket, decode_record
 from router.processes.stored_entries import StoredEntries
 from router.routing.facts import Decision
 from router.routing.wanted import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
-from router.spool.record import encode_decision
+from router.spool.record import InstanceRecord, encode_decision
 from router.standard.transfer_syntaxes import encoding_of
 from router.wire.codec import CallbackUser, Forward, Forwarder, SendOperation
 
@@ -62,6 +62,7 @@ class Forwarding:
         forwarder.is_open = True
         for destination in worker.owing.destinations.values():
             if destination.outlet is not None:
+                destination.outlet.entries = self.entries.lane if self.entries is not None else None
                 worker.counters.count_outlet(destination.outlet)
 
     def learn(self, ticket: Ticket, decision: Decision) -> None:
@@ -76,10 +77,15 @@ class Forwarding:
         elif ticket.ack == "delivered":
             self.forwarder.learn(decision, outlets)
         elif worker.duplicates is None:
-            stored_as = encode_decision(decision.destinations, "forward", decision.rules)
-            self.forwarder.learn(decision, outlets, stored_as)
+            model = _model_of(ticket, decision)
+            self.forwarder.learn(decision, outlets, model, encode_decision(model))
         else:
             self.forwarder.learn(decision, None)
+
+    def settle(self) -> None:
+        """Mark what was delivered and is not marked yet."""
+        if self.entries is not None:
+            self.entries.settle()
 
     def expire(self, now: float) -> None:
         """Let those go the general way whose destinations take too long: it falls back."""
@@ -131,6 +137,25 @@ class Forwarding:
                 self.forwarder.hand_over(operation, CallbackUser(*callbacks))
         worker.handling.go_on(handled)
         return of_ended
+
+
+def _model_of(ticket: Ticket, decision: Decision) -> InstanceRecord:
+    """Return the facts of all tickets like this one, as far as they are the same."""
+    return InstanceRecord(
+        ticket.sop_class,
+        "",
+        ticket.transfer_syntax,
+        "",
+        "",
+        ticket.calling_ae_title,
+        ticket.called_ae_title,
+        ticket.peer_address,
+        ticket.source,
+        0,
+        decision.destinations,
+        "forward",
+        decision.rules,
+    )
 
 
 def _encoding_for_lane(transfer_syntax: str) -> tuple[bool, bool] | None:

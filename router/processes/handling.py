@@ -42,9 +42,9 @@ from router.standard.statuses import (
     OUT_OF_RESOURCES,
     SUCCESS,
 )
+from router.wire.codec import StoredEntry
 
 if TYPE_CHECKING:
-    from _codec.entry_lane import StoredEntry
     from router.processes.worker import Worker
 
 SOP_CLASS_UID = 0x00080016

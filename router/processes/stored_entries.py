@@ -7,6 +7,7 @@ Handled with ordinary items here, and goes on in handling.py.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic
@@ -18,14 +19,16 @@ from router.errors import SpoolError
 from router.handoff.ticket import Ticket, decode_record
 from router.processes.instances import InstanceBytes
 from router.spool.disk import Buffer
-from router.spool.record import Entry, Location
-from router.spool.record import decode_record as decode_facts
+from router.spool.record import Entry, InstanceRecord, Location, record_of_model
 from router.spool.segment import encode_head, encode_trailer, record_bytes
 from router.wire.codec import EntryLane, EntrySend, Outlet, SendOperation, StoredEntry
 
 if TYPE_CHECKING:
     from router.processes.handling import Handled
     from router.processes.worker import Worker
+
+SETTLE_S = 0.005
+"""How long deliveries gather until they are marked; a mark that is lost in a crash costs a duplicate."""
 
 
 class StoredEntries:
@@ -43,7 +46,7 @@ class StoredEntries:
             worker.handling.hot_loans,
             self._unsent,
             self._trouble,
-            lambda: worker.loop.call_soon(self._settle),
+            lambda: worker.loop.call_later(SETTLE_S, self.settle),
         )
 
     # What the lane asks of the spool
@@ -65,9 +68,21 @@ class StoredEntries:
             self._worker.handling.await_disk(run)
 
     @staticmethod
-    def entry_of(seq: int, facts: bytes, segment: int, offset: int, length: int, crc: int) -> Entry:
-        """Return an entry as the ledger knows it."""
-        return Entry(seq, decode_facts(facts), Location(segment, offset, length, crc))
+    def entry_of(
+        model: InstanceRecord,
+        seq: int,
+        sop_instance: str,
+        study_uid: str,
+        series_uid: str,
+        received_ns: int,
+        segment: int,
+        offset: int,
+        length: int,
+        crc: int,
+    ) -> Entry:
+        """Return an entry as the ledger knows it. model: what is the same in all of its plan."""
+        record = record_of_model(model, sop_instance, study_uid, series_uid, received_ns)
+        return Entry(seq, record, Location(segment, offset, length, crc))
 
     # What handling asks of the lane
 
@@ -88,21 +103,18 @@ class StoredEntries:
 
     # What the lane tells
 
-    def _settle(self) -> None:
-        """Mark what was delivered, and give back its slots."""
+    def settle(self) -> None:
+        """Mark what was delivered."""
         done = self.lane.take_done()
-        self._worker.owing.delivered_past_queue([(send.seq, send.outlet.name) for send in done])
-        for send in done:
-            if send.entry is not None:
-                send.entry.end_use()
-            else:
-                send.tag[0].used()
+        if done:
+            self._worker.owing.delivered_past_queue([(send.seq, send.outlet.name) for send in done])
 
-    def _unsent(self, stored: StoredEntry, outlet: Outlet) -> None:
-        """Queue an entry at a destination that it could not be sent to, as others are being sent to."""
-        item = self._item_of(stored)
-        if self._worker.owing.backlogs[outlet.name].offer(item):
-            outlet.owner.pump()
+    def _unsent(self, stored: StoredEntry, outlet: Outlet, parked: deque[Item] | None) -> None:
+        """Put an entry into the queue of its destination, before its later versions."""
+        instance, item = self._shared(stored)
+        destination: Destination = outlet.owner
+        self._worker.owing.keep_hot(destination.name, item, instance)
+        destination.take_waiting(item, parked)
 
     def _trouble(
         self, send: EntrySend, operation: SendOperation, status: int, error: BaseException | None
@@ -121,13 +133,7 @@ class StoredEntries:
             failed(error, seconds)
 
     def _shared(self, stored: StoredEntry) -> tuple[InstanceBytes, Item]:
-        item = self._item_of(stored)
-        instance = item.payload
-        assert isinstance(instance, InstanceBytes)
-        return instance, item
-
-    def _item_of(self, stored: StoredEntry) -> Item:
-        """Return a new item of an entry that is being sent to others as well."""
+        """Return the bytes of an entry, which others may be sending from, and a new item of it."""
         handled = self.handled_of(stored)
         if stored.instance is None:
             stored.instance = handled.instance
@@ -139,4 +145,4 @@ class StoredEntries:
             handled.instance = stored.instance
         item = self._worker.handling.new_item(handled, stored.seq)
         item.entry_id = stored.seq
-        return item
+        return handled.instance, item

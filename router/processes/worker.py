@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import threading
 from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from router import crash_points
 from router.config.schema import Config
+from router.delivery.destination import Destination
 from router.drivers.event_loop import EventLoopDriver
 from router.errors import SpoolError
 from router.handoff.channel import RECEIVE_RECORDS_MAX, Channel
@@ -38,6 +38,7 @@ from router.processes.instances import read_head_of
 from router.processes.owing import Owing
 from router.processes.queries import QueryServer
 from router.processes.queue_verbs import QueueVerbs
+from router.processes.spool_bell import SpoolBell
 from router.processes.spool_settings import spool_settings
 from router.processes.study_verbs import StudyVerbs
 from router.processes.watermark import Fill, Watermark
@@ -73,7 +74,7 @@ logger = logging.getLogger(__name__)
 class Worker:
     """One worker process. Everything runs on its event loop but syncs, the ledger's writes and reclaiming."""
 
-    def __init__(self, child: Child, spool: Spool, spool_changed: asyncio.Event) -> None:
+    def __init__(self, child: Child, spool: Spool, spool_bell: SpoolBell) -> None:
         self.child = child
         self.config = child.config
         self.loop = asyncio.get_running_loop()
@@ -99,7 +100,7 @@ class Worker:
         self._damaged: set[int] = set()
         self._tending: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._spool_changed = spool_changed
+        self._spool_bell = spool_bell
 
     async def run(self) -> None:
         """Work until the drain is over."""
@@ -187,7 +188,7 @@ class Worker:
             else:
                 for ticket in intake.receive():
                     handling.take(intake, ticket)
-            handling.sync()
+            self._sync()
             if intake.sleep():
                 return
         self.loop.call_soon(self._drain_intake, intake)
@@ -196,12 +197,22 @@ class Worker:
 
     async def _watch_spool(self) -> None:
         while True:
-            await self._spool_changed.wait()
-            self._spool_changed.clear()
-            try:
-                self._take_durable()
-            except Exception:  # memory that ran out: this task must not end by it; the next tick tries again
-                logger.exception("spool=watch-failed")
+            await self._spool_bell.wait()
+            self._try_to_take_durable()
+
+    def _sync(self) -> None:
+        """Have what was appended made durable; without syncs it is at once, and is answered at once."""
+        self._spool_bell.is_expected = True
+        self.handling.sync()
+        self._spool_bell.is_expected = False
+        if self.spool.writer.durable_seq > self._answered_seq:
+            self._try_to_take_durable()
+
+    def _try_to_take_durable(self) -> None:
+        try:
+            self._take_durable()
+        except Exception:  # memory that ran out: who calls must not end by it; the next tick tries again
+            logger.exception("spool=watch-failed")
 
     def _take_durable(self) -> None:
         writer = self.spool.writer
@@ -348,9 +359,13 @@ class Worker:
             logger.warning(
                 "reload: destination=%s is gone; what it is owed stays in the spool", destination.name
             )
-            self._spawn(destination.close(GONE_CLOSE_S))
+            self._spawn(self._close_gone(destination))
         self.forwarding.apply()
         self.owing.look_again()
+
+    async def _close_gone(self, destination: Destination) -> None:
+        await destination.close(GONE_CLOSE_S)
+        self.owing.cool_all(destination.name)
 
     async def _drain(self, deadline: float) -> None:
         """Finish what is in flight; what is owed beyond stays in the spool for the next start."""
@@ -367,6 +382,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         self._take_durable()
+        self.forwarding.settle()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
@@ -375,21 +391,12 @@ class Worker:
 
 
 async def _serve(child: Child) -> None:
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    bell = SpoolBell()
     directory = worker_directory(Path(child.config.spool.path), child.index)
     settings = spool_settings(child.config)
-
-    loop_thread = threading.get_ident()
-
-    def notify() -> None:
-        if threading.get_ident() == loop_thread:
-            changed.set()  # without syncs the commit runs on the loop: nobody needs to be woken
-        else:
-            loop.call_soon_threadsafe(changed.set)
-
-    spool = await asyncio.to_thread(open_spool, directory, notify, settings)
+    spool = await asyncio.to_thread(open_spool, directory, bell.ring, settings)
     try:
-        await Worker(child, spool, changed).run()
+        await Worker(child, spool, bell).run()
     finally:
         await asyncio.to_thread(spool.close)
 

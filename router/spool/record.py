@@ -67,9 +67,30 @@ def encode_record(record: InstanceRecord) -> bytes:
     return packed
 
 
-def encode_decision(destinations: Sequence[str], action: Action, rules: Sequence[str]) -> bytes:
-    """Return how the facts end: what is the same for all instances that one decision is about."""
-    return b"".join(map(_pack, (tuple(destinations), action, tuple(rules))))
+def encode_decision(record: InstanceRecord) -> bytes:
+    """Return how the facts end: destinations, action and rules."""
+    decision: tuple[object, ...] = record[10:]
+    return b"".join(map(_pack, decision))
+
+
+def record_of_model(
+    model: InstanceRecord, sop_instance: str, study_uid: str, series_uid: str, received_ns: int
+) -> InstanceRecord:
+    """Return the facts of an instance that has all else in common with a model."""
+    sender: tuple[object, ...] = model[5:9]
+    decision: tuple[object, ...] = model[10:]
+    return InstanceRecord._make(
+        (
+            model.sop_class,
+            sop_instance,
+            model.transfer_syntax,
+            study_uid,
+            series_uid,
+            *sender,
+            received_ns,
+            *decision,
+        )
+    )
 
 
 def decode_record(data: bytes | memoryview) -> InstanceRecord:

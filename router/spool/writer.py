@@ -46,6 +46,7 @@ SEGMENT_BYTES_MIN = 256 << 10  # holds the largest facts and the largest dataset
 SEGMENT_BYTES_MAX = 1 << 30
 CLOSE_TIMEOUT_S = 60.0
 FILL_TIMEOUT_S = 10.0
+UNSYNCED_MARKER_S = 0.1  # between markers where nothing is synced: each group is durable at once there
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class SpoolWriter:
         self._gathered = _Gathered()
         self._durable = (next_seq - 1, NOWHERE)
         self._marked_seq = next_seq - 1
+        self._marked_at = 0.0
         self._marker_at = NOWHERE
         self._closed = False
         self.failure: SpoolError | None = None
@@ -391,10 +393,22 @@ class SpoolWriter:
         """Return the number up to which every entry is durable; owner's thread. Look at `failure` as well."""
         if self.trouble is not None:
             self.sync_soon()
+        seq = self._durable[0]
+        if self._settings.fsync or time.monotonic() >= self._marked_at + UNSYNCED_MARKER_S:
+            self._mark_durable()
+        return seq
+
+    @property
+    def durable_seq(self) -> int:
+        """Return the number up to which every entry is durable; as take_durable, but for looking only."""
+        return self._durable[0]
+
+    def _mark_durable(self) -> None:
+        """Leave proof of the last commit, unless it has been left."""
         seq, position = self._durable
         if seq > self._marked_seq and self.failure is None:
+            self._marked_at = time.monotonic()
             self._write_marker(seq, position)
-        return seq
 
     def wait_durable(self, seq: int, timeout_s: float) -> bool:
         """Block until entry `seq` is durable; False on failure or after timeout_s."""
@@ -403,7 +417,7 @@ class SpoolWriter:
             return self._durable[0] >= seq
 
     def _write_marker(self, seq: int, position: Position) -> None:
-        """Leave proof of the last commit, if there is room; the next commit takes it along."""
+        """Write a marker, if there is room; the next commit takes it along."""
         segment = self._segment
         if segment is None or segment.offset + MARKER_BYTES > segment.filled:
             return
@@ -513,7 +527,7 @@ class SpoolWriter:
         if self._closed:
             return
         flushed = self.flush(timeout_s)
-        self.take_durable()
+        self._mark_durable()
         with self._making, self._lock:
             self._closed = True
             segment, self._segment = self._segment, None

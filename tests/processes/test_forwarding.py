@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,78 +16,18 @@ from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, COMMAND_DATA
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.wire import codec
 from router.wire.codec import CODEC_NAME
-from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset, world
+from tests.support.forwarding_scenes import answering, both, one_by_one, outcome
+from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
 from tests.support.raw_peer import command, pdata, pdv
 from tests.support.scripted_scp import (
     Message,
     Peer,
     ScriptedAcceptor,
     response,
-    run,
-    scripted_acceptor,
     until,
 )
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
-
-Scene = Callable[[World, dict[str, ScriptedAcceptor]], Awaitable[None]]
-
-
-def outcome(
-    tmp_path: Path, use_lane: bool, scene: Scene, scripts: dict[str, Any], **changes: Any
-) -> dict[str, Any]:
-    """Play a scene; return what came of it."""
-    found: dict[str, Any] = {}
-
-    async def play() -> None:
-        async with AsyncExitStack() as stack:
-            peers = {
-                name: await stack.enter_async_context(scripted_acceptor(script))
-                for name, script in scripts.items()
-            }
-            ports = {name: peer.port for name, peer in peers.items()}
-            folder = tmp_path / ("lane" if use_lane else "general")
-            one = await stack.enter_async_context(world(folder, ports, use_lane, **changes))
-            await scene(one, peers)
-            await one.at_rest()
-            found["statuses"] = one.statuses
-            found["comments"] = [told[0].comment for told in one.receipts]
-            found["in lane"] = one.in_lane
-            for name, peer in peers.items():
-                found[name] = peer.uids()
-                found[f"octets {name}"] = sorted(message.dataset for message in peer.messages)
-                found[f"counted {name}"] = one.counted(name)
-
-    run(play())
-    return found
-
-
-def both(tmp_path: Path, scene: Scene, scripts: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Play a scene both ways; what comes of it must be the same. Return it, as of the lane."""
-    general = outcome(tmp_path, False, scene, scripts, **changes)
-    lane = outcome(tmp_path, True, scene, scripts, **changes)
-    assert general.pop("in lane") == 0
-    in_lane = lane.pop("in lane")
-    assert lane == general
-    return {**lane, "in lane": in_lane}
-
-
-def answering(status_of: Callable[[Message], int | None], window: int = 1) -> Any:
-    """A destination that answers with what status_of says."""
-
-    async def script(peer: Peer) -> None:
-        await peer.accept(window)
-        await peer.serve(status_of)
-
-    return script
-
-
-async def one_by_one(one: World, uids: list[str], **changes: Any) -> None:
-    """Send instances, each when the one before is answered."""
-    for uid in uids:
-        one.submit(uid, **changes)
-        await one.answered()
-
 
 UIDS = [f"1.2.{number}" for number in range(1, 9)]
 

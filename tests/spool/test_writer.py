@@ -355,10 +355,10 @@ def test_segments_are_used_in_order_when_both_threads_make_one(tmp_path: Path) -
 
 def test_a_marker_follows_every_commit_that_was_taken(tmp_path: Path) -> None:
     directory = directory_at(tmp_path)
-    writer = writer_at(directory)
+    writer = writer_at(directory, settings=WriterSettings(SEGMENT_BYTES_MIN))
     for number in range(3):
         append(writer, number)
-        writer.sync_soon()
+        assert writer.flush()
         writer.take_durable()
     writer.close()
     markers = [

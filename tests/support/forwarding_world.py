@@ -16,6 +16,7 @@ from router.handoff.dispatch import Dispatcher
 from router.handoff.slab import Slab, create_slab_fd
 from router.handoff.ticket import Receipt, Ticket
 from router.metrics.page import MetricsPage
+from router.processes.spool_bell import SpoolBell
 from router.processes.worker import Worker
 from router.spool.layout import worker_directory
 from router.spool.ledger import LedgerSettings
@@ -174,12 +175,10 @@ async def world(folder: Path, ports: dict[str, int], use_lane: bool, **changes: 
     child = SimpleNamespace(
         config=configuration(folder, ports, **changes), page=page, index=0, fds=lambda name: fds[name]
     )
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    loop, bell = asyncio.get_running_loop(), SpoolBell()
     settings = SpoolSettings(WriterSettings(fsync=False), LedgerSettings(fsync=False))
-    spool = await asyncio.to_thread(
-        open_spool, worker_directory(folder, 0), lambda: loop.call_soon_threadsafe(changed.set), settings
-    )
-    worker = Worker(child, spool, changed)  # type: ignore[arg-type]
+    spool = await asyncio.to_thread(open_spool, worker_directory(folder, 0), bell.ring, settings)
+    worker = Worker(child, spool, bell)  # type: ignore[arg-type]
     if not use_lane:
         worker.forwarding.forwarder = worker.forwarding.entries = None
     slab = Slab.own(slab_fd)

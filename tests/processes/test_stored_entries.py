@@ -1,0 +1,311 @@
+"""The entry lane and the general way come to the same: what is stored, answered, delivered and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.drivers.event_loop import Connection
+from router.spool.disk import Disk
+from router.spool.states import DeliveryState
+from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
+from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from router.wire.codec import CODEC_NAME
+from router.wire.pdus import ReleaseRP, encode_pdu
+from tests.support.forwarding_scenes import answering, both, outcome
+from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
+from tests.support.scripted_scp import RELEASE_RQ, Message, Peer, ScriptedAcceptor, until
+
+pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
+
+UIDS = [f"1.2.{number}" for number in range(1, 9)]
+
+ONE_BY_ONE = "associations_max = 1"
+"""For scenes whose order counts: over several associations deliveries may overtake each other."""
+
+
+def rows(one: World) -> list[tuple[Any, ...]]:
+    """Return what the ledger remembers of every delivery, and whether the spool has the bytes."""
+    ledger, payloads = one.worker.spool.ledger, one.worker.spool.payloads
+    found = []
+    for owed in ledger.study("1.9", limit=1000):
+        record, location = owed.entry.record, owed.entry.location
+        octets = b"".join(payloads.open_payload(location))
+        found.append(
+            (record._replace(received_ns=0), octets, location.crc, owed.mark.destination, owed.mark.state,
+             owed.mark.status)
+        )  # fmt: skip
+    return sorted(found)
+
+
+def states(one: World) -> set[DeliveryState]:
+    return {owed.mark.state for owed in one.worker.spool.ledger.study("1.9", limit=1000)}
+
+
+async def store(one: World, uids: list[str], **changes: Any) -> None:
+    """Send instances, each when the one before is answered."""
+    for uid in uids:
+        one.submit(uid, ack="stored", **changes)
+        await one.answered()
+
+
+async def all_settled(one: World) -> None:
+    await until(lambda: states(one) <= {DeliveryState.DELIVERED, DeliveryState.DEAD})
+
+
+class Gate:
+    """A destination that answers only while it is open; falls: one of its answers is an end instead."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.falls = False
+
+    async def script(self, peer: Peer) -> None:
+        await peer.accept()
+        while (message := await peer.read_message()) is not None:
+            await self.open.wait()
+            if self.falls:
+                self.falls = False
+                return
+            peer.respond(message)
+        if peer.last_pdu[0] == RELEASE_RQ:
+            peer.send(encode_pdu(ReleaseRP()))
+
+
+def test_what_is_stored_is_remembered_and_delivered_alike(tmp_path: Path) -> None:
+    found: list[Any] = []
+
+    async def scene(one: World, _: Any) -> None:
+        await store(one, UIDS)
+        await all_settled(one)
+        found.append(rows(one))
+
+    ends = both(tmp_path, scene, {"A": None, "B": None}, more=ONE_BY_ONE)
+    assert ends["statuses"] == [0] * len(UIDS)
+    assert ends["A"] == ends["B"] == UIDS
+    assert ends["in lane"] >= 2 * (len(UIDS) - 1)
+    general, lane = found
+    assert lane == general
+    assert len(lane) == 2 * len(UIDS)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN])
+def test_datasets_of_every_length_and_encoding_are_stored_whole(tmp_path: Path, syntax: str) -> None:
+    found: list[Any] = []
+
+    async def scene(one: World, _: Any) -> None:
+        for number, uid in enumerate(UIDS):
+            octets = dataset(uid, syntax, padding=2 * SLOT * number - 4 * (number % 3))
+            one.submit(uid, octets, transfer_syntax=syntax, ack="stored")
+            await one.answered()
+        await all_settled(one)
+        found.append(rows(one))
+
+    both(tmp_path, scene, {"A": None}, more=ONE_BY_ONE)
+    assert found[0] == found[1]
+
+
+def test_many_at_once_are_written_in_runs_and_in_order(tmp_path: Path) -> None:
+    found: list[Any] = []
+
+    async def scene(one: World, _: Any) -> None:
+        await store(one, UIDS[:2])
+        for number in range(40):
+            one.submit(f"1.2.100.{number}", ack="stored")
+        await one.answered()
+        await all_settled(one)
+        found.append(rows(one))
+
+    ends = both(
+        tmp_path, scene, {"A": answering(lambda _: 0, 8)}, more="operations_max = 8\nassociations_max = 1"
+    )
+    assert ends["statuses"] == [0] * 42
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("status", [0xA900, 0xC123, 0x0122, 0xB007])
+def test_a_status_of_one_destination_means_the_same(tmp_path: Path, status: int) -> None:
+    def status_of(message: Message) -> int:
+        return status if message.command[AFFECTED_SOP_INSTANCE_UID] == UIDS[4] else 0
+
+    found: list[Any] = []
+
+    async def scene(one: World, _: Any) -> None:
+        await store(one, UIDS)
+        await all_settled(one)
+        found.append(rows(one))
+
+    ends = both(
+        tmp_path, scene, {"A": answering(status_of), "B": None}, more=f"attempts_max = 1\n{ONE_BY_ONE}"
+    )
+    assert ends["statuses"] == [0] * len(UIDS)
+    assert found[0] == found[1]
+    dead = [row for row in found[1] if row[4] is DeliveryState.DEAD]
+    assert len(dead) == (0 if status == 0xB007 else 1)
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_an_abort_in_the_middle_loses_nothing(tmp_path: Path, use_lane: bool) -> None:
+    async def falling(peer: Peer) -> None:
+        await peer.accept()
+        if peer.number:
+            await peer.serve()
+        for _ in range(0 if peer.number else 3):
+            message = await peer.read_message()
+            assert message is not None
+            peer.respond(message)
+        await peer.read_message()  # and falls
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS)
+        await all_settled(one)
+        assert set(peers["A"].uids()) == set(peers["B"].uids()) == set(UIDS)
+
+    found = outcome(tmp_path, use_lane, scene, {"A": falling, "B": None})
+    assert found["statuses"] == [0] * len(UIDS)
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+@pytest.mark.parametrize("falls", [False, True])
+def test_what_waits_for_a_busy_destination_is_answered_and_delivered_later(
+    tmp_path: Path, use_lane: bool, falls: bool
+) -> None:
+    gate = Gate()
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await until(lambda: len(peers["A"].uids()) == 2)
+        gate.open.clear()
+        outlet = one.worker.owing.destinations["A"].outlet
+        assert outlet is not None
+        most = 0
+        for number in range(20):
+            one.submit(f"1.2.100.{number}", ack="stored")
+            one.submit("1.2.77", dataset("1.2.77", name=f"V{number}"), ack="stored")
+            await one.answered()
+            most = max(most, len(outlet.waiting))
+        assert most > 1 or not use_lane
+        gate.falls = falls
+        gate.open.set()
+        await all_settled(one)
+        versions = [
+            message.dataset
+            for peer in peers["A"].peers
+            for message in peer.messages
+            if message.command.get(AFFECTED_SOP_INSTANCE_UID) == "1.2.77"
+        ]
+        expected = [dataset("1.2.77", name=f"V{number}") for number in range(20)]
+        assert list(dict.fromkeys(versions)) == expected
+        assert versions[-1] == expected[-1]
+        assert len(rows(one)) == 42
+
+    found = outcome(tmp_path, use_lane, scene, {"A": gate.script}, more=ONE_BY_ONE)
+    assert found["statuses"] == [0] * 42
+    assert set(found["A"]) == {*UIDS[:2], "1.2.77", *(f"1.2.100.{number}" for number in range(20))}
+
+
+def test_a_destination_that_stands_still_does_not_keep_the_slots(tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def scene(one: World, _: Any) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await until(lambda: one.dispatcher.loans_outstanding == 0)
+        gate.open.clear()
+        for number in range(3 * SLOTS):
+            await store(one, [f"1.2.100.{number}"])
+        assert one.slab.slots_used <= SLOTS // 2
+        gate.open.set()
+        await all_settled(one)
+
+    found = outcome(tmp_path, True, scene, {"A": gate.script}, more=ONE_BY_ONE)
+    assert len(found["A"]) == 2 + 3 * SLOTS
+
+
+def test_a_full_disk_refuses_a_whole_run_and_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = [False]
+    original = Disk.write
+
+    def write(self: Disk, *arguments: Any) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(self, *arguments)
+
+    monkeypatch.setattr(Disk, "write", write)
+
+    async def scene(one: World, _: Any) -> None:
+        await store(one, UIDS[:2])
+        full[0] = True
+        for uid in UIDS[2:5]:
+            one.submit(uid, ack="stored")
+        await one.answered()
+        full[0] = False
+        one.dispatcher._links[0].stage = one.dispatcher._links[0].stage.ACCEPTING
+        await store(one, UIDS[5:])
+        await all_settled(one)
+
+    ends = both(tmp_path, scene, {"A": None}, more=ONE_BY_ONE)
+    assert ends["statuses"] == [0, 0, 0xA700, 0xA700, 0xA700, 0, 0, 0]
+    assert ends["A"] == UIDS[:2] + UIDS[5:]
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_a_connection_that_is_busy_does_not_delay_the_other_destination(
+    tmp_path: Path, use_lane: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy: set[Connection] = set()
+    original = Connection.has_unsent
+    monkeypatch.setattr(Connection, "has_unsent", lambda self: self in busy or original(self))
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS[:3])
+        await all_settled(one)
+        busy.add(one.worker.owing.destinations["B"]._pool.associations[0].connection)
+        await store(one, [UIDS[3]])
+        await until(lambda: UIDS[3] in peers["A"].uids())
+        busy.clear()
+        await store(one, UIDS[4:])
+        await all_settled(one)
+
+    found = outcome(tmp_path, use_lane, scene, {"A": None, "B": None})
+    assert sorted(found["A"]) == sorted(found["B"]) == UIDS
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_a_reload_that_takes_a_destination_away_gives_its_slots_back(tmp_path: Path, use_lane: bool) -> None:
+    gate = Gate()
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        gate.open.clear()
+        for uid in UIDS[2:6]:
+            one.submit(uid, ack="stored")
+        await one.answered()
+        one.worker._reload(configuration(one.folder, {"B": peers["B"].port}))
+        gate.open.set()
+        await until(lambda: one.dispatcher.loans_outstanding == 0)
+        await store(one, UIDS[6:])
+        await until(lambda: set(UIDS) <= set(peers["B"].uids()))
+
+    found = outcome(tmp_path, use_lane, scene, {"A": gate.script, "B": None}, more=ONE_BY_ONE)
+    assert found["statuses"] == [0] * len(UIDS)
+    assert found["B"] == UIDS
+
+
+def test_an_instance_without_a_study_takes_the_general_way(tmp_path: Path) -> None:
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS[:3])
+        one.submit(UIDS[3], dataset(UIDS[3], study=""), ack="stored")
+        one.submit(UIDS[4], dataset(UIDS[4], study="1.2\\3.4"), ack="stored")
+        await one.answered()
+        await until(lambda: len(peers["A"].uids()) == 5)
+
+    assert sorted(both(tmp_path, scene, {"A": None}, more=ONE_BY_ONE)["A"]) == UIDS[:5]
