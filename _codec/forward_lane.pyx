@@ -190,8 +190,8 @@ cdef class Forwarder:
         missing.
 
         outlets: of its destinations; None if every such ticket is to take the general way. model,
-        decision_part: given if it is stored first: the InstanceRecord of all such tickets, as far as it is the
-        same, and what encode_decision makes of its end.
+        decision_part: given if it is stored first: the InstanceRecord of all such tickets, as far as it is
+        the same, and what encode_decision makes of its end.
         """
         cdef Plan plan
         if self._key is None:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 from _codec.clock cimport now, wall_ns
 from _codec.send_lane cimport SendLane, SendOperation
-from _codec.tally cimport Histogram, Tally
+from _codec.tally cimport Tally
 
 from collections import deque
 

@@ -123,6 +123,9 @@ class UnsyncedDisk(Disk):
     def confirm(self, descriptor: int) -> None:
         pass
 
+    def fill(self, descriptor: int, start: int, end: int) -> None:
+        pass
+
     def sync_folder(self, folder: Path) -> None:
         pass
 

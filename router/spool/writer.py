@@ -233,7 +233,7 @@ class SpoolWriter:
         """
         self._check()
         segment = self._segment_with_room(size)
-        end = segment.capacity - MARKER_BYTES
+        end = min(segment.capacity - MARKER_BYTES, segment.filled)
         return segment.number, segment.nonce, segment.offset, end, self._next_seq
 
     def write_run(self, buffers: Sequence[Buffer], size: int, count: int) -> None:
