@@ -94,7 +94,7 @@ class HandlerThreads:
             worker.work = None
             try:
                 work()
-            except Exception:
+            except BaseException:  # SystemExit too: the thread goes on, or it would be counted for ever
                 logger.exception("work of a handler thread failed")
             del work
             with self._lock:

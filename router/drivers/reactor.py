@@ -175,7 +175,7 @@ class Reactor:
                 lead.served += 1
                 try:
                     self._handle(fd)
-                except Exception:
+                except BaseException:  # SystemExit too: a handler that exits must not take the leader along
                     logger.exception("what a descriptor reported could not be handled")
                 if lead.is_over:
                     return  # what is left of the events is reported again, to who leads now
@@ -221,7 +221,7 @@ class Reactor:
             lead.served += 1
             try:
                 target.serve()
-            except Exception:
+            except BaseException:
                 logger.exception("a connection could not be served")
 
     def _take_late(self, now: float) -> Watched | None:

@@ -101,6 +101,20 @@ def test_a_handler_that_raises_costs_its_request_alone(ours: Pair, caplog: pytes
     assert caplog.text.count("Exception in the handler bound to 'evt.EVT_C_STORE'") == 2
 
 
+def test_a_handler_that_exits_costs_its_request_alone(ours: Pair) -> None:
+    def handle(event: Any) -> int:
+        if event.message_id != 1:
+            raise SystemExit(1)
+        return 0x0000
+
+    server = ours.serve([CT], [(ours.scp.evt.EVT_C_STORE, handle)])
+    assoc = ours.associate(server, [CT])
+    statuses = [assoc.send_c_store(instance(1), msg_id=number).Status for number in (1, 2, 3, 1)]
+    assert statuses == [0x0000, 0x0110, 0x0110, 0x0000]
+    other = ours.associate(server, [CT])
+    assert [other.send_c_store(instance(1), msg_id=number).Status for number in (2, 1)] == [0x0110, 0x0000]
+
+
 def test_without_a_handler_each_is_refused(ours: Pair) -> None:
     assoc = ours.associate(ours.serve([CT]), [CT])
     assert [assoc.send_c_store(instance(1)).Status for _ in range(3)] == [0xC211] * 3
