@@ -80,6 +80,15 @@ cdef class LaneDataset:
             self._is_whole = True
         return self._last
 
+    def behind(self, bytes head):
+        """Return a head and the encoded dataset behind it, copied once; the memory still serves again."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(head)
+        cdef bytes joined = PyBytes_FromStringAndSize(NULL, size + len(self))
+        cdef uint8_t *target = <uint8_t *>PyBytes_AS_STRING(joined)
+        memcpy(target, PyBytes_AS_STRING(head), size)
+        self._copy(target + size)
+        return joined
+
     def __dealloc__(self):
         if self._is_whole:
             return
@@ -106,16 +115,23 @@ cdef class LaneDataset:
     cdef int _join(self) except -1:
         cdef bytes piece
         cdef bytes joined = PyBytes_FromStringAndSize(NULL, len(self))
-        cdef uint8_t *target = <uint8_t *>PyBytes_AS_STRING(joined)
+        self._copy(<uint8_t *>PyBytes_AS_STRING(joined))
         for piece in self._pieces:
-            memcpy(target, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
-            target += PyBytes_GET_SIZE(piece)
             _give_back(piece)
-        memcpy(target, PyBytes_AS_STRING(self._last), self._filled)
         _give_back(self._last)
         self._pieces = None
         self._last = joined
         self._filled = PyBytes_GET_SIZE(joined)
+        return 0
+
+    cdef int _copy(self, uint8_t *target) except -1:
+        # target: room for the whole dataset.
+        cdef bytes piece
+        if self._pieces is not None:
+            for piece in self._pieces:
+                memcpy(target, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+                target += PyBytes_GET_SIZE(piece)
+        memcpy(target, PyBytes_AS_STRING(self._last), self._filled)
         return 0
 
 

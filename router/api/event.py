@@ -16,6 +16,7 @@ from router.standard.dimse_fields import (
 )
 
 if TYPE_CHECKING:
+    from io import BytesIO
     from pathlib import Path
 
     from pydicom.dataset import Dataset, FileMetaDataset
@@ -149,10 +150,8 @@ class Event:
     def encoded_dataset(self, include_meta: bool = True) -> bytes:
         """Return the dataset of a C-STORE as it came; include_meta: as the content of a DICOM file."""
         self._require("encoded_dataset")
-        encoded = self.request.DataSet
-        data: bytes = encoded.getvalue() if encoded is not None else b""
         if not include_meta:
-            return data
+            return self._encoded()
         from router.api.file_meta import file_head
 
         elements = self.request._elements
@@ -161,7 +160,15 @@ class Event:
             elements[AFFECTED_SOP_INSTANCE_UID],
             self.context.transfer_syntax,
         )
-        return head + data
+        behind = getattr(self.request._dataset, "behind", None)
+        if behind is None or self.request._stream is not None:
+            return head + self._encoded()
+        found: bytes = behind(head)
+        return found
+
+    def _encoded(self) -> bytes:
+        stream: BytesIO | None = self.request.DataSet
+        return stream.getvalue() if stream is not None else b""
 
     # C-FIND, C-GET, C-MOVE
 

@@ -197,6 +197,22 @@ def test_datasets_of_any_size_arrive_whole(size: int) -> None:
     assert Play(1, steps).check() == (0 if size == 70_000_000 else 2)
 
 
+@pytest.mark.parametrize("size", [0, 100, 200_000, 1_400_000])
+def test_a_dataset_stands_behind_a_head_before_and_after_it_was_looked_at(size: int) -> None:
+    receiver = Receiver(True, 1)
+    receiver.feed(usual(1), 1 << 20)
+    receiver.work()
+    datasets: list[Any] = []
+    receiver.direct._store = lambda request: datasets.append(request.dataset) or PLAIN_SUCCESS  # type: ignore[union-attr,func-returns-value]
+    receiver.feed(usual(2, size=size), 1 << 20)
+    receiver.work()
+    whole = bytes([2]) * size
+    assert len(datasets[0]) == size
+    assert datasets[0].behind(b"head") == b"head" + whole
+    assert datasets[0].getvalue() == whole
+    assert datasets[0].behind(b"") == whole
+
+
 def test_a_dataset_nobody_looks_at_lends_its_memory_to_the_next() -> None:
     receiver = Receiver(True, 1)
     receiver.feed(usual(1), 1 << 20)

@@ -16,6 +16,7 @@ from typing import Any
 from _codec.entry_lane import EntryLane
 from _codec.forward_lane import Forwarder
 from _codec.framing import COMMAND, NEED_DATA, PduReader
+from _codec.handler_lane import HandlerLane
 from _codec.send_lane import SendLane
 from _codec.store_lane import StoreLane
 from _codec.ticket_port import TicketPort
@@ -81,6 +82,10 @@ class Store:
         self.lane.set_context(CONTEXT, CT_IMAGE_STORAGE.encode(), head, tail)
         self.reader = reader_with(self.lane)
         self.pair.intakes[0].receive()
+        self.requests: list[Any] = []
+        self.handler_lane = HandlerLane(4, lambda: True, self.requests.append, lambda *_: None)
+        self.handler_lane.set_context(CONTEXT, CT_IMAGE_STORAGE.encode())
+        self.handler_reader = reader_with(self.handler_lane)
 
 
 def reader_with(lane: Any) -> PduReader:
@@ -101,9 +106,15 @@ def store() -> Store:
 
 
 def check_store_request(octets: bytes) -> None:
-    """A command set that the store lane takes is one that the service would serve, and answered alike."""
+    """A command set that the store lane takes is one that the service would serve, and answered alike.
+
+    The library's lane takes the same.
+    """
     one, octets = store(), octets[:COMMAND_MAX]
+    is_free = one.lane.open_count == 0
     event = fed(one.reader, pdata(pdv(CONTEXT, COMMAND_BIT | LAST, octets)))
+    if is_free:
+        assert check_handler_request(octets) == (event == NEED_DATA and one.lane.is_taking)
     if event != NEED_DATA:
         assert event == COMMAND
         assert one.reader.command == octets
@@ -124,6 +135,21 @@ def check_store_request(octets: bytes) -> None:
     expected = {MESSAGE_ID_BEING_RESPONDED_TO: command[0x110], COMMAND_FIELD: C_STORE_RSP, STATUS: 0}
     assert response.items() >= expected.items()
     assert one.pair.slab.slots_used == 0
+
+
+def check_handler_request(octets: bytes) -> bool:
+    """Let the library's lane take the command set too, and return whether it did."""
+    one = store()
+    event = fed(one.handler_reader, pdata(pdv(CONTEXT, COMMAND_BIT | LAST, octets)))
+    if event != NEED_DATA:
+        one.handler_reader.expect_dataset(False)
+    if not one.handler_lane.is_taking:
+        return False
+    assert fed(one.handler_reader, pdata(pdv(CONTEXT, LAST, b"data"))) == NEED_DATA
+    request = one.requests.pop()
+    one.handler_lane.answered(request)
+    assert (request.command, request.dataset.getvalue()) == (decode_command(octets), b"data")
+    return True
 
 
 def check_receipt(record: bytes) -> None:
