@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import Any
@@ -22,8 +21,10 @@ from router.wire import codec
 from router.wire.pdus import AssociateAC, decode_pdu, encode_pdu
 from tests.hostile import test_messages, test_requests
 from tests.support.raw_peer import ECHO_CONTEXT, RELEASE_RP, RELEASE_RQ, associate_rq, command, echo_rq
+from tests.support.threads import busy_threads
 
 WAIT_S = 15.0
+LEFT_S = 60.0
 PDU_MAX_BYTES = test_messages.PDU_MAX_BYTES
 
 NOT_THE_ROUTERS: dict[str, bytes] = {}
@@ -72,7 +73,7 @@ class Peer:
 
 def until(condition: Any) -> None:
     """Wait until the condition holds."""
-    end = monotonic() + WAIT_S
+    end = monotonic() + LEFT_S
     while not condition():
         assert monotonic() < end
         sleep(0.01)
@@ -93,11 +94,11 @@ def server() -> Iterator[Any]:
         ae.add_supported_context(uid, ALL_TRANSFER_SYNTAXES)
     one = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)])
     echo(one.server_address[1])
-    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    threads, descriptors = busy_threads(), len(os.listdir("/proc/self/fd"))
     one.stored = stored
     yield one
     until(lambda: not ae.active_associations)
-    until(lambda: threading.active_count() <= threads)
+    until(lambda: busy_threads() <= threads)
     until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
     one.shutdown()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -15,11 +14,10 @@ from router.standard.uids import CT_IMAGE_STORAGE
 from tests.hostile import test_acceptances, test_destinations
 from tests.hostile.test_destinations import Hostility
 from tests.support.scripted_scp import Peer, honest, run, scripted_acceptor, until
+from tests.support.threads import busy_threads
 
 VIOLATIONS = {**test_destinations.ABORTED, **test_acceptances.VIOLATIONS}
 ENDED = {name: script for name, (script, _) in test_destinations.ENDED.items()}
-
-KEPT_THREADS = ("asyncio_", "uvloop_", "dicom-handler", "dicom-reactor")
 
 NOT_THE_ROUTERS: dict[str, bytes] = {}
 """Rows that the library answers otherwise, and how."""
@@ -50,11 +48,6 @@ def send(port: int, wait_s: float) -> int | None:
     return status
 
 
-def threads_of_the_library() -> int:
-    """Return how many threads there are without those that are kept for the next to come."""
-    return sum(not thread.name.startswith(KEPT_THREADS) for thread in threading.enumerate())
-
-
 def try_hostility(script: Hostility, wait_s: float) -> bytes:
     """Be attacked, then served by an honest acceptor; nothing may be left. Return the last PDU of ours."""
     last: list[bytes] = []
@@ -66,11 +59,11 @@ def try_hostility(script: Hostility, wait_s: float) -> bytes:
     async def test() -> None:
         async with scripted_acceptor(attack) as hostile, scripted_acceptor(honest) as good:
             await asyncio.to_thread(send, good.port, 15.0)
-            threads, descriptors = threads_of_the_library(), len(os.listdir("/proc/self/fd"))
+            threads, descriptors = busy_threads(), len(os.listdir("/proc/self/fd"))
             assert await asyncio.to_thread(send, hostile.port, wait_s) in (None, 0)
             await until(lambda: last)
             assert await asyncio.to_thread(send, good.port, 15.0) == 0
-            await until(lambda: threads_of_the_library() <= threads)
+            await until(lambda: busy_threads() <= threads)
             await until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
 
     run(test())
