@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from router.bench.controls import ENVIRONMENT
-from router.bench.process import HOST, PeerProcess, free_port, peer_process
+from router.bench.ports import free_port
+from router.bench.process import HOST, PeerProcess, peer_process
 
 PIECE_BYTES = 1 << 18
 UNDER_WAY_MAX_BYTES = 64 << 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from router.bench.ports import free_port
 from router.bench.process import (
     HOST,
     START_DEADLINE_S,
@@ -11,7 +12,6 @@ from router.bench.process import (
     PeerProcess,
     accepts_connections,
     find_program,
-    free_port,
     peer_process,
     program,
 )

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from router.bench.process import HOST, PeerProcess, free_port, peer_process, program
+from router.bench.ports import free_port
+from router.bench.process import HOST, PeerProcess, peer_process, program
 
 CONFIG = """
 global

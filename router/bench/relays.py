@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from router.bench import haproxy_relay
-from router.bench.process import PeerProcess, free_port, peer_process
+from router.bench.ports import free_port
+from router.bench.process import PeerProcess, peer_process
 from router.bench.process_tree import tree_cpu_s, tree_memory_bytes
 from router.bench.router_relay import RouterSetup, router_relay
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from router.bench.controls import ENVIRONMENT
-from router.bench.process import HOST, START_DEADLINE_S, PeerFailed, PeerProcess, free_port, peer_process
+from router.bench.ports import free_port
+from router.bench.process import HOST, START_DEADLINE_S, PeerFailed, PeerProcess, peer_process
 
 RAM_DISK = "/dev/shm"
 POLL_S = 0.02
