@@ -50,6 +50,7 @@ cdef class EntryLane:
     cdef object _on_trouble
     cdef object _on_done
     cdef Histogram _store_seconds
+    cdef uint64_t _runs  # delivered so far
     cdef list _done
     cdef list _run
     cdef list _run_buffers

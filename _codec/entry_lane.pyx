@@ -134,6 +134,7 @@ cdef class EntryLane:
         """
         cdef StoredEntry entry
         cdef list rest = []
+        self._runs += 1
         # All answers first: the acceptor is woken once.
         for entry in run:
             entry._port.answer(entry._ticket_id, False)
@@ -304,10 +305,11 @@ cdef class EntryLane:
         if entry.plan.is_old or not self._loans.may_keep(entry._port.intake, slots):
             return False
         for outlet in entry.plan.outlets:
-            lane = outlet.free_lane(entry._uid, entry.plan.context_key)
-            if lane is None and not outlet.may_wait(entry._uid, entry.plan.context_key):
+            outlet.ask(self._runs)
+            if not outlet.takes_entries or outlet.has_waiting or entry._uid in outlet.uids:
                 return False
-            if outlet.backlog.must_wait:
+            lane = None if outlet.waiting else outlet.find(entry.plan.context_key)
+            if lane is None and not outlet.may_wait(entry.plan.context_key):
                 return False
             lanes.append(lane)
         self._loans.keep(entry._port.intake, slots)

@@ -18,6 +18,9 @@ cdef class Outlet:
     cdef public uint64_t delivered
     cdef public bint has_waiting  # set when something begins to wait; pump() clears it
     cdef public bint is_ill  # set when it was set back or is late: its owner wants to know of a success
+    cdef bint takes_entries  # as found out at the beginning of a run of entries
+    cdef bint has_all_lanes
+    cdef uint64_t asked_at  # which run that was
     cdef Tally _tally
     cdef Py_ssize_t _sent_cell
     cdef Py_ssize_t _bytes_cell
@@ -28,7 +31,8 @@ cdef class Outlet:
     cdef int let_go(self, str uid) except -1
     cdef SendLane find(self, tuple key)
     cdef SendLane free_lane(self, str uid, tuple key)
-    cdef bint may_wait(self, str uid, tuple key) except -1
+    cdef int ask(self, uint64_t run) except -1
+    cdef bint may_wait(self, tuple key) except -1
     cdef int begin(self, SendLane lane) except -1
 
 

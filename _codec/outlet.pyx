@@ -90,12 +90,21 @@ cdef class Outlet:
             return None
         return lane
 
-    cdef bint may_wait(self, str uid, tuple key) except -1:
+    cdef int ask(self, uint64_t run) except -1:
+        # Find out, once for each run of entries, whether they may be sent past the queue, or wait for a lane.
+        if self.asked_at == run:
+            return 0
+        self.asked_at = run
+        self.takes_entries = self.owner.takes_directly and not self.backlog.must_wait
+        self.has_all_lanes = not self.owner.can_grow
+        return 0
+
+    cdef bint may_wait(self, tuple key) except -1:
         # Whether an entry may wait here until a lane is free: all that there can be are busy.
         cdef SendLane lane
-        if self.entries is None or not self.in_flight or len(self.waiting) >= WAITING_MAX:
+        if self.entries is None or not self.in_flight or not self.has_all_lanes:
             return False
-        if uid in self.uids or self.has_waiting or self.owner.can_grow or not self.owner.takes_directly:
+        if len(self.waiting) >= WAITING_MAX:
             return False
         for lane in self.lanes:
             if lane.is_usable and key in lane.contexts:

@@ -13,36 +13,45 @@ from router.spool.record import Entry
 from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
 from router.spool.states import UNDECIDED, DeliveryState, Mark, Owed, Tallies, Tally, first_marks
 
+STATES = len(DeliveryState)
+
 
 @dataclass(slots=True)
 class Batch:
     """Changes in the order of their arrival, newest state per (destination, seq).
 
     entries: added in this batch. marks: by destination, then seq, of these and of older entries.
-    changes: of the totals, [count, bytes] by (destination, state). covered: where the newest added entry
-    ends. rows: what writing it will take.
+    changes: of the totals, by destination: counts by state, then bytes by state. newest: of the added entries.
+    rows: what writing it will take.
     """
 
     number: int
     entries: dict[int, Entry] = field(default_factory=dict)
     marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
-    changes: dict[tuple[str, DeliveryState], list[int]] = field(default_factory=dict)
-    covered: Position | None = None
+    changes: dict[str, list[int]] = field(default_factory=dict)
+    newest: Entry | None = None
     rows: int = 0
 
     def add(self, entry: Entry) -> None:
         """Take a new entry with the marks it starts with."""
-        self.entries[entry.seq] = entry
-        self.covered = end_of(entry)
+        seq = entry.seq
+        self.entries[seq] = entry
+        self.newest = entry
         for mark in first_marks(entry):
-            self.marks.setdefault(mark.destination, {})[entry.seq] = mark
-            self._count(mark.destination, mark.state, 1, entry)
+            destination = mark.destination
+            of_destination = self.marks.get(destination)
+            if of_destination is None:
+                of_destination = self.marks[destination] = {}
+            of_destination[seq] = mark
+            self._count(destination, mark.state, 1, entry)
             self.rows += 1
         self.rows += 1
 
     def mark(self, mark: Mark) -> None:
         """Take a new state."""
-        of_destination = self.marks.setdefault(mark.destination, {})
+        of_destination = self.marks.get(mark.destination)
+        if of_destination is None:
+            of_destination = self.marks[mark.destination] = {}
         old = of_destination.get(mark.seq)
         if old is None:
             self.rows += 1
@@ -59,9 +68,19 @@ class Batch:
         of_destination[mark.seq] = mark
 
     @property
+    def covered(self) -> Position | None:
+        """Return where the newest added entry ends."""
+        return None if self.newest is None else end_of(self.newest)
+
+    @property
     def tallies(self) -> Tallies:
         """Return how the totals change by (destination, state)."""
-        return {key: Tally(*change) for key, change in self.changes.items()}
+        return {
+            (destination, state): Tally(change[state], change[STATES + state])
+            for destination, change in self.changes.items()
+            for state in DeliveryState
+            if change[state] or change[STATES + state]
+        }
 
     def owed(self, seq: int) -> list[Owed]:
         """Return an entry added here, a row a destination; empty if it was not."""
@@ -85,11 +104,11 @@ class Batch:
             self._count(alternate, begun.state, 1, entry)
 
     def _count(self, destination: str, state: DeliveryState, count: int, entry: Entry) -> None:
-        change = self.changes.get((destination, state))
+        change = self.changes.get(destination)
         if change is None:
-            change = self.changes[destination, state] = [0, 0]
-        change[0] += count
-        change[1] += count * entry.location.length
+            change = self.changes[destination] = [0] * (2 * STATES)
+        change[state] += count
+        change[STATES + state] += count * entry.location.length
 
 
 def end_of(entry: Entry) -> Position:
@@ -101,7 +120,7 @@ def end_of(entry: Entry) -> Position:
 
 def may_follow(old: DeliveryState, new: DeliveryState) -> bool:
     """Whether a state may change so: what is settled stays so, but a late success is the truth."""
-    return not old.is_settled or new is DeliveryState.DELIVERED
+    return old < DeliveryState.DELIVERED or new is DeliveryState.DELIVERED
 
 
 def entry_of(seq: int, batches: Iterable[Batch], found: dict[int, Owed]) -> Entry | None:

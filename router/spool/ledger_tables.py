@@ -110,17 +110,17 @@ class Tables:
         """Write a batch in one transaction. Raises sqlite3.Error; then nothing of it is written."""
         self._name_destinations(batch.marks)
         added, marked = self._split(batch)
+        covered = batch.covered
         with self._transaction():
             changes = self._insert(batch.entries.values(), added)
             changes += self._update(marked)
-            if batch.covered is not None:
-                self._checkpoint(batch.covered, max(batch.entries))
+            if covered is not None:
+                self._checkpoint(covered, max(batch.entries))
                 repeats = self._repeats(batch.entries)
-        if batch.covered is not None:
+        if covered is not None:
             self.duplicates += repeats.get(1, 0)
             self.uid_conflicts += repeats.get(0, 0)
-        if batch.covered is not None:
-            self.covered, self.last_seq = batch.covered, max(self.last_seq, *batch.entries)
+            self.covered, self.last_seq = covered, max(self.last_seq, *batch.entries)
         self._remember(batch.entries.values())
         self._account(changes)
 

@@ -99,10 +99,11 @@ Tallies = dict[tuple[str, DeliveryState], Tally]
 
 def first_marks(entry: Entry, state: DeliveryState | None = None) -> list[Mark]:
     """Return the marks an entry starts with: its frozen destinations, pending or held (or all in `state`)."""
-    record = entry.record
+    seq, record = entry.seq, entry.record
     if state is None:
         state = DeliveryState.HELD if record.action == "hold" else DeliveryState.PENDING
-    destinations = record.destinations or (UNDECIDED,)
-    if not record.destinations and state is DeliveryState.PENDING:
-        state = DeliveryState.HELD
-    return [Mark(entry.seq, destination, state, record.received_ns) for destination in destinations]
+    if not record.destinations:
+        if state is DeliveryState.PENDING:
+            state = DeliveryState.HELD
+        return [Mark(seq, UNDECIDED, state, record.received_ns)]
+    return [Mark(seq, destination, state, record.received_ns) for destination in record.destinations]
