@@ -21,8 +21,8 @@ class Batch:
     """Changes in the order of their arrival, newest state per (destination, seq).
 
     entries: added in this batch. marks: by destination, then seq, of these and of older entries.
-    changes: of the totals, by destination: counts by state, then bytes by state. newest: of the added entries.
-    rows: what writing it will take.
+    changes: of the totals, by destination: counts by state, then bytes by state. newest: of the added
+    entries. rows: what writing it will take.
     """
 
     number: int

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
+from time import sleep
 from typing import NamedTuple
 
 from router import crash_points
@@ -22,6 +24,7 @@ from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
 
 COMMAND_ROWS = 5000  # changed in one transaction, so that no command keeps the flushes waiting for long
 ROWS_AT_ONCE = 16  # inserted by one statement
+ROWS_BETWEEN_YIELDS = 64
 PRUNE_ROWS = 2000  # looked at in one pass
 WRITE_BACK_ROWS = 4000  # in the write-ahead log, some MB of pages, before it is merged
 
@@ -196,33 +199,35 @@ class Tables:
                 (added if mark.seq in entries else marked).append(mark)
         return added, marked
 
-    def _insert(self, entries: Iterable[Entry], marks: Iterable[Mark]) -> list[Change]:
-        by_seq = {entry.seq: entry for entry in entries}
-        self._insert_rows(_INSERT_INSTANCE, [instance_row(entry) for entry in by_seq.values()])
+    def _insert(self, entries: Collection[Entry], marks: Iterable[Mark]) -> list[Change]:
+        places = {entry.seq: entry.location for entry in entries}
         ids = self.ids
-        rows = []
         changes: list[Change] = []
-        for mark in marks:
-            location = by_seq[mark.seq].location
-            number, segment, length = ids[mark.destination], location.segment, location.length
-            rows.append((mark.seq, number, segment, length, *state_columns(mark, segment, length)))
-            changes.append(Change(mark.seq, number, None, mark.state, segment, length, mark.at_ns))
-        self._insert_rows(_INSERT_DELIVERY, rows)
+
+        def delivery_row(mark: Mark) -> tuple[object, ...]:
+            seq, number = mark.seq, ids[mark.destination]
+            segment, _, length, _, _ = places[seq]
+            changes.append(Change(seq, number, None, mark.state, segment, length, mark.at_ns))
+            return (seq, number, segment, length, *state_columns(mark, segment, length))
+
+        self._insert_rows(_INSERT_INSTANCE, map(instance_row, entries))
+        self._insert_rows(_INSERT_DELIVERY, map(delivery_row, marks))
         return changes
 
-    def _insert_rows(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    def _insert_rows(self, statement: str, rows: Iterator[tuple[object, ...]]) -> None:
         """Insert rows, most of them many at a time.
 
-        Each run of a statement hands the interpreter's lock to the event loop and has to wait for it again.
+        Each run of a statement hands the interpreter's lock to the event loop and has to wait for it again;
+        so there are few runs, and no more rows are made before each than it takes, or the loop would wait for
+        them all.
         """
-        whole = len(rows) - len(rows) % ROWS_AT_ONCE
-        if whole:
-            head, _, values = statement.partition(" VALUES ")
-            many = f"{head} VALUES {','.join([values] * ROWS_AT_ONCE)}"
-            for start in range(0, whole, ROWS_AT_ONCE):
-                flat = [value for row in rows[start : start + ROWS_AT_ONCE] for value in row]
-                self._connection.execute(many, flat)
-        self._connection.executemany(statement, rows[whole:])
+        head, _, values = statement.partition(" VALUES ")
+        many = f"{head} VALUES {','.join([values] * ROWS_AT_ONCE)}"
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            if len(some) == ROWS_AT_ONCE:
+                self._connection.execute(many, list(chain.from_iterable(some)))
+            else:
+                self._connection.executemany(statement, some)
 
     def _update(self, marks: Iterable[Mark]) -> list[Change]:
         changes: list[Change] = []
@@ -353,6 +358,8 @@ class Tables:
         sizes: Counter[tuple[int, int]] = Counter()
         for seq, number, old, new, segment, length, at_ns in changes:
             self._logged_rows += 1
+            if not self._logged_rows % ROWS_BETWEEN_YIELDS:
+                sleep(0)  # hands the interpreter's lock to the event loop
             if old is not None:
                 counts[number, old] -= 1
                 sizes[number, old] -= length
