@@ -27,7 +27,10 @@ from router.services.conversation import Services, Task
 from router.services.steps import Deferred, Procedure
 
 SLOW_S = 0.0005
-"""A function of the user's that took longer is expected to do so again: another thread leads meanwhile."""
+"""After a function of the user's that took longer, another thread leads while the next ones run."""
+
+CAUTION_CALLS = 8
+"""So many quick ones in a row of one connection, and that is over."""
 
 LOOK_S = 0.01
 """How long the input may be left alone while functions of the user's follow each other."""
@@ -94,7 +97,7 @@ class BlockingConnection(Channel):
         self._bell: int | None = None
         self._looked_at = 0.0
         self._due_at = NEVER
-        self._is_slow = False
+        self._caution = reactor.caution
         self._knocked = False
         self._stood_back = False
         self._watched = 0
@@ -413,7 +416,7 @@ class BlockingConnection(Channel):
         """Call a function of the user's, without owning the connection meanwhile."""
         deferred, function, args = self._calls.popleft()
         began = monotonic()
-        if self._is_slow:
+        if self._caution:
             self._reactor.hand_over()
         self.release(for_a_moment=True)
         value: Any = None
@@ -431,7 +434,12 @@ class BlockingConnection(Channel):
                 self._lock.acquire()
                 self._enter()
             self.conversation.now = self.last_sent_at = now = monotonic()
-            self._is_slow = now - began > SLOW_S
+            if now - began > SLOW_S:
+                self._caution = self._reactor.caution = CAUTION_CALLS
+            elif self._caution:
+                self._caution -= 1
+                if not self._caution:
+                    self._reactor.caution = 0
             if now - self._looked_at >= LOOK_S:
                 # Many short functions in a row leave nobody a moment to look: a C-CANCEL-RQ may be there.
                 self._looked_at = now

@@ -71,9 +71,13 @@ class _Lead:
 
 
 class Reactor:
-    """Watch file descriptors and times; see reactor() for the one of this process."""
+    """Watch file descriptors and times; see reactor() for the one of this process.
+
+    caution: how many functions of the user's a new connection is to take for slow ones; set by the others.
+    """
 
     def __init__(self, threads: HandlerThreads | None = None) -> None:
+        self.caution = 0
         self.threads = threads if threads is not None else HandlerThreads()
         self._epoll = select.epoll()
         self._connections: dict[int, Watched] = {}

@@ -158,6 +158,33 @@ def test_handlers_that_block_run_side_by_side() -> None:
             connection.abort()
 
 
+def test_who_was_held_up_once_expects_it_of_the_next_association_too(gate: threading.Event) -> None:
+    begun: Queue[int] = Queue()
+
+    def block(message: MessageReceived) -> Reply:
+        begun.put(threading.get_ident())
+        gate.wait(0.01)
+        return Reply(0)
+
+    with serving() as server:
+        server.on_store = block
+        for _ in range(2):
+            connection = associate(server.port, server.reactor)
+            assert store(connection, b"12", dimse_s=WAIT_S) == 0
+            connection.abort()
+            assert begun.get(timeout=WAIT_S)
+            assert server.reactor.caution
+        server.on_store = lambda message: Reply(0)
+        connection = associate(server.port, server.reactor)
+        server.wait_for(lambda: len(server.connections) == 3)
+        assert server.connections[2]._caution
+        deadline = monotonic() + WAIT_S
+        while server.reactor.caution and monotonic() < deadline:
+            assert store(connection, b"12", dimse_s=WAIT_S) == 0
+        assert not server.reactor.caution
+        connection.abort()
+
+
 def test_a_handler_may_use_an_association_with_its_own_process() -> None:
     with serving() as server:
 
