@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,13 @@ SHARED_LOGGERS = ("router", "py.warnings")
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a loaded machine is no finding
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests start be interrupted: a shell ignores SIGINT for what it puts in the
+    background, and that is inherited."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
