@@ -276,8 +276,7 @@ class Dispatcher:
         return max(_used_fraction(link) for link in self._links)
 
     def _worker_of(self, sop_instance: str) -> int:
-        # Not hash(): it is salted per process, and a restarted acceptor must choose alike.
-        return crc32(sop_instance.encode("latin-1", "replace")) % len(self._links)
+        return worker_of(sop_instance, len(self._links))
 
     def _send(self, link: _Link, loan: Loan) -> bool:
         # Lent before sent: a death in between leaves a slot to recount, never one that is written while read.
@@ -397,6 +396,12 @@ class Dispatcher:
             self._slab.free(slot)
         if is_file_ours and loan.ticket.file:
             _delete(loan.ticket.file)
+
+
+def worker_of(sop_instance: str, workers: int) -> int:
+    """Return the worker that all versions of an instance go to."""
+    # Not hash(): it is salted per process, and a restarted acceptor must choose alike.
+    return crc32(sop_instance.encode("latin-1", "replace")) % workers
 
 
 def _used_fraction(link: _Link) -> float:

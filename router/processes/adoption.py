@@ -2,7 +2,9 @@
 ours.
 
 Each entry that is still owed is stored here with the destinations it is still owed to, and settled there
-only once it is durable here. A crash in between costs a duplicate. What they had settled stays in their
+only once it is durable here, in our ledger too, where other workers look for older versions of what they have
+(contested.py). Newer versions that are here already are put behind it. A crash in between costs a duplicate.
+What they had settled stays in their
 ledgers, as proof, until it is too old; then the directory goes. What is damaged stays where it is.
 """
 
@@ -12,20 +14,24 @@ import asyncio
 import logging
 import os
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING
 
 from router.errors import SpoolError
+from router.processes.contested import add_to_list, make_list, read_list, write_list
 from router.processes.damage import tell_recovery
 from router.processes.spool_settings import ledger_settings
 from router.processes.study_verbs import ENTRY_ROWS_MAX, MOVED
-from router.spool.faults import RecordDamaged
+from router.spool.faults import RecordDamaged, Unreadable
 from router.spool.layout import WorkerDirectory, incoming_directory, worker_directories
 from router.spool.record import Action, Entry, InstanceRecord, Location
 from router.spool.recycled import remove_recycled
 from router.spool.spool import Spool, SpoolSettings, open_spool
-from router.spool.states import UNDECIDED, DeliveryState, Mark, Selector
+from router.spool.states import UNDECIDED, DeliveryState, Mark, Owed, Selector
 
 if TYPE_CHECKING:
     from router.processes.worker import Worker
@@ -52,12 +58,33 @@ async def adopt_absent(worker: Worker) -> None:
         worker.owing.look_again()
 
 
+async def list_absent(worker: Worker) -> None:
+    """Make the lists of what absent workers owe, after a start with another number of workers."""
+    workers = worker.config.router.workers
+    for index, directory in worker_directories(Path(worker.config.spool.path)).items():
+        if index < workers or read_list(directory)[0] == workers:
+            continue
+        try:
+            theirs = await asyncio.to_thread(open_spool, directory, lambda: None, _settings(worker))
+            tell_recovery(theirs.report, worker.counters, directory.root.name)
+            await asyncio.to_thread(theirs.close)
+            await asyncio.to_thread(make_list, directory, index, workers)
+        except (SpoolError, OSError) as error:
+            logger.error('adopt=worker-%d failed why="%s"', index, error)
+            with suppress(OSError):  # nobody waits for what cannot be adopted
+                write_list(directory, workers, set())
+
+
+def _settings(worker: Worker) -> SpoolSettings:
+    return SpoolSettings(ledger=ledger_settings(worker.config))
+
+
 async def _adopt_directory(worker: Worker, directory: WorkerDirectory) -> int:
     """Empty one directory; return how many entries were taken over."""
-    settings = SpoolSettings(ledger=ledger_settings(worker.config))
-    theirs = await asyncio.to_thread(open_spool, directory, lambda: None, settings)
+    theirs = await asyncio.to_thread(open_spool, directory, lambda: None, _settings(worker))
     try:
         tell_recovery(theirs.report, worker.counters, directory.root.name)
+        await asyncio.to_thread(add_to_list, worker.spool.directory, read_list(directory)[1])
         adopted = await _empty(worker, theirs)
         await asyncio.to_thread(theirs.ledger.make_durable)
         await asyncio.to_thread(theirs.reclaim)
@@ -75,15 +102,21 @@ async def _empty(worker: Worker, theirs: Spool) -> int:
     adopted, after = 0, 0
     for state in OPEN_STATES:
         while rows := await asyncio.to_thread(theirs.ledger.find, Selector(state=state, after=after), ROWS):
+            moved: list[Mark] = []
             for seq in dict.fromkeys(row.seq for row in rows):
-                adopted += await _adopt(worker, theirs, seq)
+                adopted += await _adopt(worker, theirs, seq, moved)
+            await asyncio.to_thread(worker.spool.ledger.make_durable)
+            theirs.ledger.mark(moved)
             after = rows[-1].seq
         after = 0
     return adopted
 
 
-async def _adopt(worker: Worker, theirs: Spool, seq: int) -> bool:
-    """Store here what is open of one entry; False if its bytes are bad. Held and dead ones stay so."""
+async def _adopt(worker: Worker, theirs: Spool, seq: int, moved: list[Mark]) -> bool:
+    """Store here what is open of one entry; False if its bytes are bad. Held and dead ones stay so.
+
+    moved: gets the marks for their ledger.
+    """
     rows = await asyncio.to_thread(theirs.ledger.find, Selector(seq=seq), ENTRY_ROWS_MAX)
     rows = [row for row in rows if row.mark.state in OPEN_STATES]
     for is_held in (False, True):
@@ -95,19 +128,48 @@ async def _adopt(worker: Worker, theirs: Spool, seq: int) -> bool:
         record = some[0].entry.record._replace(destinations=destinations, action=action)
         try:
             entry = await _store(worker, theirs, record, some[0].entry.location)
-        except RecordDamaged as error:
+        except (RecordDamaged, Unreadable) as error:
             logger.error('adopt=%s entry=%d why="%s"', theirs.directory.root.name, seq, error)
             return False
         dead = [row.mark for row in some if row.mark.state is DeliveryState.DEAD]
         worker.spool.ledger.mark([mark._replace(seq=entry.seq) for mark in dead])
-        now_ns = time_ns()
-        theirs.ledger.mark(
-            [
-                Mark(seq, row.mark.destination, DeliveryState.DISCARDED, now_ns, error_class=MOVED)
-                for row in some
-            ]
-        )
+        if not is_held:
+            worker.owing.owe(entry)
+            await _put_behind(worker, entry)
+        moved += _moved(seq, [row.mark.destination for row in some])
     return True
+
+
+async def _put_behind(worker: Worker, old: Entry) -> None:
+    """Let the newer versions of an adopted instance that are here follow it."""
+    ledger, uid = worker.spool.ledger, old.record.sop_instance
+    if uid in worker.contested.arrived:
+        await asyncio.to_thread(ledger.flush)
+    rows = await asyncio.to_thread(ledger.find, Selector(sop_instance=uid), ENTRY_ROWS_MAX)
+    for seq, some in groupby(sorted(rows, key=lambda row: row.seq), key=lambda row: row.seq):
+        newer = [row for row in some if _is_newer(row, old)]
+        if not newer:
+            continue
+        names = tuple(row.mark.destination for row in newer)
+        entry = newer[0].entry
+        for name in names:
+            worker.owing.take_back(name, seq)
+        if seq < old.seq:
+            record = entry.record._replace(destinations=names)
+            entry = await _store(worker, worker.spool, record, entry.location)
+            ledger.mark(_moved(seq, names))
+        worker.owing.owe(entry)
+
+
+def _is_newer(row: Owed, old: Entry) -> bool:
+    is_owed = row.mark.state in (DeliveryState.PENDING, DeliveryState.RETRYING)
+    is_other = row.seq != old.seq and row.mark.destination in old.record.destinations
+    return is_owed and is_other and row.entry.record.received_ns > old.record.received_ns
+
+
+def _moved(seq: int, destinations: Iterable[str]) -> list[Mark]:
+    now_ns = time_ns()
+    return [Mark(seq, name, DeliveryState.DISCARDED, now_ns, error_class=MOVED) for name in destinations]
 
 
 async def _store(worker: Worker, theirs: Spool, record: InstanceRecord, location: Location) -> Entry:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from router import crash_points
 from router.delivery.destination import Destination
 from router.delivery.retry import ErrorClass, Failure
-from router.delivery.sender import Item
+from router.delivery.sender import Item, Payload
 from router.errors import SpoolError
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket
@@ -288,6 +288,7 @@ class Handling:
     def awaited_item(self, handled: Handled, name: str) -> Item:
         """Return a new item of a ticket that waits for this destination's answer."""
         item = self.new_item(handled, self._last_seq)
+        item.payload = self._guarded(handled, name)
         item.is_immediate = True
         item.tag = handled
         handled.items[name] = item
@@ -438,6 +439,7 @@ class Handling:
 
     def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """Hand a durable instance to its destinations; return whether some of them send it from the slab."""
+        self._worker.contested.note(handled.ticket.sop_instance)
         hot: list[tuple[str, Item]] = []
         sent = 0
         intake, slots = handled.intake, len(handled.ticket.slots)
@@ -456,6 +458,7 @@ class Handling:
                         touched[destination] = None
                     continue
                 item = self.new_item(handled, handled.seq)
+                item.payload = self._guarded(handled, name)
                 item.entry_id = handled.seq
                 if may_keep and entries is not None and entries.send(handled, destination, item):
                     backlog.adopt(handled.seq)
@@ -481,6 +484,10 @@ class Handling:
         item.is_immediate = False
         item.tag = None
         return item
+
+    def _guarded(self, handled: Handled, name: str) -> Payload:
+        ticket = handled.ticket
+        return self._worker.contested.guarded(handled.instance, ticket.sop_instance, name, ticket.received_ns)
 
     def new_item(self, handled: Handled, seq: int) -> Item:
         """Return a ticket as an item for one destination."""

@@ -23,8 +23,10 @@ from router.errors import SpoolError
 from router.handoff.ticket import Offer
 from router.processes.alternates import Alternates
 from router.processes.backlog import Backlog
+from router.processes.contested import Guarded
 from router.processes.instances import InstanceBytes
 from router.processes.logs import PeerLogLimit
+from router.spool.record import Entry
 from router.spool.states import DeliveryState, Mark, Owed
 from router.standard.uids import VERIFICATION
 
@@ -97,6 +99,19 @@ class Owing:
         """Take note that an item is to be sent from the slab: at its first attempt, or never."""
         self._hot[name][item] = instance
 
+    def owe(self, entry: Entry) -> None:
+        """Take note of an entry in the ledger that is owed from now on."""
+        flow = (entry.record.calling_ae_title, entry.record.study_uid)
+        for name in entry.record.destinations:
+            if name in self.destinations:
+                self.backlogs[name].insert(flow, entry.seq)
+
+    def take_back(self, name: str, entry_id: int) -> None:
+        """Leave an entry that waits in memory to the ledger again."""
+        destination = self.destinations.get(name)
+        if destination is not None and destination.withdraw(entry_id):
+            self.backlogs[name].held.discard(entry_id)
+
     def forget_settled(self) -> None:
         """Take out of memory what people have dropped; what is being sent right now goes on."""
         for name, destination in self.destinations.items():
@@ -146,7 +161,7 @@ class Owing:
         self._cool(destination.name, item)
         if item.entry_id is not None:
             self.backlogs[destination.name].held.discard(item.entry_id)
-            if failure.error_class is ErrorClass.SPOOL and isinstance(item.payload, InstanceBytes):
+            if failure.error_class is ErrorClass.SPOOL and isinstance(item.payload, InstanceBytes | Guarded):
                 location = item.payload.location
                 if location is not None:
                     self._worker.set_aside(location, item.entry_id)
@@ -216,7 +231,10 @@ class Owing:
 
     def _item_of(self, owed: Owed) -> Item:
         record, location = owed.entry.record, owed.entry.location
-        instance = InstanceBytes.of_spool(self._worker.spool.payloads, location)
+        name, uid = owed.mark.destination, record.sop_instance
+        instance = self._worker.contested.guarded(
+            InstanceBytes.of_spool(self._worker.spool.payloads, location), uid, name, record.received_ns
+        )
         item = Item(
             owed.seq,
             record.sop_class,

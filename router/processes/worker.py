@@ -27,8 +27,9 @@ from router.handoff.intake import Intake
 from router.handoff.slab import Slab
 from router.handoff.ticket import WorkerStage
 from router.processes import child as child_process
-from router.processes.adoption import adopt_absent
+from router.processes.adoption import adopt_absent, list_absent
 from router.processes.child import Child
+from router.processes.contested import Contested
 from router.processes.counters import WorkerCounters
 from router.processes.damage import set_aside, tell_recovery
 from router.processes.duplicates import Duplicates
@@ -85,6 +86,7 @@ class Worker:
         skips = child.config.router.duplicates == "skip"
         self.duplicates = Duplicates(spool.ledger, spool.payloads) if skips else None
         self.handling = Handling(self)
+        self.contested = Contested(self)
         self.owing = Owing(self, self.driver, child.config)
         self.forwarding = Forwarding(self)
         self._intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
@@ -110,6 +112,7 @@ class Worker:
         queries = QueryServer(self.child.fds("query")[0], verbs)
         self._spawn(self._watch_spool())
         self._spawn(self._reclaim())
+        await self._prepare_versions()
         self.owing.look_again()
         for intake in self._intakes:
             intake.start()
@@ -124,6 +127,19 @@ class Worker:
         await self._drain(monotonic() + deadline_s)
         queries.close()
         self.child.drained()
+
+    async def _prepare_versions(self) -> None:
+        """Know which instances other directories owe older versions of, before any version is taken in."""
+        if self.child.index == 0:
+            await list_absent(self)
+        await self.contested.prepare()
+        if self.contested.uids:
+            self.forwarding = Forwarding(self, is_shut=True)
+            self._spawn(self._open_lanes_later())
+
+    async def _open_lanes_later(self) -> None:
+        await self.contested.watch()
+        self.forwarding = Forwarding(self)
 
     async def _until_drain(self) -> float:
         """Wait until this process shall end; return the seconds it has. Raises LedgerDamaged."""

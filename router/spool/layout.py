@@ -1,7 +1,7 @@
 """Names and places in the spool, and the lock that keeps it to one owner.
 
 `<path>/lock`, `<path>/incoming/`, `<path>/worker-<n>/{segments,large,quarantine}/`,
-`<path>/worker-<n>/{ledger.sqlite,key}`. No name is ever made from peer data.
+`<path>/worker-<n>/{ledger.sqlite,key,misplaced}`. No name is ever made from peer data.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class WorkerDirectory:
         self.quarantine = root / "quarantine"
         self.ledger = root / "ledger.sqlite"
         self.lock = root / "lock"
+        self.misplaced = root / "misplaced"
         self._key = root / "key"
 
     def create(self) -> None:

@@ -18,6 +18,9 @@ NO_FORWARDING = SimpleNamespace(in_progress=0, learn=lambda *_: None, expire=lam
 """No forward lane: every ticket takes the general way."""
 
 
+NOTHING_CONTESTED = SimpleNamespace(guarded=lambda instance, *_: instance, note=lambda uid: None)
+
+
 class LiveWorker:
     """`datasets`: what would be in the spool, by SOP Instance UID; `records`: its facts.
 
@@ -35,6 +38,7 @@ class LiveWorker:
         self.page.begin("worker", 0)
         self.counters = WorkerCounters(self.page)
         self.duplicates = None
+        self.contested = NOTHING_CONTESTED
         self.forwarding = SimpleNamespace(learn=lambda *_: None, in_progress=0)  # no lane
         self.owing = SimpleNamespace(destinations={})
         self.spool = SimpleNamespace(payloads=None, writer=self, ledger=SimpleNamespace(add=lambda _: None))

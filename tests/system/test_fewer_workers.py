@@ -16,6 +16,7 @@ pytestmark = pytest.mark.system
 
 EARLY = 60
 COUNT = 200
+VERSIONED = 40
 STUDY = "2.25.7001"  # of everything the fast sender makes
 
 
@@ -58,6 +59,31 @@ def test_what_absent_workers_left_is_delivered_and_what_they_did_stays_known(tmp
             10,
             lambda: "the folders of absent workers are still there",
         )
+        router.stop()
+
+
+def test_versions_keep_their_order_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    port = free_port()
+    versions: list[dict[str, str]] = []
+    with ExitStack() as stack:
+        router = stack.enter_context(
+            router_process(tmp_path, {"ARCHIVE": {"port": port}}, router={"workers": 1}, start=False)
+        )
+        for workers, kind in ((1, "small"), (3, "tiny"), (2, "mr"), (3, "ct")):
+            router.tables["router"]["workers"] = workers
+            router.start()
+            sent = send_all(tmp_path, router.port, name=f"{kind}-{workers}", kind=kind, count=VERSIONED)
+            assert [attempt.status for attempt in sent] == [0] * VERSIONED
+            versions.append({attempt.uid: attempt.sha256 for attempt in sent})
+            router.stop()
+        router.tables["router"]["workers"] = 2
+        router.start()
+        archive = stack.enter_context(fast_sink(tmp_path, "archive", port=port))
+        wait_until(lambda: len(archive.taken()) >= 4 * VERSIONED, 60, lambda: f"{len(archive.taken())} came")
+        received = archive.received()
+        for uid in versions[0]:
+            came = [one.sha256 for one in received if one.uid == uid]
+            assert came == [version[uid] for version in versions], uid
         router.stop()
 
 
