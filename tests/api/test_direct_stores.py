@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from router.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from router.wire.codec import CODEC_NAME
 from tests.api.conftest import Pair
+from tests.support.certificates import client_context, server_context
 from tests.support.datasets import CT, instance
 
 WAIT_S = 30.0
@@ -167,6 +168,28 @@ def test_a_handler_may_abort(ours: Pair) -> None:
     assert assoc.is_aborted
     for _ in range(3):
         assert handled.acquire(timeout=WAIT_S)
+
+
+@pytest.mark.parametrize("pdu_bytes", [16382, 200_000, 0])
+def test_datasets_come_whole_through_tls_and_in_pdus_of_any_length(ours: Pair, pdu_bytes: int) -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    def handle(event: Any) -> int:
+        seen.append((event.request.AffectedSOPInstanceUID, bytes(event.dataset.PixelData)))
+        return 0x0000
+
+    handlers = [(ours.scp.evt.EVT_C_STORE, handle)]
+    plain = ours.serve([CT], handlers, maximum_pdu_size=pdu_bytes)
+    tls = ours.serve([CT], handlers, maximum_pdu_size=pdu_bytes, ssl_context=server_context())
+    sizes = [10, 900_000, 1_000_000, 40, 30_000, 2_000_000]
+    for server, options in ((plain, {}), (tls, {"tls_args": (client_context(), "localhost")})):
+        assoc = ours.associate(server, [CT], **options)
+        for number, size in enumerate(sizes):
+            dataset = instance(number)
+            dataset.PixelData = bytes([number]) * size
+            assert assoc.send_c_store(dataset).Status == 0x0000
+        assoc.release()
+    assert seen == 2 * [(f"1.2.3.{number}", bytes([number]) * size) for number, size in enumerate(sizes)]
 
 
 def test_many_at_once_are_handled_side_by_side_where_that_was_negotiated(ours: Pair) -> None:
