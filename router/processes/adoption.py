@@ -188,7 +188,7 @@ async def _store(worker: Worker, theirs: Spool, record: InstanceRecord, location
         chunks = await asyncio.to_thread(list, theirs.payloads.open_payload(location))
         seq, place = writer.append(record, chunks)
     entry = Entry(seq, record, place)
-    settled = worker.handling.adopt(entry)
+    settled = worker.handling.storing.adopt(entry)
     writer.sync_soon()
     async with asyncio.timeout(DURABLE_S):
         await settled

@@ -126,7 +126,7 @@ class Forwarding:
         of_ended = None
         for name, operation in forward.under_way.items():
             destination = forward.owner_of(name)
-            item = worker.handling.awaited_item(handled, name)
+            item = worker.handling.delivering.awaited_item(handled, name)
             handled.instance.buffers()  # they are being read, until the lane has told the outcome
             destination.take_over(item)
             if operation is ended:
@@ -135,7 +135,7 @@ class Forwarding:
                 callbacks = lane_callbacks(operation.lane.owner, item, destination.sent)
                 assert self.forwarder is not None
                 self.forwarder.hand_over(operation, CallbackUser(*callbacks))
-        worker.handling.go_on(handled)
+        worker.handling.delivering.go_on(handled)
         return of_ended
 
 

@@ -127,7 +127,7 @@ class Owing:
         age_s = max(0.0, (time_ns() - item.received_ns) / NS)
         self._worker.counters.delivered(destination.name, status, item.dataset_bytes, seconds, age_s)
         self._cool(destination.name, item)
-        if self._worker.handling.outcome(item, destination.name, status, None):
+        if self._worker.handling.delivering.outcome(item, destination.name, status, None):
             return
         if item.entry_id is not None:
             self.backlogs[destination.name].held.discard(item.entry_id)
@@ -176,7 +176,7 @@ class Owing:
 
     def returned(self, destination: Destination, item: Item, failure: Failure) -> None:
         self._worker.counters.failed(destination.name, failure)
-        self._worker.handling.outcome(item, destination.name, None, failure)
+        self._worker.handling.delivering.outcome(item, destination.name, None, failure)
 
     def unreachable(self, destination: Destination, failure: Failure) -> None:
         self._worker.counters.failed(destination.name, failure)

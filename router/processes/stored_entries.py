@@ -17,6 +17,7 @@ from router.delivery.destination import Destination
 from router.delivery.sender import Item, lane_callbacks
 from router.errors import SpoolError
 from router.handoff.ticket import Ticket, decode_record
+from router.processes.handled import Handled, new_item
 from router.processes.instances import InstanceBytes
 from router.spool.disk import Buffer
 from router.spool.record import Entry, InstanceRecord, Location, record_of_model
@@ -24,7 +25,6 @@ from router.spool.segment import encode_head, encode_trailer, record_bytes
 from router.wire.codec import EntryLane, EntrySend, Outlet, SendOperation, StoredEntry
 
 if TYPE_CHECKING:
-    from router.processes.handling import Handled
     from router.processes.worker import Worker
 
 SETTLE_S = 0.005
@@ -43,7 +43,7 @@ class StoredEntries:
         self.large_from_bytes = worker.spool.writer.large_from_bytes
         self.lane = EntryLane(
             self,
-            worker.handling.hot_loans,
+            worker.handling.storing.hot_loans,
             self._unsent,
             self._trouble,
             lambda: worker.loop.call_later(SETTLE_S, self.settle),
@@ -63,9 +63,9 @@ class StoredEntries:
         try:
             self._worker.spool.writer.write_run(buffers, size, len(run))
         except SpoolError as error:
-            self._worker.handling.refuse_run([self.handled_of(stored) for stored in run], error)
+            self._worker.handling.storing.refuse_run([self.handled_of(stored) for stored in run], error)
         else:
-            self._worker.handling.await_disk(run)
+            self._worker.handling.storing.await_disk(run)
 
     @staticmethod
     def entry_of(
@@ -97,7 +97,7 @@ class StoredEntries:
         """Return an entry of the lane as the general way knows it."""
         ticket = decode_record(stored.ticket)
         assert isinstance(ticket, Ticket)
-        return self._worker.handling.handled_of(
+        return self._worker.handling.storing.handled_of(
             stored.intake, ticket, stored.plan.decision, stored.entry, stored.began
         )
 
@@ -138,11 +138,11 @@ class StoredEntries:
         if stored.instance is None:
             stored.instance = handled.instance
             give_back = partial(
-                self._worker.handling.hot_loans.give_back, stored.intake, len(handled.ticket.slots)
+                self._worker.handling.storing.hot_loans.give_back, stored.intake, len(handled.ticket.slots)
             )
             handled.instance.keep_hot(stored.uses, give_back)
         else:
             handled.instance = stored.instance
-        item = self._worker.handling.new_item(handled, stored.seq)
+        item = new_item(handled, stored.seq)
         item.entry_id = stored.seq
         return handled.instance, item

@@ -219,7 +219,7 @@ class Worker:
     def _sync(self) -> None:
         """Have what was appended made durable; without syncs it is at once, and is answered at once."""
         self._spool_bell.is_expected = True
-        self.handling.sync()
+        self.handling.storing.sync()
         self._spool_bell.is_expected = False
         if self.spool.writer.durable_seq > self._answered_seq:
             self._try_to_take_durable()
@@ -235,7 +235,7 @@ class Worker:
         durable = writer.take_durable()
         if durable > self._answered_seq:
             try:
-                self.handling.became_durable(durable)
+                self.handling.storing.became_durable(durable)
             except SpoolError as error:
                 self.spool_trouble(error)  # the next tick tries again
             else:
@@ -245,7 +245,7 @@ class Worker:
         if failure is not None and not self._has_stopped:
             self._has_stopped = True
             self.counters.sync_failed()
-            self.handling.storing_failed(failure)
+            self.handling.storing.failed(failure)
             self.spool_trouble(failure)
         elif (trouble := writer.trouble or self.spool.ledger.trouble) is not None:
             self.spool_trouble(trouble)
@@ -323,7 +323,7 @@ class Worker:
             self._drain_intakes,
             self._take_durable,
             partial(self.handling.expire, now),
-            self.handling.sync,
+            self.handling.storing.sync,
             partial(self.owing.tend, now),
             self._set_gauges,
         ):

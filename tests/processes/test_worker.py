@@ -41,7 +41,8 @@ def test_a_step_that_fails_stands_in_no_other_steps_way(caplog: pytest.LogCaptur
         _drain_intake=failing("drain", MemoryError()),
         _take_durable=failing("durable", gone),
         handling=SimpleNamespace(
-            expire=failing("expire", gone), sync=failing("sync", OSError(5, "Input/output error"))
+            expire=failing("expire", gone),
+            storing=SimpleNamespace(sync=failing("sync", OSError(5, "Input/output error"))),
         ),
         owing=SimpleNamespace(tend=failing("tend", gone)),
         _set_gauges=failing("gauges", gone),

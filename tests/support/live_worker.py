@@ -50,7 +50,7 @@ class LiveWorker:
     def take(self, intake: Intake, ticket: Ticket) -> None:
         """Handle one ticket as a worker does, with a disk that is done at once."""
         self.handling.take(intake, ticket)
-        self.handling.sync()
+        self.handling.storing.sync()
 
     def append(self, record: InstanceRecord, views: list[memoryview]) -> tuple[int, Location]:
         """Keep an instance, as SpoolWriter.append does."""
@@ -68,7 +68,7 @@ class LiveWorker:
 
     def sync_soon(self) -> None:
         """Be durable at once."""
-        self.handling.became_durable(self.appended_seq)
+        self.handling.storing.became_durable(self.appended_seq)
 
     def counted(self, metric: str, **labels: str) -> int:
         """Return a counter of this worker's page."""
