@@ -16,7 +16,7 @@ from pathlib import Path
 
 from router.bench.process_tree import Member, tree_cpu_s, tree_memory_bytes, tree_of
 
-START_DEADLINE_S = 30.0
+START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 10.0
 POLL_S = 0.02
 LOG_TAIL_CHARS = 4000

@@ -12,7 +12,7 @@ import pytest
 from tests.support.chaos_proxy import DOWN, KINDS, UP, Fault, Plan, chaos_proxy
 
 DATA = bytes(range(256)) * 40
-WAIT_S = 20
+WAIT_S = 60
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 FAKE = "tests.processes.fake_role"
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -19,7 +19,7 @@ from router.spool.recover import RecoveryReport, recover
 from router.spool.recycled import RecycledSegments
 from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 SMALL = WriterSettings(segment_bytes=SEGMENT_BYTES_MIN)
 UNSYNCED = WriterSettings(segment_bytes=SEGMENT_BYTES_MIN, fsync=False)
 SECTOR_BYTES = 512

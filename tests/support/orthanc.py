@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.peers.process import HOST, PeerProcess, free_port, peer_process, program
 from tests.support.corpus import dataset_of_file, transfer_syntax_of_file
 
-HTTP_TIMEOUT_S = 10.0
+HTTP_TIMEOUT_S = 30.0
 
 
 @dataclass(slots=True)

@@ -26,10 +26,10 @@ import psutil
 from benchmarks.peers.process import HOST, REPOSITORY, PeerFailed, free_port
 from tests.support.fast_peers import wait_until
 
-READY_DEADLINE_S = 30.0
+READY_DEADLINE_S = 90.0
 STOP_DEADLINE_S = 60.0
-GONE_DEADLINE_S = 30.0
-HTTP_TIMEOUT_S = 5.0
+GONE_DEADLINE_S = 60.0
+HTTP_TIMEOUT_S = 20.0
 LOG_TAIL_CHARS = 8000
 
 

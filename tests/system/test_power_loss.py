@@ -18,10 +18,10 @@ def _mounts() -> None:
     require_mounts()
 
 
-def test_ten_power_losses_lose_nothing(tmp_path: Path) -> None:
-    outcome = lose_power_at_random(tmp_path, 10, seed=3)
-    assert outcome.runs == 10
-    assert outcome.acknowledged > 100
+def test_six_power_losses_lose_nothing(tmp_path: Path) -> None:
+    outcome = lose_power_at_random(tmp_path, 6, seed=3)
+    assert outcome.runs == 6
+    assert outcome.acknowledged > 60
 
 
 def test_the_books_show_the_loss_when_nothing_is_synced(
