@@ -1,10 +1,10 @@
 """The short cut of an instance through the spool: from its ticket into a segment, and, once it is durable,
 from the slab to its destinations, without a Python object for a fact, an item or a mark.
 
-Its user is processes/forwarding.py, its twin processes/handling.py; spool/writer.py lends the place where
+Its user is processes/stored_entries.py, its twin processes/storing.py; spool/writer.py lends the place where
 records are written and writes them, a run of records at a time. What cannot be sent at once, and what goes
 wrong, is given to the twin.
-Invariants: handling.py's. An entry is answered only when the disk has it; its slots go back when the
+Invariants: storing.py's. An entry is answered only when the disk has it; its slots go back when the
 outcome of everything sent from them is known.
 """
 

@@ -2,7 +2,7 @@
 
 The lane (_codec/entry_lane.pyx) writes tickets of a known kind into the spool, answers them when they are
 durable and sends them on from the slab. What it cannot send at once, and what fails, becomes an ordinary
-Handled with ordinary items here, and goes on in handling.py.
+Handled with ordinary items here, and goes on in storing.py.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def test_what_is_stored_is_remembered_and_delivered_alike(tmp_path: Path) -> Non
     found: list[Any] = []
 
     async def scene(one: World, _: Any) -> None:
-        await store(one, UIDS)
+        await store(one, UIDS[:1])
+        await all_settled(one)  # the associations are open, the decision is known
+        await store(one, UIDS[1:])
         await all_settled(one)
         found.append(rows(one))
 
