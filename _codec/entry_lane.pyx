@@ -296,26 +296,40 @@ cdef class EntryLane:
         return 0
 
     cdef bint _send(self, StoredEntry entry) except -1:
-        # Send an entry to all its destinations, or let it wait there; False: none takes it now.
+        # Send an entry to its destinations, let it wait there, or leave it to the ledger for those that take
+        # nothing now; False: the general way has to see to it.
         cdef Outlet outlet
         cdef SendLane lane
         cdef list lanes = []
+        cdef list taking = []
+        cdef list leaving = []
         cdef Py_ssize_t i
         cdef Py_ssize_t slots = len(entry._port.held[entry._ticket_id])
         if entry.plan.is_old or not self._loans.may_keep(entry._port.intake, slots):
             return False
         for outlet in entry.plan.outlets:
             outlet.ask(self._runs)
+            if outlet.leaves_entries:
+                leaving.append(outlet)
+                continue
             if not outlet.takes_entries or outlet.has_waiting or entry._uid in outlet.uids:
                 return False
             lane = None if outlet.waiting else outlet.find(entry.plan.context_key)
             if lane is None and not outlet.may_wait(entry.plan.context_key):
                 return False
             lanes.append(lane)
+            taking.append(outlet)
+        if leaving:
+            flow = (entry.plan.model.calling_ae_title, entry._study)
+            for outlet in leaving:
+                outlet.backlog.leave(flow, entry.seq)
+        if not taking:
+            entry._port.release(entry._ticket_id)
+            return True
         self._loans.keep(entry._port.intake, slots)
         entry.uses = <int>len(lanes)
         for i in range(len(lanes)):
-            lane, outlet = lanes[i], entry.plan.outlets[i]
+            lane, outlet = lanes[i], taking[i]
             outlet.backlog.adopt(entry.seq)
             if lane is None:
                 outlet.uids[entry._uid] = None

@@ -19,6 +19,7 @@ cdef class Outlet:
     cdef public bint has_waiting  # set when something begins to wait; pump() clears it
     cdef public bint is_ill  # set when it was set back or is late: its owner wants to know of a success
     cdef bint takes_entries  # as found out at the beginning of a run of entries
+    cdef bint leaves_entries  # to the ledger: they have to wait
     cdef bint has_all_lanes
     cdef uint64_t asked_at  # which run that was
     cdef Tally _tally

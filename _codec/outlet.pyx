@@ -91,11 +91,15 @@ cdef class Outlet:
         return lane
 
     cdef int ask(self, uint64_t run) except -1:
-        # Find out, once for each run of entries, whether they may be sent past the queue, or wait for a lane.
+        # Find out, once for each run of entries, whether they may be sent past the queue, wait for a lane, or
+        # have to stay in the ledger (one that is idle has to be told of them, which is the general way's).
+        cdef bint must_wait
         if self.asked_at == run:
             return 0
         self.asked_at = run
-        self.takes_entries = self.owner.takes_directly and not self.backlog.must_wait
+        must_wait = self.backlog.must_wait
+        self.takes_entries = not must_wait and self.owner.takes_directly
+        self.leaves_entries = must_wait and not (self.owner.is_up and self.owner.is_idle)
         self.has_all_lanes = not self.owner.can_grow
         return 0
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from router.delivery.retry import ErrorClass, Failure
 from router.drivers.event_loop import Connection
 from router.spool.disk import Disk
 from router.spool.states import DeliveryState
@@ -227,6 +229,33 @@ def test_a_destination_that_stands_still_does_not_keep_the_slots(tmp_path: Path)
 
     found = outcome(tmp_path, True, scene, {"A": gate.script}, more=ONE_BY_ONE)
     assert len(found["A"]) == 2 + 3 * SLOTS
+
+
+def test_what_a_destination_that_is_down_is_owed_costs_the_others_no_general_way(tmp_path: Path) -> None:
+    found: list[Any] = []
+    made: list[int] = []
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        ill, entries = one.worker.owing.destinations["B"], one.worker.forwarding.entries
+        ill.circuit.set_back(Failure(ErrorClass.CONNECT, None, "test"), monotonic(), 1e6)
+        if entries is not None:
+            general = entries.handled_of
+            entries.handled_of = lambda stored: made.append(stored.seq) or general(stored)
+        await store(one, UIDS[2:])
+        await until(lambda: peers["A"].uids() == UIDS)
+        await until(lambda: one.slab.slots_used == 0)
+        assert peers["B"].uids() == UIDS[:2]
+        ill.wake_up()
+        await all_settled(one)
+        found.append(rows(one))
+
+    ends = both(tmp_path, scene, {"A": None, "B": None}, more=ONE_BY_ONE)
+    assert ends["statuses"] == [0] * len(UIDS)
+    assert ends["A"] == ends["B"] == UIDS
+    assert found[0] == found[1]
+    assert made == []
 
 
 def test_a_full_disk_refuses_a_whole_run_and_no_later_one(
