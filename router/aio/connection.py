@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 from router.api import pydicom_loading
 from router.api.observation import ObservedAssociation
 from router.drivers.channel import ConnectionTimeouts
-from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
+from router.drivers.connection import Connection, Deadlines
+from router.drivers.event_loop import EventLoopDriver
 from router.drivers.pdu_tap import PduTap
 from router.protocol.association import OUTPUT_BYTES
 from router.protocol.association import Association as ProtocolAssociation

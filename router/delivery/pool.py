@@ -17,7 +17,8 @@ from typing import Any
 
 from router.config.schema import Destination as DestinationSettings
 from router.delivery.retry import ErrorClass, NoContext
-from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
+from router.drivers.connection import Connection, Deadlines
+from router.drivers.event_loop import EventLoopDriver
 from router.drivers.tls_context import destination_context
 from router.errors import AssociationAborted, AssociationRejected, RouterError
 from router.protocol.association import Association, Limits

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from router.drivers.connection import Connection
 from router.drivers.descriptor_reserve import OUT_OF_DESCRIPTORS, DescriptorReserve
-from router.drivers.event_loop import Connection
 from router.drivers.tls_alerts import HANDSHAKE_SOCKET
 
 ACCEPTS_MAX = 16

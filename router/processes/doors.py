@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from router.config.schema import Config
 from router.config.sources import Credentials
 from router.drivers.certificates import credentials_of
+from router.drivers.connection import Connection
 from router.drivers.door import Door, TlsTerms
-from router.drivers.event_loop import Connection
 from router.drivers.tls_context import handshake_outcome, listener_context
 from router.processes.admission import Applicant
 from router.processes.incoming import Incoming

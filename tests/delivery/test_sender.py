@@ -9,7 +9,8 @@ import pytest
 from router.delivery.pool import PooledAssociation
 from router.delivery.retry import ErrorClass, Failure
 from router.delivery.sender import SLOW_ANSWER_S, Item, send
-from router.drivers.event_loop import Connection, Deadlines, EventLoopDriver
+from router.drivers.connection import Connection, Deadlines
+from router.drivers.event_loop import EventLoopDriver
 from router.protocol.association import Association, Limits
 from router.protocol.upper_layer import Role
 from router.services import establish, release

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from router.drivers.event_loop import ANSWERS_WAITING_MAX, Connection, Deadlines, EventLoopDriver
+from router.drivers.connection import ANSWERS_WAITING_MAX, Connection, Deadlines
+from router.drivers.event_loop import EventLoopDriver
 from router.drivers.pace import PROGRESS_MIN_BYTES
 from router.errors import AssociationAborted, DeadlineExceeded
 from router.protocol.association import Association, Limits

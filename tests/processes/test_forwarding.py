@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from router.delivery.retry import ErrorClass, Failure
-from router.drivers.event_loop import Connection
+from router.drivers.connection import Connection
 from router.handoff.ticket import encode_record
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, COMMAND_DATA_SET_TYPE, STATUS
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from router.delivery.retry import ErrorClass, Failure
-from router.drivers.event_loop import Connection
+from router.drivers.connection import Connection
 from router.spool.disk import Disk
 from router.spool.states import DeliveryState
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID

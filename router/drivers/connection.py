@@ -1,0 +1,527 @@
+"""One association on one transport connection of an event loop, as asyncio.BufferedProtocol.
+
+Bytes are received into the one staging buffer (or straight into the dataset sink's buffer, when a large
+fragment is under way) and consumed before the call returns; what cannot be consumed because of back-pressure
+is kept aside and reading stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from router.drivers.pace import PROGRESS_MIN_BYTES, Pace
+from router.drivers.socket_options import rearm_quick_ack, set_connection_options
+from router.errors import DeadlineExceeded, PeerViolation
+from router.protocol.association import Association
+from router.protocol.indications import Aborted, MessageReceived
+from router.protocol.messages import Buffer, release_dataset
+from router.protocol.states import State
+from router.protocol.upper_layer import Role
+from router.services.conversation import Conversation, Services, Task
+from router.services.steps import Procedure
+from router.standard.dimse_fields import (
+    C_STORE_RSP,
+    COMMAND_FIELD,
+    MESSAGE_ID_BEING_RESPONDED_TO,
+    STATUS,
+)
+from router.standard.reasons import ABORT_SOURCE_SERVICE_PROVIDER
+from router.wire.codec import SendLane
+
+if TYPE_CHECKING:
+    from router.drivers.event_loop import EventLoopDriver
+
+DIRECT_MIN_BYTES = 32768
+"""A window of a sink's buffer smaller than this is not worth a system call of its own."""
+
+WRITE_BUFFER_BYTES = 1 << 20
+"""Bytes handed to the transport before the association is asked for more."""
+
+ANSWERS_WAITING_MAX = 256
+"""Messages that may wait for a peer that does not take them; beyond, nothing more is read from it."""
+
+logger = logging.getLogger(__name__)
+
+
+class Landing(Enum):
+    """Where the bytes of one recv come to lie."""
+
+    STAGING = "copied from the staging buffer"
+    DIRECT = "in their place in the sink's buffer"
+    LEAD = "in their place, with the heads of a PDU before them"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a connection may keep us waiting, in seconds; None: for ever.
+
+    artim_s: PS3.8 section 9.1.5, in total: from connection to request, and from the last PDU to the close.
+    idle_s: no byte and no request in progress. progress_s: no byte in the middle of a message, or too few.
+    write_s: the peer takes no byte of what we send, or too few (see pace.py).
+    """
+
+    artim_s: float = 30.0
+    idle_s: float | None = 600.0
+    progress_s: float | None = 60.0
+    write_s: float | None = 60.0
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One association on one transport connection.
+
+    on_closed: called once, when the connection is gone and every procedure has been told.
+    """
+
+    def __init__(
+        self,
+        driver: EventLoopDriver,
+        association: Association,
+        services: Services,
+        deadlines: Deadlines,
+        on_closed: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self.association = association
+        self.conversation = Conversation(association, services)
+        self.conversation.on_settled = self.advance
+        self.deadlines = deadlines
+        self.peer_address: tuple[str, int] = ("", 0)
+        self.opened_at = 0.0
+        self.last_byte_at = 0.0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.quick_ack = False
+        self.lane: SendLane | None = None
+        self._driver = driver
+        self._on_closed = on_closed
+        self._staging = driver.staging
+        self._transport: asyncio.Transport | None = None
+        self._socket: Any = None
+        self._landing = Landing.STAGING
+        self._kept: memoryview | None = None
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._busy_at = 0.0
+        self._in_pace = Pace()
+        self._out_bytes = 0
+        self._out_at = 0.0
+        self._artim_seen = 0
+        self._artim_deadline: float | None = None
+        self._is_closing = False
+        self._is_forsaken = False
+        # Datasets that we send lie in memory that is somebody else's again once their procedures have ended.
+        self._watches_output = association.role is Role.REQUESTOR
+        if self._watches_output:
+            association.watch_output()
+
+    # What its user calls
+
+    def start(
+        self,
+        procedure: Procedure[Any],
+        on_change: Callable[[Task], None] | None = None,
+        message_id: int | None = None,
+    ) -> Task:
+        """Start a procedure (see Conversation.start) and send what it has to say."""
+        conversation = self.conversation
+        conversation.now = monotonic()
+        task = conversation.start(procedure, on_change, message_id)
+        self.advance()
+        return task
+
+    async def run(self, procedure: Procedure[Any], message_id: int | None = None) -> Any:
+        """Run a procedure to its end and return its result, or raise its error."""
+        task, future = self.begin(procedure, message_id)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.conversation.abandon(task)
+            raise
+
+    def begin(
+        self, procedure: Procedure[Any], message_id: int | None = None
+    ) -> tuple[Task, asyncio.Future[Any]]:
+        """Start a procedure; return its task, and a future of its result or error."""
+        future: asyncio.Future[Any] = self._driver.loop.create_future()
+
+        def settle(task: Task) -> None:
+            if not task.done or future.done():
+                return
+            if task.error is not None:
+                future.set_exception(task.error)
+            else:
+                future.set_result(task.result)
+
+        return self.start(procedure, settle, message_id), future
+
+    async def stream(self, procedure: Procedure[Any], message_id: int) -> AsyncIterator[Any]:
+        """Run a procedure and yield what it emits; leaving the loop early abandons the procedure."""
+        wake = asyncio.Event()
+        task = self.start(procedure, lambda _: wake.set(), message_id)
+        try:
+            while True:
+                await wake.wait()
+                wake.clear()
+                while task.emitted:
+                    yield task.emitted.popleft()
+                    if not task.done:
+                        task.resume()
+                        self.advance()
+                if task.done:
+                    if task.error is not None:
+                        raise task.error
+                    return
+        finally:
+            self.conversation.abandon(task)
+
+    def abort(self, source: int = 0, reason: int = 0, text: str = "") -> None:
+        """Send A-ABORT and end every procedure; the connection closes when the peer has, or by ARTIM."""
+        self.conversation.abort(source, reason, text)
+        self.advance()
+
+    def close_now(self) -> None:
+        """Close the connection without a word; what is unsent is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def advance(self) -> None:
+        """Go on with whatever is possible: indications, held requests, output, closing."""
+        association = self.association
+        while True:
+            if association.indications:
+                self.conversation.pump()
+            if self._kept is not None or association.blocked:
+                self._go_on_reading()
+            if self._watches_output and self.conversation.ended is not None:
+                self._forsake_unsent()
+            if self._is_writing_paused or not association.has_output:
+                break
+            self._flush()
+            if not association.indications:
+                break
+        if association.artim_starts != self._artim_seen:
+            self._artim_seen = association.artim_starts
+            self._artim_deadline = monotonic() + self.deadlines.artim_s
+        if association.close_connection and not self._is_closing:
+            self._close()
+
+    def send_whole(self, pdus: bytes) -> None:
+        """Send PDUs that a lane has encoded, in their turn; nothing if no message may be sent any more."""
+        association, transport = self.association, self._transport
+        if not association.is_established or transport is None or transport.is_closing():
+            return
+        if self._is_writing_paused or association.has_output or self.quick_ack or self._watches_output:
+            association.send_whole(pdus)
+            self.advance()
+            return
+        self.bytes_sent += len(pdus)
+        transport.write(pdus)
+        if self._kept is not None or association.blocked:
+            self.advance()
+
+    def open_lane(self, contexts: dict[tuple[str, str], int], window: int, owner: object) -> SendLane | None:
+        """Open a short cut for C-STORE-RQs on this connection; None where there is none (TLS, no codec).
+
+        See _codec/send_lane.pyx. The lane is told of the association's end.
+        """
+        transport = self._transport
+        if SendLane is None or transport is None or transport.get_extra_info("sslcontext") is not None:
+            return None
+        self.lane = SendLane(
+            self._socket.fileno(),
+            contexts,
+            window,
+            self.association.peer_maximum_length,
+            owner,
+            self.has_unsent,
+            self.lane_sent,
+            self.lane_violated,
+            self.conversation.message_ids,
+        )
+        self.association.use_reply_lane(self.lane)
+        self.conversation.on_ended = self._end_lane
+        self.conversation.on_unasked = self._take_for_lane
+        return self.lane
+
+    def _take_for_lane(self, message: MessageReceived) -> bool:
+        """Take a response to a request of the lane's that it does not read: one with a dataset."""
+        assert self.lane is not None
+        command = message.command
+        message_id, status = command.get(MESSAGE_ID_BEING_RESPONDED_TO), command.get(STATUS)
+        if command[COMMAND_FIELD] != C_STORE_RSP or not isinstance(message_id, int):
+            return False
+        one_status = status if isinstance(status, int) else None
+        if not self.lane.take_response(message.context_id, message_id, one_status):
+            return False
+        release_dataset(message)
+        self.lane.settle()
+        return True
+
+    def _end_lane(self, error: BaseException) -> None:
+        """Tell the lane that the association is over, whatever its users make of it."""
+        assert self.lane is not None
+        try:
+            self.lane.end(error)
+        except Exception:
+            logger.exception("the end of an association was not taken note of")
+
+    def has_unsent(self) -> bool:
+        """Whether bytes wait, so that nothing may be sent past them; also if nothing may be sent at all."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or not self.association.is_established:
+            return True
+        return self.association.has_output or transport.get_write_buffer_size() > 0
+
+    def lane_sent(self, count: int, rest: list[Buffer] | None) -> None:
+        """Take note of a message of count bytes that the lane has begun to send; send the rest of it."""
+        self.bytes_sent += count
+        self.association.count_output(count)
+        if rest is not None and self._transport is not None:
+            self._transport.writelines(rest)
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS of the connection, its handshake done; None without."""
+        found: ssl.SSLObject | None = (
+            None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        )
+        return found
+
+    def lane_violated(self, reason: int, text: str) -> None:
+        """Answer a violation that the lane has found with A-ABORT."""
+        self.association.violate(PeerViolation(text, reason=reason))
+        self.conversation.pump()
+        self.advance()
+
+    @property
+    def outcome(self) -> str:
+        """How an association ended: "released", "aborted" (by either side) or "lost"."""
+        end = self.conversation.end
+        if not isinstance(end, Aborted):
+            return "released"
+        is_lost = end.source == ABORT_SOURCE_SERVICE_PROVIDER and end.reason == 0 and not end.by_peer
+        return "lost" if is_lost and self.association.violation is None else "aborted"
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._socket = self._transport.get_extra_info("socket")
+        set_connection_options(self._socket)
+        address = self._transport.get_extra_info("peername")
+        if address:
+            self.peer_address = (address[0], address[1])
+        self._driver.connections[self] = None
+        self.opened_at = self.last_byte_at = self._out_at = self.conversation.now = monotonic()
+        self.association.transport_opened()
+        self.advance()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        association = self.association
+        if not association.mid_message:
+            self._landing = Landing.STAGING
+            return self._driver.first
+        window = association.direct_window()
+        if window is not None and len(window) >= DIRECT_MIN_BYTES:
+            self._landing = Landing.DIRECT
+            return window
+        window = association.lead_window()
+        if window is not None:
+            self._landing = Landing.LEAD
+            return window
+        self._landing = Landing.STAGING
+        return self._staging
+
+    def buffer_updated(self, nbytes: int) -> None:
+        association = self.association
+        self.bytes_received += nbytes
+        self.conversation.now = self.last_byte_at = monotonic()
+        if self._watches_output:
+            self._confirm_output()
+        if self._landing is Landing.STAGING:
+            consumed = association.receive(self._staging, 0, nbytes)
+            if consumed < nbytes or association.blocked:
+                self._keep(bytes(self._staging[consumed:nbytes]))
+        elif self._landing is Landing.DIRECT:
+            association.advance(nbytes)
+            if association.blocked:
+                self._keep(b"")
+        else:
+            rest = association.advance_lead(nbytes)
+            if rest or association.blocked:
+                self._keep(rest)
+        if self.lane is not None and self.lane.has_answers:
+            self.lane.settle()
+        if association.is_quiet and self._kept is None:
+            return
+        self.advance()
+        if self._is_choked and self._kept is None:
+            self._keep(b"")
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_writing_paused = False
+        self.advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._driver.connections.pop(self, None)
+        self._kept = None
+        text = f"transport connection lost: {type(exc).__name__}" if exc else ""
+        if isinstance(exc, ssl.SSLError) and exc.reason:
+            text += f" {exc.reason}"  # an alert of the peer's: what it holds against our certificate
+        self.association.transport_closed(text)
+        self.conversation.pump()
+        if self._on_closed is not None:
+            self._on_closed(self)
+            self._on_closed = None
+
+    # Deadlines
+
+    def check_deadlines(self, now: float) -> None:
+        """Act on every wait that is over; the driver's ticker calls this."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self.conversation.is_busy:
+            self._busy_at = now
+        unsent = self._confirm_output()
+        out = self.bytes_sent - unsent
+        if not unsent or out - self._out_bytes >= PROGRESS_MIN_BYTES:
+            self._out_bytes = out
+            self._out_at = now
+        elif self.deadlines.write_s is not None and now - self._out_at >= self.deadlines.write_s:
+            self._drop("the peer does not take what we send")
+            return
+        self.conversation.expire(now)
+        if self.lane is not None:
+            self._check_lane(self.lane, now)
+        if self._artim_deadline is not None and now >= self._artim_deadline:
+            self._artim_deadline = None
+            self.association.artim_expired()
+        self._check_silence(now)
+        self.advance()
+
+    def _check_lane(self, lane: SendLane, now: float) -> None:
+        """End the lane's operations if the oldest has waited too long for its response."""
+        if lane.has_answers:
+            lane.settle()
+        if lane.is_late(now):
+            lane.end(DeadlineExceeded("dimse_s", lane.deadline_s))
+
+    def _check_silence(self, now: float) -> None:
+        association = self.association
+        if not association.is_established or self._is_reading_paused or not association.mid_message:
+            self._in_pace.rest()
+        if not association.is_established or self._is_reading_paused:
+            return
+        progress_s, idle_s = self.deadlines.progress_s, self.deadlines.idle_s
+        if association.mid_message:
+            if progress_s is not None and now - self.last_byte_at >= progress_s:
+                self.abort(2, 0, f"no byte for {progress_s:g} s in the middle of a message")
+            elif progress_s is not None and self._in_pace.is_too_slow(now, self.bytes_received, progress_s):
+                self.abort(2, 0, f"hardly a byte for {progress_s:g} s in the middle of a message")
+        elif idle_s is not None and now - max(self.last_byte_at, self._busy_at) >= idle_s:
+            self.abort(0, 0, f"idle for {idle_s:g} s")
+
+    # Inside
+
+    def _flush(self) -> None:
+        association = self.association
+        transport = self._transport
+        if transport is None:
+            return
+        while not self._is_writing_paused and not transport.is_closing():
+            try:
+                buffers = association.next_output()
+            except Exception as error:
+                # A dataset that cannot be read to its end, or not cut: its message is half written.
+                self.conversation.abort(0, 0, f"dataset could not be read: {error}")
+                if self._watches_output:
+                    self._forsake_unsent()
+                continue
+            if not buffers:
+                break
+            self.bytes_sent += sum(map(len, buffers))
+            if len(buffers) == 1:
+                transport.write(buffers[0])
+            else:
+                transport.writelines(buffers)
+        if self.quick_ack and not transport.is_closing():
+            rearm_quick_ack(self._socket)
+
+    def _confirm_output(self) -> int:
+        """Tell the association what has left this process; return the bytes that have not."""
+        transport = self._transport
+        unsent = 0 if transport is None else transport.get_write_buffer_size()
+        if self._watches_output:
+            self.association.confirm_output(self.bytes_sent - unsent)
+        return unsent
+
+    def _forsake_unsent(self) -> None:
+        """Close at once if bytes of datasets are unsent when the association ends.
+
+        Their memory is given back to its owner: sent later, they would be another patient's.
+        """
+        if self._is_forsaken:
+            return
+        self._is_forsaken = True
+        if self._confirm_output():
+            self.close_now()
+
+    @property
+    def _is_choked(self) -> bool:
+        """Whether more answers wait for a peer that does not take them than it may make us hold."""
+        return self._is_writing_paused and self.association.entries_waiting > ANSWERS_WAITING_MAX
+
+    def _keep(self, rest: bytes) -> None:
+        self._kept = memoryview(rest if self._kept is None else bytes(self._kept) + rest)
+        if not self._is_reading_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def _go_on_reading(self) -> None:
+        association = self.association
+        while not self._is_choked and association.resume():
+            kept = self._kept
+            self._kept = None
+            if kept:
+                consumed = association.receive(kept, 0, len(kept))
+                if consumed < len(kept) or association.blocked:
+                    self._kept = kept[consumed:]
+                if association.indications:
+                    self.conversation.pump()
+                if self._kept is not None:
+                    continue
+            if self._is_reading_paused and self._transport is not None and not self._transport.is_closing():
+                self._is_reading_paused = False
+                self.last_byte_at = monotonic()  # the silence until now was ours
+                self._transport.resume_reading()
+            return
+
+    def _close(self) -> None:
+        """Close the connection; what a peer has not taken by now it does not want."""
+        self._is_closing = True
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            transport.close()
+
+    def _drop(self, text: str) -> None:
+        if self.association.state is not State.STA1:
+            self.conversation.abort(2, 0, text)
+        self.close_now()
