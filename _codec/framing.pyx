@@ -183,6 +183,11 @@ cdef class PduReader:
         """True while more fragments of the current message are due."""
         return self._turn == TURN_MORE_COMMAND or self._turn == TURN_DATASET
 
+    @property
+    def mid_pdu(self):
+        """True while more octets of the current PDU are due."""
+        return self._head_filled != 0 or self._phase not in (PHASE_PDU_HEAD, PHASE_DEAD)
+
     def set_contexts(self, ids):
         """Accept P-DATA-TF on these presentation-context-ids only; none, as at the start: let P-DATA-TF pass
         unread.

@@ -165,7 +165,7 @@ class LoopConnection(Connection):
     def check_deadlines(self, now: float) -> None:
         super().check_deadlines(now)
         idle_s = self._timeouts.idle_s
-        if idle_s is None or self._is_reading_paused or self.association.mid_message:
+        if idle_s is None or self._is_reading_paused or self.association.is_receiving:
             return
         if self.association.is_established and now - max(self.last_byte_at, self._busy_at) >= idle_s:
             self._on_idle()

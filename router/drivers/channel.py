@@ -305,7 +305,7 @@ class Channel:
         association = self.association
         if association.state is State.STA1:
             return NEVER
-        if association.mid_message and self._may_read:
+        if association.is_receiving and self._may_read:
             return self._in_pace.began_at(monotonic(), self.bytes_received)
         self._in_pace.rest()
         if self._unsent or association.has_output:
@@ -333,9 +333,11 @@ class Channel:
 
     def _silence_is_over(self, now: float, idle_s: float) -> None:
         association = self.association
-        if association.mid_message and self._may_read:
+        if association.is_receiving and self._may_read:
             if self._in_pace.is_too_slow(now, self.bytes_received, idle_s):
-                self.conversation.abort(2, 0, f"hardly a byte for {idle_s:g} s in the middle of a message")
+                self.conversation.abort(
+                    2, 0, f"hardly a byte for {idle_s:g} s in the middle of a PDU or message"
+                )
         elif self._unsent or association.has_output:
             if self._out_pace.is_too_slow(now, self.bytes_sent, idle_s):
                 self.conversation.abort(2, 0, f"the peer takes hardly a byte for {idle_s:g} s")
@@ -350,7 +352,7 @@ class Channel:
 
         A dribble of single bytes postpones nothing.
         """
-        is_moving = bool(self._unsent or self.association.has_output or self.association.mid_message)
+        is_moving = bool(self._unsent or self.association.has_output or self.association.is_receiving)
         moved = self.bytes_sent + self.bytes_received - self._waited_bytes
         self._waited_bytes += moved
         if not is_moving:

@@ -422,12 +422,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _check_silence(self, now: float) -> None:
         association = self.association
-        if not association.is_established or self._is_reading_paused or not association.mid_message:
+        if not association.is_established or self._is_reading_paused or not association.is_receiving:
             self._in_pace.rest()
         if not association.is_established or self._is_reading_paused:
             return
         progress_s, idle_s = self.deadlines.progress_s, self.deadlines.idle_s
-        if association.mid_message:
+        if association.is_receiving:
             if progress_s is not None and now - self.last_byte_at >= progress_s:
                 self.abort(2, 0, f"no byte for {progress_s:g} s in the middle of a message")
             elif progress_s is not None and self._in_pace.is_too_slow(now, self.bytes_received, progress_s):

@@ -136,6 +136,11 @@ class Association:
         return self._sink is not None or self._reader.mid_message
 
     @property
+    def is_receiving(self) -> bool:
+        """Whether the peer is in the middle of something, be it a message or a single PDU."""
+        return self.mid_message or self._reader.mid_pdu
+
+    @property
     def expects_much(self) -> bool:
         """Whether the next message is probably a long one that a lane takes."""
         return self._lane is not None and self._lane.expects_much

@@ -336,8 +336,9 @@ def test_a_cancelled_operation_is_forgotten_and_the_association_goes_on(peer: Pe
     assert seen == [1, 2]  # the first one's Message ID is not used again before its response came
 
 
-def test_a_hundred_associations_at_once(peer: Peer) -> None:
-    count = 100
+def test_many_associations_at_once(peer: Peer) -> None:
+    # pynetdicom polls with two threads for each, which takes this process's deadline on a loaded machine
+    count = 100 if peer.library.__name__ == "router" else 25
     port = peer.serve([VERIFICATION], maximum_associations=count)
     everybody_is_there = asyncio.Barrier(count)
 

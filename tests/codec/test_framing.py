@@ -193,6 +193,20 @@ def test_mid_message_holds_from_the_first_fragment_to_the_last(reader, f):
     assert not reader.mid_message
 
 
+def test_mid_pdu_holds_from_the_first_octet_of_a_pdu_to_the_last(reader, f):
+    command = pdata(pdv(1, COMMAND | LAST, b"CC"))
+    for octets in (command, pdata(pdv(1, 0, b"abc"), pdv(1, LAST, b"d")), pdu(5, bytes(4)), pdata()):
+        assert not reader.mid_pdu
+        reader.attach(bytearray(10))
+        for position in range(len(octets)):
+            reader.feed(octets, position, position + 1)
+            assert reader.mid_pdu == (position + 1 < len(octets))
+        if octets is command:
+            reader.expect_dataset(True)
+    reader.feed(b"\x09", 0, 1)
+    assert not reader.mid_pdu
+
+
 def test_expect_dataset_is_refused_without_a_command_set(reader, f):
     with pytest.raises(ValueError, match="without a command set"):
         reader.expect_dataset(True)

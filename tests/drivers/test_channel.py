@@ -135,7 +135,22 @@ def test_single_bytes_of_a_message_are_no_progress(scp: Scene) -> None:
     assert position == 200 + IDLE_S - 1
     assert scp.line.taken.startswith(b"\x07\0\0\0\0\4\0\0\2\0")
     assert scp.channel.conversation.end is not None
-    assert "hardly a byte for 60 s in the middle of a message" in str(scp.channel.conversation.end)
+    assert "hardly a byte for 60 s in the middle of a PDU or message" in str(scp.channel.conversation.end)
+
+
+@pytest.mark.parametrize(
+    "octets", [b"\x04\0\0\0\1\0\0\0\0\xf0\1\3", b"\1\0\0\3\xff\0" + bytes(100), b"\5\0\0\0\0\4\0\0\0"]
+)
+def test_single_bytes_of_any_pdu_are_no_progress(scp: Scene, octets: bytes) -> None:
+    began, octets = scp.clock[0], octets + bytes(200)
+    for position in range(20):
+        if scp.is_over():
+            break
+        scp.hear(octets[position : position + 1])
+        if octets[0] == 5 and position == 8:
+            octets = octets[:9]  # all but the last of its octets
+        scp.move(10.0)
+    assert scp.clock[0] == began + IDLE_S
 
 
 def test_a_slow_message_that_moves_on_may_take_as_long_as_it_likes(scp: Scene) -> None:

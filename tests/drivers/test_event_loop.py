@@ -339,13 +339,18 @@ def test_an_idle_association_is_aborted_and_a_busy_one_is_not() -> None:
     run(test())
 
 
-def test_silence_in_the_middle_of_a_message_is_an_abort() -> None:
+@pytest.mark.parametrize(
+    "octets",
+    [store(payload=b"ab" * 100)[:-20], b"\x04\0\0", b"\x05\0\0\0\0\x04\0\0\0", b"\x01\0\0\0\xff\xff\0"],
+    ids=["message", "head", "release", "request"],
+)
+def test_silence_in_the_middle_of_a_message_or_pdu_is_an_abort(octets: bytes) -> None:
     async def test() -> None:
         async with scp() as one, raw_peer(one.port) as peer:
             await peer.associate()
-            await peer.send(store(payload=b"ab" * 100)[:-20])
-            await until(lambda: one.connections[0].association.mid_message)
-            one.connections[0].check_deadlines(monotonic() + 59)
+            await peer.send(octets)
+            await until(lambda: one.connections[0].association.is_receiving)
+            one.connections[0].check_deadlines(monotonic() + 58)
             assert one.connections[0].association.is_established
             one.connections[0].check_deadlines(monotonic() + 61)
             assert await peer.read_pdu() == abort_pdu(2, 0)

@@ -102,6 +102,11 @@ class PduReader:
         """True while more fragments of the current message are due."""
         return self._turn in (_Turn.MORE_COMMAND, _Turn.DATASET)
 
+    @property
+    def mid_pdu(self) -> bool:
+        """True while more octets of the current PDU are due."""
+        return bool(self._head) or self._phase not in (_Phase.PDU_HEAD, _Phase.DEAD)
+
     def set_contexts(self, ids: Iterable[int]) -> None:
         """Accept P-DATA-TF on these presentation-context-ids only; none, as at the start: let P-DATA-TF pass
         unread.
