@@ -16,7 +16,7 @@ from router.errors import ConfigError, SpoolError
 from router.spool.layout import DIRECTORY_MODE, SpoolLock, incoming_directory
 from router.spool.recover import clean_incoming
 
-LOCK_WAIT_S = 2.0  # a killed router's processes need a moment, and their disk, to end
+LOCK_WAIT_S = 10.0  # a killed router's processes need a moment to end, on a slow disk or a busy machine more
 LOCK_RETRY_S = 0.05
 CODEC_VARIABLE = "ROUTER_CODEC"
 

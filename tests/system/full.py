@@ -34,8 +34,10 @@ from tests.system.stand import BrokenPromise, Outcome, shorter
 from tests.system.syscall_faults import CUT_SHORT, every_fault, fail_syscalls
 
 README = Path(__file__).with_name("README.md")
+FRONT_PAGE = Path(__file__).parents[2] / "README.md"
 RESULTS = Path(__file__).with_name("results.json")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+PROOF_BEGIN, PROOF_END = "<!-- proof -->", "<!-- /proof -->"
 COUNTED = ("faults", "acknowledged", "delivered", "lost", "altered", "extra", "repeated")
 FOREVER_S = 1e9
 PAUSES_AT_ONCE = 4
@@ -184,6 +186,46 @@ def table(rows: Iterable[Outcome]) -> str:
     return "\n".join(lines)
 
 
+PROVEN = (
+    ("processes killed by `kill -9`", ("kill -9 at random", "kill at crash points")),
+    (
+        "power losses, on ext4 and XFS",
+        ("power loss on ext4", "power loss on XFS", "power loss at crash points"),
+    ),
+    ("processes that stood still for 60 s", ("pause of 60 s at crash points",)),
+    (
+        "disks that were full, thin, read-only or slow; system calls that failed",
+        (
+            "disk full",
+            "thin disk full",
+            "disk turns read-only",
+            "disk of 10 and 200 ms",
+            "the Nth system call fails",
+        ),
+    ),
+    (
+        "descriptors or memory gone; clocks that jumped",
+        ("no descriptors left", "no memory left", "clock jumps"),
+    ),
+    ("connections cut, slowed, corrupted", ("bad networks", "bent bits")),
+)
+"""Lines of the front page: which scenarios each of them adds up."""
+
+
+def front_table(known: dict[str, Outcome]) -> str:
+    """Write what was done to a running router, and what became of what it had acknowledged."""
+    lines = ["| done to a running router | times | acknowledged | lost or altered |", "|---|--:|--:|--:|"]
+    for text, names in PROVEN:
+        total = Outcome(text)
+        for name in names:
+            total.join(known.get(name, Outcome(name)))
+        if total.runs:
+            lines.append(
+                f"| {text} | {total.runs:,} | {total.acknowledged:,} | {total.lost + total.altered:,} |"
+            )
+    return "\n".join(lines)
+
+
 def results() -> dict[str, Outcome]:
     """Return the rows of the runs so far, by scenario."""
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
@@ -196,9 +238,14 @@ def write_results(row: Outcome) -> None:
     order = [scenario.name for scenario in SCENARIOS]
     kept = [known[name] for name in order if name in known]
     RESULTS.write_text(json.dumps([asdict(row) for row in kept], indent=1) + "\n")
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table(kept)}\n{END}{rest.split(END)[1]}")
+    _replace(README, BEGIN, END, table(kept))
+    _replace(FRONT_PAGE, PROOF_BEGIN, PROOF_END, front_table(known))
+
+
+def _replace(page: Path, begin: str, end: str, text: str) -> None:
+    """Put text between two marks of a page."""
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
 
 
 def main() -> int:
