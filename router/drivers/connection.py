@@ -101,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
         self._driver = driver
         self._on_closed = on_closed
         self._staging = driver.staging
+        self._first = driver.first
         self._transport: asyncio.Transport | None = None
         self._socket: Any = None
         self._landing = Landing.STAGING
@@ -327,10 +328,11 @@ class Connection(asyncio.BufferedProtocol):
         association = self.association
         if not association.mid_message:
             self._landing = Landing.STAGING
-            return self._driver.first
+            return self._first
         window = association.direct_window()
         if window is not None and len(window) >= DIRECT_MIN_BYTES:
             self._landing = Landing.DIRECT
+            self._first = self._driver.first_of_long
             return window
         window = association.lead_window()
         if window is not None:
@@ -349,6 +351,8 @@ class Connection(asyncio.BufferedProtocol):
             consumed = association.receive(self._staging, 0, nbytes)
             if consumed < nbytes or association.blocked:
                 self._keep(bytes(self._staging[consumed:nbytes]))
+            elif not association.mid_message:
+                self._first = self._driver.first
         elif self._landing is Landing.DIRECT:
             association.advance(nbytes)
             if association.blocked:
