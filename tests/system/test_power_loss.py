@@ -18,8 +18,8 @@ def _mounts() -> None:
     require_mounts()
 
 
-def test_six_power_losses_lose_nothing(tmp_path: Path) -> None:
-    outcome = lose_power_at_random(tmp_path, 6, seed=3)
+def test_ten_power_losses_lose_nothing(tmp_path: Path) -> None:
+    outcome = lose_power_at_random(tmp_path, 10, seed=3)
     assert outcome.runs == 6
     assert outcome.acknowledged > 60
 
