@@ -38,7 +38,7 @@ from router.wire.codec import SendLane
 if TYPE_CHECKING:
     from router.drivers.event_loop import EventLoopDriver
 
-DIRECT_MIN_BYTES = 32768
+DIRECT_MIN_BYTES = 4096
 """A window of a sink's buffer smaller than this is not worth a system call of its own."""
 
 WRITE_BUFFER_BYTES = 1 << 20
@@ -339,7 +339,7 @@ class Connection(asyncio.BufferedProtocol):
             self._landing = Landing.LEAD
             return window
         self._landing = Landing.STAGING
-        return self._staging
+        return self._driver.first
 
     def buffer_updated(self, nbytes: int) -> None:
         association = self.association
