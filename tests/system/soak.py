@@ -26,6 +26,7 @@ LAZY_THREADS = 6
 """asyncio's pool for what blocks fills up by and by, to so many."""
 
 IDLE_S = 1
+HISTORY_MAX = 2000  # instances remembered: else the ledger grows until it has a million
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def soak(directory: Path, rounds: int, seconds: float, deadline_s: float = 1e9) 
     with stand(directory, slow_s=0.0, start=False) as here:
         for name in ("FAST", "SLOW"):
             here.router.tables[f"destinations.{name}"]["idle_s"] = IDLE_S
+        here.router.tables["spool"]["history_max"] = HISTORY_MAX
         here.router.start()
         baseline = _sample(here)
         samples: list[Sample] = []
