@@ -20,7 +20,10 @@ GROWTH_BYTES_MAX = 12 << 20
 which fills with the rows it has written; allocators warm up in the first round."""
 
 SLOPE_BYTES_MAX = 256 << 10
-"""Allowed a round, over the second half of a soak of at least ten."""
+"""Allowed a round, over the second half of a soak of at least WARM_ROUNDS."""
+
+WARM_ROUNDS = 40
+"""The page caches of the ledgers are full after some twenty rounds; before, growth is theirs."""
 
 LAZY_THREADS = 6
 """asyncio's pool for what blocks fills up by and by, to so many."""
@@ -92,7 +95,7 @@ def _judge(samples: list[Sample], workers: int) -> None:
     if last.shared_memory != first.shared_memory:
         raise BrokenPromise(f"shared memory: {first.shared_memory} pieces became {last.shared_memory}")
     half = samples[len(samples) // 2 :]
-    if len(samples) >= 10:
+    if len(samples) >= WARM_ROUNDS:
         slope = _slope([sample.memory_bytes for sample in half])
         if slope > SLOPE_BYTES_MAX:
             raise BrokenPromise(f"memory grows by {slope / 1024:.0f} kB a round")
