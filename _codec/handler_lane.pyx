@@ -17,7 +17,17 @@ from libc.string cimport memcmp, memcpy
 
 from _codec.command_elements cimport UID_MAX
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
-from _codec.store_request cimport StoreRequest, is_uid, read_request, store_success
+from _codec.store_request cimport (
+    OPEN_MAX,
+    OpenMessages,
+    StoreRequest,
+    close_message,
+    is_message_open,
+    is_uid,
+    open_message,
+    read_request,
+    store_success,
+)
 
 from _codec.command import decode_command
 
@@ -25,7 +35,6 @@ cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
 
 cdef enum:
-    OPEN_MAX = 64  # operations that one lane has under way
     BUFFER_FIRST = 16384  # of a dataset about whose size nothing is known
     BUFFER_SECOND = 262144
     BUFFER_NEXT = 1048576
@@ -164,13 +173,12 @@ cdef class HandlerLane(Lane):
 
     cdef public int others_open  # requests that are answered outside the lane
     cdef public int operations_max
-    cdef readonly int open_count  # requests that the lane has not answered yet
     cdef readonly uint64_t instances
     cdef object _admits
     cdef object _on_request
     cdef object _adopt
     cdef list _contexts  # abstract syntaxes, or None
-    cdef int _open[OPEN_MAX]  # their Message IDs
+    cdef OpenMessages _open
     cdef Py_ssize_t _expected  # bytes of a dataset as long as the one before
     # The message under way
     cdef int _context_id
@@ -193,9 +201,14 @@ cdef class HandlerLane(Lane):
             raise ValueError("abstract syntax is too long", context_id)
         self._contexts[context_id] = abstract_syntax
 
+    @property
+    def open_count(self):
+        """Requests that the lane has not answered yet."""
+        return self._open.count
+
     def is_open(self, int message_id):
         """Say whether the lane has a request with this Message ID that is not answered yet."""
-        return self._has_open(message_id)
+        return is_message_open(&self._open, message_id)
 
     def leave(self):
         """Give up the message under way; return (command set, sink with all that has arrived)."""
@@ -205,12 +218,7 @@ cdef class HandlerLane(Lane):
 
     def answered(self, LaneRequest request):
         """Take note that a request is answered, or will not be."""
-        cdef int i
-        for i in range(self.open_count):
-            if self._open[i] == request._message_id:
-                self.open_count -= 1
-                self._open[i] = self._open[self.open_count]
-                return
+        close_message(&self._open, request._message_id)
 
     @staticmethod
     def success(LaneRequest request):
@@ -226,7 +234,7 @@ cdef class HandlerLane(Lane):
     ) except LANE_FAILED:
         cdef StoreRequest request
         cdef bytes abstract_syntax = self._contexts[context_id]
-        if abstract_syntax is None or self.others_open or self.open_count >= self.operations_max:
+        if abstract_syntax is None or self.others_open or self._open.count >= self.operations_max:
             return LANE_LEAVES
         if not read_request(data, size, &request):
             return LANE_LEAVES
@@ -234,7 +242,9 @@ cdef class HandlerLane(Lane):
             request.sop_class, PyBytes_AS_STRING(abstract_syntax), request.sop_class_bytes
         ):
             return LANE_LEAVES
-        if not is_uid(request.sop_instance, request.sop_instance_bytes) or self._has_open(request.message_id):
+        if not is_uid(request.sop_instance, request.sop_instance_bytes):
+            return LANE_LEAVES
+        if is_message_open(&self._open, request.message_id):
             return LANE_LEAVES
         if self._admits is None or not self._admits():
             return LANE_LEAVES
@@ -271,8 +281,7 @@ cdef class HandlerLane(Lane):
         request._octets = self._octets
         self._expected = _expected_after(total)
         self.expects_much = total > SPARE_MIN
-        self._open[self.open_count] = self._message_id
-        self.open_count += 1
+        open_message(&self._open, self._message_id)
         self.instances += 1
         self._forget()
         self._on_request(request)
@@ -295,13 +304,6 @@ cdef class HandlerLane(Lane):
         self._buffer = None
         self.is_taking = False
         return 0
-
-    cdef bint _has_open(self, int message_id) noexcept:
-        cdef int i
-        for i in range(self.open_count):
-            if self._open[i] == message_id:
-                return True
-        return False
 
 
 cdef Py_ssize_t _expected_after(uint64_t total) noexcept:

@@ -7,8 +7,6 @@ from _codec.framing import Lane
 from _codec.ring import Ring
 from _codec.tally import Histogram, Tally
 
-LANE_OPERATIONS_MAX: int
-
 class StoreInlet:
     is_closed: bool
     at_last_fragment: Callable[[], object] | None

@@ -22,13 +22,21 @@ from _codec.clock cimport now, wall_ns
 from _codec.command_elements cimport UID_MAX
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
 from _codec.ring cimport Ring
-from _codec.store_request cimport StoreRequest, is_uid, read_request, store_success
+from _codec.store_request cimport (
+    OPEN_MAX,
+    OpenMessages,
+    StoreRequest,
+    close_message,
+    is_message_open,
+    is_uid,
+    open_message,
+    read_request,
+    store_success,
+)
 from _codec.tally cimport Histogram, Tally
 
-LANE_OPERATIONS_MAX = 64
 
 cdef enum:
-    OPEN_MAX = 64  # operations that one lane has under way
     RECORD_MAX = 32000  # handoff/ticket.py RECORD_BYTES_MAX
     SLOTS_TAKEN_MAX = 1000  # of one dataset in the lane
     RECEIPTS_MAX = 4096  # taken in one go
@@ -382,7 +390,6 @@ cdef class StoreLane(Lane):
 
     cdef public int others_open  # requests that are answered outside the lane
     cdef public int operations_max
-    cdef readonly int open_count  # requests that the lane has not answered yet
     cdef readonly uint64_t instances
     cdef StoreInlet _inlet
     cdef uint64_t _association_id
@@ -390,7 +397,7 @@ cdef class StoreLane(Lane):
     cdef object _send
     cdef object _otherwise
     cdef list _contexts
-    cdef int _open[OPEN_MAX]  # their Message IDs
+    cdef OpenMessages _open
     cdef list _responses
     # The message under way
     cdef int _context_id
@@ -415,9 +422,14 @@ cdef class StoreLane(Lane):
             raise ValueError("abstract syntax or packed parts of a ticket are too long", context_id)
         self._contexts[context_id] = Context(abstract_syntax, head, tail)
 
+    @property
+    def open_count(self):
+        """Requests that the lane has not answered yet."""
+        return self._open.count
+
     def is_open(self, int message_id):
         """Say whether the lane has a request with this Message ID that is not answered yet."""
-        return self._has_open(message_id)
+        return is_message_open(&self._open, message_id)
 
     def leave(self):
         """Give up the message under way; return (command set, sink with all that has arrived)."""
@@ -433,7 +445,7 @@ cdef class StoreLane(Lane):
         `otherwise` is still told of failures, until nothing is open any more: they are counted.
         """
         self._send = self._adopt = None
-        if self.open_count == 0:
+        if self._open.count == 0:
             self._otherwise = None
 
     cdef LaneAnswer begin(
@@ -444,7 +456,7 @@ cdef class StoreLane(Lane):
         cdef int slot
         if context is None or self._inlet.is_closed or self.others_open or self._send is None:
             return LANE_LEAVES
-        if self.open_count >= self.operations_max or not read_request(data, size, &request):
+        if self._open.count >= self.operations_max or not read_request(data, size, &request):
             return LANE_LEAVES
         if request.sop_class_bytes != PyBytes_GET_SIZE(context.abstract_syntax) or memcmp(
             request.sop_class, PyBytes_AS_STRING(context.abstract_syntax), request.sop_class_bytes
@@ -452,7 +464,7 @@ cdef class StoreLane(Lane):
             return LANE_LEAVES
         if not is_uid(request.sop_instance, request.sop_instance_bytes):
             return LANE_LEAVES
-        if self._has_open(request.message_id):
+        if is_message_open(&self._open, request.message_id):
             return LANE_LEAVES
         slot = self._inlet.allocate()
         if slot < 0:
@@ -491,8 +503,7 @@ cdef class StoreLane(Lane):
         if not self._inlet.submit(self, total, &request):
             return False
         reader.attach(None)
-        self._open[self.open_count] = request.message_id
-        self.open_count += 1
+        open_message(&self._open, request.message_id)
         self.instances += 1
         self._slots = None
         self._command = None
@@ -506,26 +517,10 @@ cdef class StoreLane(Lane):
         self.is_taking = False
         return 0
 
-    cdef bint _has_open(self, int message_id) noexcept:
-        cdef int i
-        for i in range(self.open_count):
-            if self._open[i] == message_id:
-                return True
-        return False
-
-    cdef int _close_message(self, int message_id) except -1:
-        cdef int i
-        for i in range(self.open_count):
-            if self._open[i] == message_id:
-                self.open_count -= 1
-                self._open[i] = self._open[self.open_count]
-                return 0
-        return 0
-
     cdef int _answer(self, StoreLoan loan) except -1:
-        self._close_message(loan._message_id)
+        close_message(&self._open, loan._message_id)
         if self._send is None:
-            if self.open_count == 0:
+            if self._open.count == 0:
                 self._otherwise = None
             return 0
         if not self._responses:
@@ -541,11 +536,11 @@ cdef class StoreLane(Lane):
         return 0
 
     cdef int _answer_otherwise(self, StoreLoan loan, receipt) except -1:
-        self._close_message(loan._message_id)
+        close_message(&self._open, loan._message_id)
         if self._otherwise is not None:
             seconds = now() - loan._began
             self._otherwise(loan._context_id, loan._command, receipt, loan._dataset_bytes, seconds)
-            if self._send is None and self.open_count == 0:
+            if self._send is None and self._open.count == 0:
                 self._otherwise = None
         return 0
 

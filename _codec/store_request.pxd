@@ -1,4 +1,5 @@
-"""A C-STORE-RQ about which nothing needs a decision, and its success (PS3.7 section 9.3.1)."""
+"""A C-STORE-RQ about which nothing needs a decision, its success (PS3.7 section 9.3.1), and which of an
+association are open."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -27,6 +28,38 @@ from _codec.command_elements cimport (
     put_us,
     stripped,
 )
+
+cdef enum:
+    OPEN_MAX = 64  # operations that one lane has under way
+
+
+cdef struct OpenMessages:
+    # Message IDs of requests that a lane has not answered yet.
+    int count
+    int ids[OPEN_MAX]
+
+
+cdef inline bint is_message_open(const OpenMessages *messages, int message_id) noexcept:
+    cdef int i
+    for i in range(messages.count):
+        if messages.ids[i] == message_id:
+            return True
+    return False
+
+
+cdef inline void open_message(OpenMessages *messages, int message_id) noexcept:
+    # The caller has seen to it that there is room.
+    messages.ids[messages.count] = message_id
+    messages.count += 1
+
+
+cdef inline void close_message(OpenMessages *messages, int message_id) noexcept:
+    cdef int i
+    for i in range(messages.count):
+        if messages.ids[i] == message_id:
+            messages.count -= 1
+            messages.ids[i] = messages.ids[messages.count]
+            return
 
 
 cdef struct StoreRequest:

@@ -16,7 +16,7 @@ from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, COMMAND_DATA
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.wire import codec
 from router.wire.codec import CODEC_NAME
-from tests.support.forwarding_scenes import answering, both, one_by_one, outcome
+from tests.support.forwarding_scenes import answering, both, falling, one_by_one, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
 from tests.support.raw_peer import command, pdata, pdv
 from tests.support.scripted_scp import (
@@ -71,16 +71,6 @@ def test_a_refusal_by_one_of_two_falls_back_to_the_spool(tmp_path: Path, status:
 
 @pytest.mark.parametrize("use_lane", [True, False])
 def test_an_abort_in_the_middle_loses_nothing(tmp_path: Path, use_lane: bool) -> None:
-    async def falling(peer: Peer) -> None:
-        await peer.accept()
-        if peer.number:
-            await peer.serve()
-        for _ in range(0 if peer.number else 3):
-            message = await peer.read_message()
-            assert message is not None
-            peer.respond(message)
-        await peer.read_message()  # and falls
-
     async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
         await one_by_one(one, UIDS)
         await until(lambda: set(peers["A"].uids()) == set(peers["B"].uids()) == set(UIDS))

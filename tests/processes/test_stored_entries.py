@@ -18,7 +18,7 @@ from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.wire.codec import CODEC_NAME
 from router.wire.pdus import ReleaseRP, encode_pdu
-from tests.support.forwarding_scenes import answering, both, outcome
+from tests.support.forwarding_scenes import answering, both, falling, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
 from tests.support.scripted_scp import RELEASE_RQ, Message, Peer, ScriptedAcceptor, until
 
@@ -154,16 +154,6 @@ def test_a_status_of_one_destination_means_the_same(tmp_path: Path, status: int)
 
 @pytest.mark.parametrize("use_lane", [True, False])
 def test_an_abort_in_the_middle_loses_nothing(tmp_path: Path, use_lane: bool) -> None:
-    async def falling(peer: Peer) -> None:
-        await peer.accept()
-        if peer.number:
-            await peer.serve()
-        for _ in range(0 if peer.number else 3):
-            message = await peer.read_message()
-            assert message is not None
-            peer.respond(message)
-        await peer.read_message()  # and falls
-
     async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
         await store(one, UIDS)
         await all_settled(one)

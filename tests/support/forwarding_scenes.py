@@ -67,3 +67,15 @@ async def one_by_one(one: World, uids: list[str], **changes: Any) -> None:
     for uid in uids:
         one.submit(uid, **changes)
         await one.answered()
+
+
+async def falling(peer: Peer) -> None:
+    """A destination that falls in the middle of the fourth instance, once, and serves from then on."""
+    await peer.accept()
+    if peer.number:
+        await peer.serve()
+    for _ in range(0 if peer.number else 3):
+        message = await peer.read_message()
+        assert message is not None
+        peer.respond(message)
+    await peer.read_message()  # and falls
