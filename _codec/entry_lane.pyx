@@ -32,7 +32,7 @@ cdef enum:
 
 @cython.final
 cdef class StoredEntry:
-    """One entry, from its ticket to its last delivery. under its number it waits with others for the disk.
+    """One entry, from its ticket to its last delivery.
 
     ticket: its record. plan: what the rules say. instance: its bytes (processes/instances.py), set when the
     general way sends from them too; whoever uses them is counted there from then on.

@@ -30,26 +30,26 @@ from router.wire.codec import CODEC_NAME
 from router.wire.pdus import AssociateAC, encode_pdu
 from router.wire.user_information import UserInformation
 from tests.differential.test_store_lane import ends, octets, splits, usual
+from tests.support.octet_feed import OctetFeed
 from tests.support.raw_peer import RELEASE_RQ, STORE_CONTEXT, associate_rq
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
 
 
-class Receiver:
+class Receiver(OctetFeed):
     """One association of an SCP's, without sockets, wired as router/api does; the handler's calls wait.
 
     out: octets sent. asked: what the handler was asked, in order.
     """
 
     def __init__(self, use_lane: bool, window: int) -> None:
+        super().__init__()
         self._receive_to = None
         self._is_logging = False
         self._handlers = evt.Handlers()
         self.calls: deque[tuple[Deferred, Any, tuple[Any, ...]]] = deque()
         self.reply: Any = PLAIN_SUCCESS
         self.asked: list[tuple[Any, ...]] = []
-        self.out = b""
-        self.inbound = b""
         self.association = Association(Role.ACCEPTOR, Limits(pdu_max_bytes=65536), lambda *_: MemorySink())
         self.direct: DirectStores | None = None
         self.use_lane = use_lane
@@ -93,27 +93,6 @@ class Receiver:
     def store(self, request: Any) -> Any:
         self.asked.append((request.context_id, dict(request.command), dataset_bytes(request.dataset)))
         return self.reply
-
-    def advance(self) -> None:
-        """Take what was kept, as far as it goes; send."""
-        association = self.association
-        for _ in range(1000):
-            self.conversation.pump()
-            if association.blocked and not association.resume():
-                break
-            if not self.inbound:
-                break
-            consumed = association.receive(self.inbound, 0, len(self.inbound))
-            self.inbound = self.inbound[consumed:]
-        self.conversation.pump()
-        while parts := association.next_output():
-            self.out += b"".join(map(bytes, parts))
-
-    def feed(self, octets: bytes, split: int) -> None:
-        """Let octets come in, so many at a time."""
-        for start in range(0, len(octets), split):
-            self.inbound += octets[start : start + split]
-            self.advance()
 
     def work(self, status: int = 0, count: int = 100) -> None:
         """Let so many handlers return this status."""

@@ -47,6 +47,7 @@ from router.wire.codec import CODEC_NAME, StoreLane
 from router.wire.pdus import AssociateAC, encode_pdu
 from router.wire.user_information import UserInformation
 from tests.support.handoff import SLOT, Pair
+from tests.support.octet_feed import OctetFeed
 from tests.support.raw_peer import (
     ECHO_CONTEXT,
     RELEASE_RQ,
@@ -67,18 +68,17 @@ SPILL = 4 * SLOT
 INSTANCE_MAX = 6 * SLOT
 
 
-class Receiver:
+class Receiver(OctetFeed):
     """One association of an acceptor's, without sockets, before a dispatcher and a worker.
 
     It is wired as processes/incoming.py does. out: octets sent. tickets: what the worker took.
     """
 
     def __init__(self, use_lane: bool, window: int, folder: str, workers: int = 1, **options: Any) -> None:
+        super().__init__()
         self.pair = Pair(workers, SLOTS, **options)
-        self.out = b""
         self.tickets: list[tuple[Any, ...]] = []
         self.unanswered: list[tuple[int, Ticket]] = []
-        self.inbound = b""
         self.asides: list[Callable[[], None]] = []
         self.counted: Counter[int] = Counter()
         slab = self.pair.slab
@@ -185,29 +185,6 @@ class Receiver:
             dataset.release()
             return Reply(OUT_OF_RESOURCES, "no worker can store now")
         return answer
-
-    # What the driver does
-
-    def advance(self) -> None:
-        """Take what was kept, as far as it goes; send."""
-        association = self.association
-        for _ in range(1000):
-            self.conversation.pump()
-            if association.blocked and not association.resume():
-                break
-            if not self.inbound:
-                break
-            consumed = association.receive(self.inbound, 0, len(self.inbound))
-            self.inbound = self.inbound[consumed:]
-        self.conversation.pump()
-        while parts := association.next_output():
-            self.out += b"".join(map(bytes, parts))
-
-    def feed(self, octets: bytes, split: int) -> None:
-        """Let octets come in, so many at a time."""
-        for start in range(0, len(octets), split):
-            self.inbound += octets[start : start + split]
-            self.advance()
 
     def close(self) -> None:
         """The connection is gone."""
