@@ -33,6 +33,8 @@ MODULES = (
     "ring",
     "structure",
     "tally",
+    "sqlite_link",
+    "ledger_rows",
     "store_lane",
     "handler_lane",
     "send_lane",

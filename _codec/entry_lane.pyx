@@ -127,19 +127,22 @@ cdef class EntryLane:
         self._run, self._run_buffers = [], []
         self._spool.write_run(run, buffers, self._offset - self._begin)
 
+    def answer(self, list run):
+        """Answer entries that are durable; all at once, so that the acceptor is woken once."""
+        cdef StoredEntry entry
+        for entry in run:
+            entry._port.answer(entry._ticket_id, False)
+            if self._store_seconds is not None:
+                self._store_seconds.note(now() - entry.began)
+
     def deliver(self, list run):
-        """Answer entries that are durable, and send each, at once or as soon as a lane is free.
+        """Send entries that are answered, at once or as soon as a lane is free.
 
         Return those that have to take the general way.
         """
         cdef StoredEntry entry
         cdef list rest = []
         self._runs += 1
-        # All answers first: the acceptor is woken once.
-        for entry in run:
-            entry._port.answer(entry._ticket_id, False)
-            if self._store_seconds is not None:
-                self._store_seconds.note(now() - entry.began)
         for entry in run:
             if not self._send(entry):
                 rest.append(entry)

@@ -113,6 +113,11 @@ class Ledger:
                 self._last_seq = entry.seq
             self._nudge(was)
 
+    def check_room(self) -> None:
+        """Raise what `add` would raise, if it would; until then an `add` that follows takes its entries."""
+        with self._changed:
+            self._check()
+
     def mark(self, marks: Iterable[Mark]) -> None:
         """Take new states. A settled delivery stays settled, but for a late success. Raises as `add`."""
         with self._changed:

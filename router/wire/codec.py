@@ -19,10 +19,12 @@ _MODULES = (
     "forward_lane",
     "framing",
     "handler_lane",
+    "ledger_rows",
     "outlet",
     "pdata",
     "ring",
     "send_lane",
+    "sqlite_link",
     "store_lane",
     "structure",
     "tally",
@@ -71,10 +73,12 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         ScatterWindow,
     )
     from _codec.handler_lane import HandlerLane, LaneRequest
+    from _codec.ledger_rows import RowWriter
     from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
+    from _codec.sqlite_link import linked
     from _codec.store_lane import StoreInlet, StoreLane
     from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from _codec.tally import Histogram, Tally
@@ -109,6 +113,7 @@ else:
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
     HandlerLane = LaneRequest = ScatterWindow = None
+    RowWriter = linked = None  # the twin is spool/ledger_insert.py
     EntryLane = EntrySend = StoredEntry = Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
@@ -146,6 +151,7 @@ __all__ = [
     "Outlet",
     "PduReader",
     "Ring",
+    "RowWriter",
     "ScatterWindow",
     "SendLane",
     "SendOperation",
@@ -159,5 +165,6 @@ __all__ = [
     "dataset_pdus",
     "decode_command",
     "encode_command",
+    "linked",
     "scan_attributes",
 ]
