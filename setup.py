@@ -41,6 +41,7 @@ MODULES = (
     "outlet",
     "ticket_port",
     "entry_lane",
+    "ledger_told",
     "forward_lane",
     "load",
 )

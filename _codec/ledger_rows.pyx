@@ -14,6 +14,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, u
 from libc.string cimport memcpy
 
 from _codec cimport big_endian as big
+from _codec.entry_lane cimport StoredEntry
 from _codec.sqlite_link cimport SQLITE_DONE, Link, functions
 
 from crc32c import crc32c
@@ -33,6 +34,10 @@ cdef enum:
     LOCATION_FIELDS = 5
     MARK_FIELDS = 9  # as in spool/states.py
 
+cdef struct Place:
+    int64_t segment
+    int64_t dataset_bytes
+
 _pack = msgpack.Packer(autoreset=True).pack
 
 
@@ -51,7 +56,7 @@ cdef class RowWriter:
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _used
     cdef int _rows
-    cdef object _packed_of  # a decision, and how it is written
+    cdef tuple _packed_of  # the facts whose decision was written last, and how
     cdef bytes _packed
 
     def __cinit__(self, Link link not None, str instance, str delivery):
@@ -83,15 +88,15 @@ cdef class RowWriter:
         cdef list others = []
         cdef Sums sums = Sums.__new__(Sums)
         cdef object entry, mark
-        cdef tuple location
+        cdef Place place
         cdef int64_t number
         if self._instance is NULL:
             raise ValueError("closed")
         self._used = self._rows = 0
         for entry in entries.values():
-            self._put_instance(entry)
-            location = <tuple>(<tuple>entry)[2]
-            if location[4] is not None:
+            if isinstance(entry, StoredEntry):
+                self._put_stored(<StoredEntry>entry)
+            elif self._put_instance(entry):
                 filed.append((<tuple>entry)[0])
             if self._rows == ROWS_AT_ONCE:
                 self._write(self._instance, False)
@@ -103,15 +108,16 @@ cdef class RowWriter:
                 if entry is None:
                     others.append(mark)
                     continue
-                location = <tuple>(<tuple>entry)[2]
-                self._put_delivery(number, _checked(mark, MARK_FIELDS), location)
-                sums.add(number, <tuple>mark, location)
+                place = _place_of(entry)
+                self._put_delivery(number, _checked(mark, MARK_FIELDS), place)
+                sums.add(number, <tuple>mark, place)
                 if self._rows == ROWS_AT_ONCE:
                     self._write(self._delivery, True)
         self._write(self._delivery, True)
         return sums.take(), filed, others
 
-    cdef int _put_instance(self, object fields) except -1:
+    cdef bint _put_instance(self, object fields) except -1:
+        # Whether the dataset has a file of its own.
         cdef tuple entry, record, location
         cdef Py_ssize_t began, i
         entry = _checked(fields, ENTRY_FIELDS)
@@ -126,13 +132,35 @@ cdef class RowWriter:
             self._put_text(record[i])
         self._put_int(record[9])
         self._put_decision(record)
+        self._end(began)
+        return location[4] is not None
+
+    cdef int _put_stored(self, StoredEntry entry) except -1:
+        # The same of an entry that is known as the lane knows it.
+        cdef tuple model = _checked(entry.plan.model, RECORD_FIELDS)
+        cdef Py_ssize_t began = self._begin(INSTANCE_COLUMNS)
+        cdef Py_ssize_t i
+        self._put_number(entry.seq)
+        self._put_number(entry.segment)
+        self._put_number(entry.offset)
+        self._put_number(entry.dataset_bytes)
+        self._put_number(entry.crc)
+        self._put_text(None)
+        self._put_text(model[0])
+        self._put_text(entry.uid)
+        self._put_text(model[2])
+        self._put_text(entry.study)
+        self._put_text(entry.series)
+        for i in range(5, 9):
+            self._put_text(model[i])
+        self._put_number(entry.received_ns)
+        self._put_decision(model)
         return self._end(began)
 
     cdef int _put_decision(self, tuple record) except -1:
         # (destinations, action, rules), as msgpack; the same for one entry after the other, mostly.
-        cdef tuple decision = (record[10], record[11], record[12])
-        if self._packed is None or decision != self._packed_of:
-            self._packed_of, self._packed = decision, _pack(decision)
+        if self._packed_of is not record:
+            self._packed_of, self._packed = record, _pack((record[10], record[11], record[12]))
         self._need(PyBytes_GET_SIZE(self._packed))
         self._used += _put_head(
             self._octets + self._used, 0xC4, 0xC5, 0xC6, <uint64_t>PyBytes_GET_SIZE(self._packed)
@@ -140,7 +168,7 @@ cdef class RowWriter:
         self._put(PyBytes_AS_STRING(self._packed), PyBytes_GET_SIZE(self._packed))
         return 0
 
-    cdef int _put_delivery(self, int64_t number, tuple mark, tuple location) except -1:
+    cdef int _put_delivery(self, int64_t number, tuple mark, Place place) except -1:
         cdef Py_ssize_t began
         self._need(8)
         memcpy(self._octets + self._used, &number, 8)
@@ -148,8 +176,8 @@ cdef class RowWriter:
         began = self._begin(DELIVERY_COLUMNS)
         self._put_int(mark[0])
         self._put_text(mark[1])
-        self._put_int(location[0])
-        self._put_int(location[2])
+        self._put_number(place.segment)
+        self._put_number(place.dataset_bytes)
         self._put_int(mark[2])
         self._put_int(mark[4])
         self._put_int(mark[5])
@@ -184,14 +212,16 @@ cdef class RowWriter:
         return 0
 
     cdef int _put_int(self, value) except -1:
-        cdef int64_t number
+        if value is not None:
+            return self._put_number(PyLong_AsLongLong(value))
         self._need(HEAD_BYTES)
-        if value is None:
-            self._octets[self._used] = 0xC0
-            self._used += 1
-            return 0
-        number = PyLong_AsLongLong(value)
-        self._used += _put_number(self._octets + self._used, number)
+        self._octets[self._used] = 0xC0
+        self._used += 1
+        return 0
+
+    cdef int _put_number(self, int64_t value) except -1:
+        self._need(HEAD_BYTES)
+        self._used += _write_number(self._octets + self._used, value)
         return 0
 
     cdef int _put_text(self, value) except -1:
@@ -256,9 +286,9 @@ cdef class Sums:
     def __cinit__(self):
         self._sums = {}
 
-    cdef int add(self, int64_t number, tuple mark, tuple location) except -1:
+    cdef int add(self, int64_t number, tuple mark, Place place) except -1:
         cdef int64_t state = mark[2]
-        cdef int64_t segment = location[0]
+        cdef int64_t segment = place.segment
         cdef int64_t at_ns = mark[3]
         if not self._count or number != self._number or state != self._state or segment != self._segment:
             self._close()
@@ -266,7 +296,7 @@ cdef class Sums:
         if not self._count or at_ns > self._at_ns:
             self._at_ns = at_ns
         self._count += 1
-        self._bytes += <int64_t>location[2]
+        self._bytes += place.dataset_bytes
         return 0
 
     cdef int _close(self) except -1:
@@ -280,6 +310,18 @@ cdef class Sums:
     cdef list take(self):
         self._close()
         return [(*key, *sums) for key, sums in self._sums.items()]
+
+
+cdef Place _place_of(object entry) except *:
+    # entry: one whose row is made.
+    cdef Place place
+    cdef tuple location
+    if isinstance(entry, StoredEntry):
+        place.segment, place.dataset_bytes = (<StoredEntry>entry).segment, (<StoredEntry>entry).dataset_bytes
+    else:
+        location = <tuple>(<tuple>entry)[2]
+        place.segment, place.dataset_bytes = location[0], location[2]
+    return place
 
 
 cdef tuple _checked(object fields, Py_ssize_t count):
@@ -302,7 +344,7 @@ cdef int _put_head(uint8_t *at, uint8_t tag8, uint8_t tag16, uint8_t tag32, uint
     return 5
 
 
-cdef int _put_number(uint8_t *at, int64_t value) noexcept nogil:
+cdef int _write_number(uint8_t *at, int64_t value) noexcept nogil:
     cdef uint64_t octets = <uint64_t>value
     if -32 <= value < 128:
         at[0] = <uint8_t>value

@@ -190,7 +190,7 @@ class Storing:
         for _ in run:
             self._unsynced.popleft()
         try:
-            ledger.add([stored.entry for stored in run])
+            ledger.add_run(run)
         except SpoolError:  # it has just failed; the segments have them
             for stored in run:
                 entries.handled_of(stored).instance.cool()

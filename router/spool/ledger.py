@@ -32,6 +32,7 @@ from router.spool.payload import ClosedSegment
 from router.spool.record import Entry
 from router.spool.segment import Position
 from router.spool.states import DeliveryState, Mark, Owed, Selector, Tallies, Tally
+from router.wire.codec import EntrySend, StoredEntry
 
 FLUSH_INTERVAL_S = 0.1  # how long changes gather: most instances are delivered within, and cost one write
 FLUSH_ROWS = 2000  # or until so many rows wait
@@ -113,6 +114,17 @@ class Ledger:
                 self._last_seq = entry.seq
             self._nudge(was)
 
+    def add_run(self, run: list[StoredEntry]) -> None:
+        """Take entries of the entry lane, at least one; as `add`."""
+        with self._changed:
+            self._check()
+            if run[0].seq <= self._last_seq:
+                raise ValueError(f"entry {run[0].seq} after {self._last_seq}: entries come in order")
+            was = self._batch.rows
+            self._batch.add_run(run)
+            self._last_seq = run[-1].seq
+            self._nudge(was)
+
     def check_room(self) -> None:
         """Raise what `add` would raise, if it would; until then an `add` that follows takes its entries."""
         with self._changed:
@@ -125,6 +137,14 @@ class Ledger:
             was = self._batch.rows
             for mark in marks:
                 self._batch.mark(mark)
+            self._nudge(was)
+
+    def mark_delivered(self, done: list[EntrySend], held: dict[str, set[int]]) -> None:
+        """Take what the entry lane has delivered, as `mark`; it is taken out of `held`, by destination."""
+        with self._changed:
+            self._check()
+            was = self._batch.rows
+            self._batch.mark_delivered(done, held, self._now_ns())
             self._nudge(was)
 
     def divert(self, marks: Iterable[Mark], alternate: str) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
+from router.spool.ledger_batch import whole
 from router.spool.ledger_rows import delivery_row, instance_row
 from router.spool.record import Entry
 from router.spool.states import Mark
-from router.wire.codec import RowWriter, linked
+from router.wire.codec import RowWriter, StoredEntry, linked
 
 ROWS_AT_ONCE = 16  # inserted by one statement
 
@@ -41,7 +42,10 @@ class Inserter(Protocol):
     """Writes new entries with the deliveries that they begin with."""
 
     def insert(
-        self, entries: dict[int, Entry], marks: dict[str, dict[int, Mark]], ids: Mapping[str, int]
+        self,
+        entries: Mapping[int, Entry | StoredEntry],
+        marks: dict[str, dict[int, Mark]],
+        ids: Mapping[str, int],
     ) -> Inserted:
         """Write; marks of other entries are left out and returned. Raises sqlite3.Error."""
 
@@ -72,7 +76,10 @@ class PlainInserter:
         self._connection = connection
 
     def insert(
-        self, entries: dict[int, Entry], marks: dict[str, dict[int, Mark]], ids: Mapping[str, int]
+        self,
+        entries: Mapping[int, Entry | StoredEntry],
+        marks: dict[str, dict[int, Mark]],
+        ids: Mapping[str, int],
     ) -> Inserted:
         """See Inserter."""
         sums: dict[tuple[int, int, int], Sum] = {}
@@ -90,7 +97,7 @@ class PlainInserter:
                     yield delivery_row(mark, number, segment, length)
                     _add(sums, Sum(number, mark.state, segment, 1, length, mark.at_ns))
 
-        self._insert_rows(INSERT_INSTANCE, map(instance_row, entries.values()))
+        self._insert_rows(INSERT_INSTANCE, map(instance_row, map(whole, entries.values())))
         self._insert_rows(INSERT_DELIVERY, rows())
         filed = [seq for seq, entry in entries.items() if entry.location.file is not None]
         return sums.values(), filed, others

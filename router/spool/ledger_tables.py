@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from select import poll
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from router.spool.ledger_schema import open_database
 from router.spool.record import Entry
 from router.spool.segment import Position
 from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
+from router.wire.codec import StoredEntry
 
 COMMAND_ROWS = 5000  # changed in one transaction, so that no command keeps the flushes waiting for long
 ROWS_BETWEEN_YIELDS = 64
@@ -307,7 +308,7 @@ class Tables:
 
     def _count_new(
         self,
-        entries: dict[int, Entry],
+        entries: Mapping[int, Entry | StoredEntry],
         sums: Iterable[tuple[int, int, int, int, int, int]],
         filed: Iterable[int],
     ) -> None:

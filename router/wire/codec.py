@@ -20,6 +20,7 @@ _MODULES = (
     "framing",
     "handler_lane",
     "ledger_rows",
+    "ledger_told",
     "outlet",
     "pdata",
     "ring",
@@ -74,6 +75,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     )
     from _codec.handler_lane import HandlerLane, LaneRequest
     from _codec.ledger_rows import RowWriter
+    from _codec.ledger_told import tell_delivered, tell_run
     from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
@@ -114,6 +116,7 @@ else:
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
     HandlerLane = LaneRequest = ScatterWindow = None
     RowWriter = linked = None  # the twin is spool/ledger_insert.py
+    tell_delivered = tell_run = None
     EntryLane = EntrySend = StoredEntry = Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
@@ -167,4 +170,6 @@ __all__ = [
     "encode_command",
     "linked",
     "scan_attributes",
+    "tell_delivered",
+    "tell_run",
 ]
