@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from _codec.outlet cimport Outlet, Plan
+from _codec.segment_window cimport SegmentWindow
 from _codec.send_lane cimport SendLane, SendOperation, SendUser
 from _codec.tally cimport Histogram
 from _codec.ticket_port cimport TicketPort
@@ -19,15 +20,15 @@ cdef class StoredEntry:
     cdef EntryLane _lane
     cdef TicketPort _port
     cdef object _entry
-    cdef str uid
-    cdef str study
-    cdef str series
+    cdef str _uid
+    cdef str _study
+    cdef str _series
     cdef uint64_t _ticket_id
-    cdef uint64_t dataset_bytes
-    cdef uint64_t received_ns
-    cdef uint64_t segment
-    cdef uint64_t offset
-    cdef uint32_t crc
+    cdef uint64_t _dataset_bytes
+    cdef uint64_t _received_ns
+    cdef uint64_t _segment
+    cdef uint64_t _offset
+    cdef uint32_t _crc
 
     cdef int end_use(self) except -1
 
@@ -61,11 +62,13 @@ cdef class EntryLane:
     cdef uint64_t _begin
     cdef uint64_t _offset  # of the next record of the run
     cdef uint64_t _end
+    cdef SegmentWindow _window  # what the run is written through; None: by the spool
 
     cdef bint append(
         self, TicketPort port, Plan plan, const TicketView *ticket, list buffers, bytes record,
         const uint8_t *study, Py_ssize_t study_bytes, const uint8_t *series, Py_ssize_t series_bytes,
     ) except -1
+    cdef bint _copy(self, Py_ssize_t facts_bytes, uint64_t size, list buffers, uint32_t *crc) except -1
     cdef bytes _facts(
         self, Plan plan, const TicketView *ticket, const uint8_t *study, Py_ssize_t study_bytes,
         const uint8_t *series, Py_ssize_t series_bytes,

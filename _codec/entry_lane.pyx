@@ -28,6 +28,7 @@ cdef enum:
     FACTS_MAX = 8192  # of an instance's facts in the lane
     RUN_MAX = 256  # entries written at once
     KIND_INSTANCE = 1  # as in spool/segment.py
+    HEAD_BYTES = 48  # as in spool/segment.py
 
 
 @cython.final
@@ -43,20 +44,10 @@ cdef class StoredEntry:
         """The entry as the ledger and the general way know it (spool/record.py)."""
         if self._entry is None:
             self._entry = self._lane._spool.entry_of(
-                self.plan.model, self.seq, self.uid, self.study, self.series, self.received_ns,
-                self.segment, self.offset, self.dataset_bytes, self.crc,
+                self.plan.model, self.seq, self._uid, self._study, self._series, self._received_ns,
+                self._segment, self._offset, self._dataset_bytes, self._crc,
             )
         return self._entry
-
-    @property
-    def record(self):
-        """The entry's facts."""
-        return self.entry.record
-
-    @property
-    def location(self):
-        """Where the entry's dataset is."""
-        return self.entry.location
 
     @property
     def intake(self):
@@ -130,29 +121,29 @@ cdef class EntryLane:
         self._store_seconds = store_seconds
 
     def flush(self):
-        """Write the entries that were taken; spool.write_run() has them wait for the disk, or refused."""
+        """Write the entries that were taken; spool.write_run() has them wait for the disk, or refused.
+
+        What went through a window is written already: no buffers are given then.
+        """
         if not self._run:
             return
         run, buffers = self._run, self._run_buffers
         self._run, self._run_buffers = [], []
         self._spool.write_run(run, buffers, self._offset - self._begin)
 
-    def answer(self, list run):
-        """Answer entries that are durable; all at once, so that the acceptor is woken once."""
-        cdef StoredEntry entry
-        for entry in run:
-            entry._port.answer(entry._ticket_id, False)
-            if self._store_seconds is not None:
-                self._store_seconds.note(now() - entry.began)
-
     def deliver(self, list run):
-        """Send entries that are answered, at once or as soon as a lane is free.
+        """Answer entries that are durable, and send each, at once or as soon as a lane is free.
 
         Return those that have to take the general way.
         """
         cdef StoredEntry entry
         cdef list rest = []
         self._runs += 1
+        # All answers first: the acceptor is woken once.
+        for entry in run:
+            entry._port.answer(entry._ticket_id, False)
+            if self._store_seconds is not None:
+                self._store_seconds.note(now() - entry.began)
         for entry in run:
             if not self._send(entry):
                 rest.append(entry)
@@ -206,16 +197,27 @@ cdef class EntryLane:
         size = self._spool.record_bytes(len(facts), ticket.dataset_bytes)
         if not self._make_room(size):
             return False
-        for buffer in buffers:
-            crc = crc32c(buffer, crc)
+        if self._window is not None and not self._copy(len(facts), size, buffers, &crc):
+            # By the spool's own writes, from a run of its own; they say what is wrong.
+            self.flush()
+            self._spool.drop_window()
+            if not self._make_room(size):
+                return False
+        if self._window is None:
+            for buffer in buffers:
+                crc = crc32c(buffer, crc)
         head = self._spool.encode_head(
             KIND_INSTANCE, self._segment, self._nonce, self._offset, self._seq, facts, ticket.dataset_bytes
         )
-        self._run_buffers.append(head + facts)
-        self._run_buffers += buffers
-        self._run_buffers.append(
-            self._spool.encode_trailer(crc, len(head) + len(facts) + ticket.dataset_bytes)
-        )
+        trailer = self._spool.encode_trailer(crc, len(head) + len(facts) + ticket.dataset_bytes)
+        if self._window is not None:
+            # The head last: no sooner is it a record.
+            self._window.put(self._offset + len(head) + len(facts) + ticket.dataset_bytes, trailer)
+            self._window.put(self._offset, head + facts)
+        else:
+            self._run_buffers.append(head + facts)
+            self._run_buffers += buffers
+            self._run_buffers.append(trailer)
         entry = StoredEntry.__new__(StoredEntry)
         entry.seq = self._seq
         entry.ticket = record
@@ -223,19 +225,28 @@ cdef class EntryLane:
         entry.began = now()
         entry._lane = self
         entry._port = port
-        entry.uid = _text(ticket.sop_instance, ticket.sop_instance_bytes)
-        entry.study = _text(study, study_bytes)
-        entry.series = _text(series, series_bytes)
+        entry._uid = _text(ticket.sop_instance, ticket.sop_instance_bytes)
+        entry._study = _text(study, study_bytes)
+        entry._series = _text(series, series_bytes)
         entry._ticket_id = ticket.ticket_id
-        entry.dataset_bytes = ticket.dataset_bytes
-        entry.received_ns = ticket.received_ns
-        entry.segment = self._segment
-        entry.offset = self._offset + len(head) + len(facts)
-        entry.crc = crc
+        entry._dataset_bytes = ticket.dataset_bytes
+        entry._received_ns = ticket.received_ns
+        entry._segment = self._segment
+        entry._offset = self._offset + len(head) + len(facts)
+        entry._crc = crc
         self._run.append(entry)
         self._seq += 1
         self._offset += size
         port.hold(ticket)
+        return True
+
+    cdef bint _copy(self, Py_ssize_t facts_bytes, uint64_t size, list buffers, uint32_t *crc) except -1:
+        # A dataset into the window, where the next record has its own; False: there is no writing there.
+        try:
+            self._window.prepare(self._offset, self._offset + size)
+            self._window.copy(self._offset + HEAD_BYTES + facts_bytes, buffers, crc)
+        except OSError:
+            return False
         return True
 
     cdef bytes _facts(
@@ -272,7 +283,7 @@ cdef class EntryLane:
             place = self._spool.begin_run(size)
             if place is None:
                 return False
-            self._segment, self._nonce, self._begin, self._end, self._seq = place
+            self._segment, self._nonce, self._begin, self._end, self._seq, self._window = place
             self._offset = self._begin
         return True
 
@@ -305,7 +316,7 @@ cdef class EntryLane:
         entries = list(outlet.waiting)
         outlet.waiting.clear()
         for entry in entries:
-            self._on_unsent(entry, outlet, outlet.uids.pop(entry.uid))
+            self._on_unsent(entry, outlet, outlet.uids.pop(entry._uid))
         return 0
 
     cdef bint _send(self, StoredEntry entry) except -1:
@@ -325,7 +336,7 @@ cdef class EntryLane:
             if outlet.leaves_entries:
                 leaving.append(outlet)
                 continue
-            if not outlet.takes_entries or outlet.has_waiting or entry.uid in outlet.uids:
+            if not outlet.takes_entries or outlet.has_waiting or entry._uid in outlet.uids:
                 return False
             lane = None if outlet.waiting else outlet.find(entry.plan.context_key)
             if lane is None and not outlet.may_wait(entry.plan.context_key):
@@ -333,7 +344,7 @@ cdef class EntryLane:
             lanes.append(lane)
             taking.append(outlet)
         if leaving:
-            flow = (entry.plan.model.calling_ae_title, entry.study)
+            flow = (entry.plan.model.calling_ae_title, entry._study)
             for outlet in leaving:
                 outlet.backlog.leave(flow, entry.seq)
         if not taking:
@@ -345,10 +356,10 @@ cdef class EntryLane:
             lane, outlet = lanes[i], taking[i]
             outlet.backlog.adopt(entry.seq)
             if lane is None:
-                outlet.uids[entry.uid] = None
+                outlet.uids[entry._uid] = None
                 outlet.waiting.append(entry)
             elif self._send_over(entry, outlet, lane):
-                outlet.uids[entry.uid] = None
+                outlet.uids[entry._uid] = None
             else:
                 self._on_unsent(entry, outlet, None)
         return True
@@ -360,7 +371,7 @@ cdef class EntryLane:
         cdef const uint8_t *record = <const uint8_t *>PyBytes_AS_STRING(entry.ticket)
         if not read_ticket(record, <uint32_t>PyBytes_GET_SIZE(entry.ticket), &ticket):
             raise AssertionError("a ticket that was read before")
-        send = self._begin_send(outlet, entry.uid, entry.dataset_bytes, entry.received_ns)
+        send = self._begin_send(outlet, entry._uid, entry._dataset_bytes, entry._received_ns)
         send.seq = entry.seq
         send.entry = entry
         if not lane.send(

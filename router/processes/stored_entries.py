@@ -22,7 +22,7 @@ from router.processes.instances import InstanceBytes
 from router.spool.disk import Buffer
 from router.spool.record import Entry, InstanceRecord, Location, record_of_model
 from router.spool.segment import encode_head, encode_trailer, record_bytes
-from router.wire.codec import EntryLane, EntrySend, Outlet, SendOperation, StoredEntry
+from router.wire.codec import EntryLane, EntrySend, Outlet, SegmentWindow, SendOperation, StoredEntry
 
 if TYPE_CHECKING:
     from router.processes.worker import Worker
@@ -51,12 +51,16 @@ class StoredEntries:
 
     # What the lane asks of the spool
 
-    def begin_run(self, size: int) -> tuple[int, int, int, int, int] | None:
+    def begin_run(self, size: int) -> tuple[int, int, int, int, int, SegmentWindow | None] | None:
         """As SpoolWriter.begin_run; None if it raises, as it will again on the general way."""
         try:
             return self._worker.spool.writer.begin_run(size)
         except SpoolError:
             return None
+
+    def drop_window(self) -> None:
+        """As SpoolWriter.drop_window."""
+        self._worker.spool.writer.drop_window()
 
     def write_run(self, run: list[StoredEntry], buffers: Sequence[Buffer], size: int) -> None:
         """Write the records of a run; its tickets wait for the disk then, or are refused."""
@@ -107,7 +111,7 @@ class StoredEntries:
         """Mark what was delivered."""
         done = self.lane.take_done()
         if done:
-            self._worker.owing.delivered_past_queue(done)
+            self._worker.owing.delivered_past_queue([(send.seq, send.outlet.name) for send in done])
 
     def _unsent(self, stored: StoredEntry, outlet: Outlet, parked: deque[Item] | None) -> None:
         """Put an entry into the queue of its destination, before its later versions."""

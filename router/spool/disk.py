@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from router import crash_points
 from router.spool.layout import FILE_MODE, open_patiently, sync_folder
+from router.wire.codec import SegmentWindow
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -48,9 +49,17 @@ class Disk:
         """Open for reading and syncing; blocks as open_patiently does."""
         return open_patiently(path)
 
-    def allocate(self, descriptor: int, length: int) -> None:
-        """Reserve space, so that a later write within it needs no room and a sync no size update."""
-        os.posix_fallocate(descriptor, 0, length)
+    def allocate(self, descriptor: int, length: int, start: int = 0) -> None:
+        """Reserve space from start, so that a later write within it needs no room and a sync no size
+        update."""
+        os.posix_fallocate(descriptor, start, length)
+
+    def window(self, descriptor: int, length: int) -> SegmentWindow | None:
+        """Return a window to write the first `length` octets through, past write(); they are allocated.
+
+        None where errors of the medium have to be told.
+        """
+        return None
 
     @crash_points.before("append.middle", _write_half)
     def write(self, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
@@ -128,6 +137,15 @@ class UnsyncedDisk(Disk):
 
     def sync_folder(self, folder: Path) -> None:
         pass
+
+    def window(self, descriptor: int, length: int) -> SegmentWindow | None:
+        """Return a window if the file lies on a RAM disk."""
+        if crash_points.armed("append.middle"):
+            return None
+        try:
+            return SegmentWindow(descriptor, length)
+        except OSError:
+            return None
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> None:

@@ -19,6 +19,7 @@ from router import crash_points
 from router.spool.disk import Disk
 from router.spool.faults import FULL_ERRNOS, NotYet
 from router.spool.segment import HEADER_BYTES, Position, encode_header
+from router.wire.codec import SegmentWindow
 
 FILL_AHEAD_BYTES = 8 << 20
 """Zeros ahead of the records, at most; or four times what the last commit held, where that is more."""
@@ -30,7 +31,7 @@ class SegmentFile:
 
     offset: where the next record goes. is_named: the folder has been synced since the file was made.
     zeroed: up to where zeros, or records of a former life, are written; filled: and synced. wanted: up to
-    where the owner waits for that.
+    where the owner waits for that. window: to write through, on a RAM disk.
     """
 
     number: int
@@ -46,6 +47,7 @@ class SegmentFile:
     _offset_before: int = HEADER_BYTES
     is_named: bool = False
     is_closing: bool = False
+    window: SegmentWindow | None = None
 
     def has_room(self, size: int, reserve: int) -> bool:
         return self.offset + size + reserve <= self.capacity
@@ -79,8 +81,15 @@ class SegmentFile:
         disk.sync(self.descriptor)
         self.filled = zeroed
 
+    def close_window(self) -> None:
+        """Write through the window no more."""
+        window, self.window = self.window, None
+        if window is not None:
+            window.close()
+
     def abandon(self, disk: Disk) -> None:
         """Close without a promise; used where nothing depends on it any more."""
+        self.close_window()
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             with contextlib.suppress(OSError):
@@ -105,13 +114,13 @@ def create_segment(
             raise
     descriptor = disk.create(path) if recycled is None else disk.reopen(path)
     segment = SegmentFile(number, path, descriptor, nonce, capacity)
-    if not disk.needs_filling:
-        segment.filled = segment.zeroed = capacity
-    elif recycled is not None:
-        segment.filled = segment.zeroed = max(HEADER_BYTES, min(os.fstat(descriptor).st_size, capacity))
+    there = 0 if recycled is None else min(os.fstat(descriptor).st_size, capacity)
+    segment.filled = segment.zeroed = max(HEADER_BYTES, there) if disk.needs_filling else capacity
     try:
-        disk.allocate(descriptor, capacity)
+        if there < capacity:  # what is there need not be looked at again, page by page
+            disk.allocate(descriptor, capacity - there, there)
         disk.write(descriptor, [encode_header(number, segment.nonce)], HEADER_BYTES, 0)
+        segment.window = disk.window(descriptor, capacity)
     except OSError:
         remove_segment(disk, segment)
         raise

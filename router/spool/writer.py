@@ -40,6 +40,7 @@ from router.spool.segment import (
     record_bytes,
 )
 from router.spool.segment_file import SegmentFile, create_segment, remove_segment
+from router.wire.codec import SegmentWindow
 
 LARGE_OBJECT_MIN_BYTES = 8 << 20
 SEGMENT_BYTES_MIN = 256 << 10  # holds the largest facts and the largest dataset kept inside
@@ -225,19 +226,28 @@ class SpoolWriter:
         self._write_records(segment, [head + meta, *buffers, trailer], size, 1, staged)
         return seq, Location(segment.number, offset + HEAD_BYTES + len(meta), length, crc)
 
-    def begin_run(self, size: int) -> tuple[int, int, int, int, int]:
+    def begin_run(self, size: int) -> tuple[int, int, int, int, int, SegmentWindow | None]:
         """Return where records can be written, the first of them `size` long: segment, its nonce, from which
-        offset up to which, and the first one's entry number. Nothing else may be appended before write_run.
+        offset up to which, the first one's entry number, and the window to write them through, if there is
+        one. Nothing else may be appended before write_run.
 
         Raises as `append`.
         """
         self._check()
         segment = self._segment_with_room(size)
         end = min(segment.capacity - MARKER_BYTES, segment.filled)
-        return segment.number, segment.nonce, segment.offset, end, self._next_seq
+        return segment.number, segment.nonce, segment.offset, end, self._next_seq, segment.window
+
+    def drop_window(self) -> None:
+        """Go on without the window of this segment: a page could not be had."""
+        if self._segment is not None:
+            self._segment.close_window()
 
     def write_run(self, buffers: Sequence[Buffer], size: int, count: int) -> None:
-        """Write `count` whole INSTANCE records, `size` octets together, where begin_run said; as `append`."""
+        """Write `count` whole INSTANCE records, `size` octets together, where begin_run said; as `append`.
+
+        No buffers: they were written through the window, and count from now on.
+        """
         self._check()
         assert self._segment is not None
         self._write_records(self._segment, buffers, size, count, None)
@@ -251,7 +261,8 @@ class SpoolWriter:
         staged: StagedFile | None,
     ) -> None:
         try:
-            self._disk.write(segment.descriptor, buffers, size, segment.offset)
+            if buffers:
+                self._disk.write(segment.descriptor, buffers, size, segment.offset)
         except OSError as error:
             raise self._broken("appending to a segment", error) from error
         with self._lock:
@@ -489,6 +500,7 @@ class SpoolWriter:
             self._disk.sync_folder(self._directory.large)
         for segment in group.segments:
             if segment in group.closing:
+                segment.close_window()
                 self._disk.truncate(segment.descriptor, segment.offset)
             else:
                 segment.fill_ahead(self._disk)

@@ -19,13 +19,11 @@ _MODULES = (
     "forward_lane",
     "framing",
     "handler_lane",
-    "ledger_rows",
-    "ledger_told",
     "outlet",
     "pdata",
     "ring",
+    "segment_window",
     "send_lane",
-    "sqlite_link",
     "store_lane",
     "structure",
     "tally",
@@ -74,13 +72,11 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         ScatterWindow,
     )
     from _codec.handler_lane import HandlerLane, LaneRequest
-    from _codec.ledger_rows import RowWriter
-    from _codec.ledger_told import tell_delivered, tell_run
     from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from _codec.segment_window import SegmentWindow
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
-    from _codec.sqlite_link import linked
     from _codec.store_lane import StoreInlet, StoreLane
     from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from _codec.tally import Histogram, Tally
@@ -108,6 +104,7 @@ else:
     )
     from router.wire.reference.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from router.wire.reference.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from router.wire.reference.segment_window import SegmentWindow
     from router.wire.reference.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from router.wire.reference.tally import Histogram, Tally
 
@@ -115,8 +112,6 @@ else:
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
     HandlerLane = LaneRequest = ScatterWindow = None
-    RowWriter = linked = None  # the twin is spool/ledger_insert.py
-    tell_delivered = tell_run = None
     EntryLane = EntrySend = StoredEntry = Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
@@ -154,8 +149,8 @@ __all__ = [
     "Outlet",
     "PduReader",
     "Ring",
-    "RowWriter",
     "ScatterWindow",
+    "SegmentWindow",
     "SendLane",
     "SendOperation",
     "StoreInlet",
@@ -168,8 +163,5 @@ __all__ = [
     "dataset_pdus",
     "decode_command",
     "encode_command",
-    "linked",
     "scan_attributes",
-    "tell_delivered",
-    "tell_run",
 ]

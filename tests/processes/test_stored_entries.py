@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,7 +14,6 @@ import pytest
 
 from router.delivery.retry import ErrorClass, Failure
 from router.drivers.connection import Connection
-from router.spool import ledger_insert
 from router.spool.disk import Disk
 from router.spool.states import DeliveryState
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
@@ -21,6 +22,7 @@ from router.wire.codec import CODEC_NAME
 from router.wire.pdus import ReleaseRP, encode_pdu
 from tests.support.forwarding_scenes import answering, both, falling, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
+from tests.support.ram_disk import ram_folder
 from tests.support.scripted_scp import RELEASE_RQ, Message, Peer, ScriptedAcceptor, until
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
@@ -79,13 +81,8 @@ class Gate:
             peer.send(encode_pdu(ReleaseRP()))
 
 
-@pytest.mark.parametrize("is_linked", [True, False])
-def test_what_is_stored_is_remembered_and_delivered_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_linked: bool
-) -> None:
+def test_what_is_stored_is_remembered_and_delivered_alike(tmp_path: Path) -> None:
     found: list[Any] = []
-    if not is_linked:
-        monkeypatch.setattr(ledger_insert, "linked", None)
 
     async def scene(one: World, _: Any) -> None:
         await store(one, UIDS[:1])
@@ -135,6 +132,56 @@ def test_many_at_once_are_written_in_runs_and_in_order(tmp_path: Path) -> None:
     )
     assert ends["statuses"] == [0] * 42
     assert found[0] == found[1]
+
+
+@pytest.fixture(name="ram")
+def _ram() -> Iterator[Path]:
+    with ram_folder() as folder:
+        yield folder
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN])
+def test_on_a_ram_disk_the_same_is_stored(ram: Path, syntax: str) -> None:
+    found: list[Any] = []
+
+    async def scene(one: World, _: Any) -> None:
+        for number, uid in enumerate(UIDS):
+            octets = dataset(uid, syntax, padding=2 * SLOT * number - 4 * (number % 3))
+            one.submit(uid, octets, transfer_syntax=syntax, ack="stored")
+            await one.answered()
+        for number in range(40):
+            uid = f"1.2.100.{number}"
+            one.submit(uid, dataset(uid, syntax), transfer_syntax=syntax, ack="stored")
+        await one.answered()
+        await all_settled(one)
+        found.append(rows(one))
+        assert one.worker.spool.writer.begin_run(1000)[5] is not None
+
+    both(ram, scene, {"A": None}, more=ONE_BY_ONE)
+    assert found[0] == found[1]
+    assert len(found[1]) == len(UIDS) + 40
+
+
+def test_a_segment_that_somebody_cut_short_is_written_by_system_calls(ram: Path) -> None:
+    async def scene(one: World, _: Any) -> None:
+        await store(one, UIDS[:3])
+        await all_settled(one)
+        segment = one.worker.spool.writer._segment
+        assert segment is not None
+        os.truncate(segment.path, segment.offset)
+        for uid in UIDS[3:]:
+            one.submit(uid, dataset(uid, padding=2 * SLOT), ack="stored")
+        await one.answered()
+        await all_settled(one)
+        if one.worker.forwarding.entries is not None:
+            assert segment.window is None
+        found.append(rows(one))
+
+    found: list[Any] = []
+    ends = both(ram, scene, {"A": None}, more=ONE_BY_ONE)
+    assert ends["statuses"] == [0] * len(UIDS)
+    assert found[0] == found[1]
+    assert len(found[1]) == len(UIDS)
 
 
 @pytest.mark.parametrize("status", [0xA900, 0xC123, 0x0122, 0xB007])

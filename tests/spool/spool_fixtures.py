@@ -149,9 +149,9 @@ class FaultyDisk(Disk):
         self._pass("reopen")
         return super().reopen(path)
 
-    def allocate(self, descriptor: int, length: int) -> None:
+    def allocate(self, descriptor: int, length: int, start: int = 0) -> None:
         self._pass("allocate")
-        super().allocate(descriptor, length)
+        super().allocate(descriptor, length, start)
 
     def write(self, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:
         try:

@@ -328,11 +328,11 @@ class SlowSpareDisk(Disk):
         super().__init__()
         self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
 
-    def allocate(self, descriptor: int, length: int) -> None:
+    def allocate(self, descriptor: int, length: int, start: int = 0) -> None:
         if threading.current_thread().name == "spool-sync":
             self.begun.release()
             waiting(self.go)
-        super().allocate(descriptor, length)
+        super().allocate(descriptor, length, start)
 
 
 def test_segments_are_used_in_order_when_both_threads_make_one(tmp_path: Path) -> None:
