@@ -13,7 +13,8 @@ from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
 from router.config import values
-from router.config.schema import Config, ReloadClass, Section
+from router.config.schema import Config
+from router.config.section import ReloadClass, Section
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.config.describe import Setting, describe, inner_tables
-from router.config.schema import Config, Section
+from router.config.schema import Config
+from router.config.section import Section
 
 NAMED_TABLES = ("sources", "destinations")
 

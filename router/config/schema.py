@@ -1,5 +1,6 @@
 """Every setting, once: type, unit, default, range, reload class and one sentence.
 
+Those of senders and destinations stand in peers.py, those of TLS in tls_settings.py.
 The example configuration, `check` and the reload plan are all made from these models. Times end in _s, sizes
 in _kb, _mb or _gb (binary: 1 kb = 1024 bytes), limits in _max. A model is immutable once loaded.
 """
@@ -8,60 +9,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from router.config.peers import Ack, Destination, Source
+from router.config.section import REQUIRED, Section, setting
+from router.config.tls_settings import ListenerTls
 from router.config.values import (
     AETitle,
-    Fingerprint,
     Host,
     Name,
-    Network,
     Path,
-    PeerPort,
     Port,
     check_ae_title,
 )
-
-Ack = Literal["stored", "delivered"]
-TlsVersion = Literal["1.2", "1.3"]
-CipherSuite = Literal[
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-]
-CIPHER_SUITES: tuple[CipherSuite, ...] = (
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-)
-"""What RFC 9325 section 4.2 recommends for TLS 1.2, which PS3.15 section B.12 follows."""
-ReloadClass = Literal["live", "next association", "restart"]
-REQUIRED: Any = ...  # a setting without a default
-
-
-def setting(
-    default: Any,
-    sentence: str,
-    *,
-    reload: ReloadClass,
-    unit: str = "",
-    ge: float | None = None,
-    le: float | None = None,
-) -> Any:
-    """Declare one setting: its default, one sentence, its unit, its inclusive range and its reload class."""
-    extra: dict[str, Any] = {"unit": unit, "reload": reload}
-    strict = isinstance(default, int | float) or None  # "11112", 1.0 and 1 are not 11112, 1 and true
-    return Field(default, description=sentence, ge=ge, le=le, strict=strict, json_schema_extra=extra)
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are errors, and no text is taken for a number or a switch."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class RouterSection(Section):
@@ -197,45 +157,6 @@ class RouterSection(Section):
         "compiled",
         "The codec: compiled, or the slow pure-Python twin for investigation only.",
         reload="restart",
-    )
-
-
-class ListenerTls(Section):
-    """A second port, for senders that use TLS (PS3.15 section B.12). SIGHUP reads certificates again."""
-
-    host: Host = setting("0.0.0.0", "Address to listen on.", reload="restart")
-    port: Port = setting(2762, "TCP port to listen on; 0 takes a free one.", reload="restart")
-    certificate: Path = setting(
-        REQUIRED,
-        "PEM file of this router's certificate, followed by those of the CAs between it and the root.",
-        reload="next association",
-    )
-    key: Path = setting(
-        REQUIRED, "PEM file of the certificate's private key, not encrypted.", reload="next association"
-    )
-    client_certificates: Literal["required", "optional", "none"] = setting(
-        "required",
-        "Whether a sender must show a certificate, may show one, or is not asked for it.",
-        reload="next association",
-    )
-    ca: Path | None = setting(
-        None,
-        "PEM file of the CAs (or of the self-signed certificates) that senders' certificates are checked by.",
-        reload="next association",
-    )
-    minimum: TlsVersion = setting("1.2", "Oldest version of TLS that is spoken.", reload="next association")
-    cipher_suites: tuple[CipherSuite, ...] = setting(
-        CIPHER_SUITES,
-        "Cipher suites of TLS 1.2, the preferred ones first; those of TLS 1.3 are all good.",
-        reload="next association",
-    )
-    handshake_s: float = setting(
-        10.0,
-        "Longest time for the whole TLS handshake.",
-        unit="s",
-        ge=0.1,
-        le=600,
-        reload="next association",
     )
 
 
@@ -402,174 +323,6 @@ class LogSection(Section):
     )
 
 
-class Source(Section):
-    """A known sender: all that it gives must match. The first source that matches counts."""
-
-    calling_ae_titles: tuple[AETitle, ...] = setting(
-        (), "Calling AE titles of this source; empty: any.", reload="next association"
-    )
-    addresses: tuple[Network, ...] = setting(
-        (), "Addresses or CIDR networks of this source; empty: any.", reload="next association"
-    )
-    ack: Ack | None = setting(
-        None,
-        "What a success answer promises to this source; default: that of [router].",
-        reload="next association",
-    )
-    associations_max: int = setting(
-        0,
-        "Associations of this source at a time in each acceptor; 0: no limit of its own.",
-        unit="associations",
-        ge=0,
-        le=100_000,
-        reload="next association",
-    )
-    pdu_tolerance_kb: int = setting(
-        0,
-        "By how much a P-DATA-TF of this source may exceed the length announced to it, as some devices do; "
-        "0: it is a violation.",
-        unit="kb",
-        ge=0,
-        le=65536,
-        reload="next association",
-    )
-    tls: bool = setting(False, "Whether this source must come over TLS.", reload="next association")
-    certificate_names: tuple[str, ...] = setting(
-        (),
-        "Names of which the source's certificate must have one: its common name or a subject alternative "
-        "name. An AE title of a source bound to a certificate is accepted from nobody else.",
-        reload="next association",
-    )
-    certificate_fingerprints: tuple[Fingerprint, ...] = setting(
-        (),
-        "SHA-256 fingerprints of which the source's certificate must have one.",
-        reload="next association",
-    )
-
-
-class DestinationTls(Section):
-    """TLS towards this destination: never without it, whatever fails. SIGHUP reads certificates again."""
-
-    ca: Path | None = setting(
-        None,
-        "PEM file of the CAs that the destination's certificate is checked by; without, those of the system, "
-        "or none if certificate_fingerprints are given.",
-        reload="next association",
-    )
-    name: Host | None = setting(
-        None,
-        "Name that its certificate must have; without, that is the host of the destination.",
-        reload="next association",
-    )
-    check_name: bool = setting(
-        True,
-        "Whether the certificate must have that name; without, any certificate of the CA passes.",
-        reload="next association",
-    )
-    certificate_fingerprints: tuple[Fingerprint, ...] = setting(
-        (),
-        "SHA-256 fingerprints of which its certificate must have one; with them, a self-signed certificate "
-        "needs no CA.",
-        reload="next association",
-    )
-    certificate: Path | None = setting(
-        None,
-        "PEM file of the certificate that this router shows, followed by those of the CAs between.",
-        reload="next association",
-    )
-    key: Path | None = setting(
-        None, "PEM file of that certificate's private key, not encrypted.", reload="next association"
-    )
-    minimum: TlsVersion = setting("1.2", "Oldest version of TLS that is spoken.", reload="next association")
-    cipher_suites: tuple[CipherSuite, ...] = setting(
-        CIPHER_SUITES, "Cipher suites offered for TLS 1.2.", reload="next association"
-    )
-
-
-class Destination(Section):
-    """A peer that instances are forwarded to."""
-
-    ae_title: AETitle = setting(REQUIRED, "The called AE title.", reload="next association")
-    host: Host = setting(REQUIRED, "Host name or address.", reload="next association")
-    port: PeerPort = setting(REQUIRED, "TCP port.", reload="next association")
-    calling_ae_title: AETitle = setting(
-        "ROUTER", "The calling AE title; default: ae_title of [router].", reload="next association"
-    )
-    associations_max: int = setting(
-        4, "Associations at a time from each worker.", unit="associations", ge=1, le=1024, reload="live"
-    )
-    operations_max: int = setting(
-        16,
-        "Operations outstanding on one association, if the peer grants as many.",
-        unit="operations",
-        ge=1,
-        le=65535,
-        reload="next association",
-    )
-    pdu_max_kb: int = setting(
-        256, "Longest P-DATA-TF announced to the peer.", unit="kb", ge=4, le=65536, reload="next association"
-    )
-    idle_s: float = setting(
-        10.0, "An association unused for this long is released.", unit="s", ge=0, le=86400, reload="live"
-    )
-    keep_alive: bool = setting(
-        False, "Whether one idle association is kept open and tested with C-ECHO.", reload="live"
-    )
-    connect_s: float = setting(
-        5.0,
-        "Longest wait for the TCP connection and its TLS.",
-        unit="s",
-        ge=0.1,
-        le=600,
-        reload="next association",
-    )
-    acse_s: float = setting(
-        30.0,
-        "Longest wait for the answer to an association or release request.",
-        unit="s",
-        ge=0.1,
-        le=3600,
-        reload="next association",
-    )
-    dimse_s: float = setting(
-        60.0, "Longest wait for a response.", unit="s", ge=0.1, le=86400, reload="next association"
-    )
-    retry_first_s: float = setting(
-        1.0,
-        "Wait before the first retry; it doubles each time, with jitter.",
-        unit="s",
-        ge=0.01,
-        le=3600,
-        reload="live",
-    )
-    retry_max_s: float = setting(
-        300.0, "Longest wait between retries.", unit="s", ge=0.01, le=86400, reload="live"
-    )
-    attempts_max: int = setting(
-        3,
-        "Attempts after which a permanently refused instance is dead (kept, not tried again).",
-        unit="attempts",
-        ge=1,
-        le=1000,
-        reload="live",
-    )
-    alternate: str = setting(
-        "",
-        "A destination that takes over, once, what this one refuses for good or is down too long for; empty: "
-        "none.",
-        reload="live",
-    )
-    alternate_after_s: float = setting(
-        300.0,
-        "How long nothing has gone well before the alternate takes over all that is owed.",
-        unit="s",
-        ge=0,
-        le=31_536_000,
-        reload="live",
-    )
-    tls: DestinationTls | None = None
-
-
 class Rule(Section):
     """A routing rule. Rules are tried in order; every rule that matches adds its destinations."""
 
@@ -592,8 +345,8 @@ class Config(Section):
     spool: SpoolSection = SpoolSection()
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
-    sources: dict[Name, Source] = {}
-    destinations: dict[Name, Destination] = {}
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    destinations: dict[Name, Destination] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="before")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from router.config.schema import Source
+from router.config.peers import Source
 from router.config.values import IPAddress, IPNetwork, parse_address, parse_network
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
 
-from router.config.schema import Destination as DestinationSettings
+from router.config.peers import Destination as DestinationSettings
 from router.delivery.alarm import Alarm
 from router.delivery.blame import reason_to_give_up
 from router.delivery.circuit import Circuit

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
 from typing import Any
 
-from router.config.schema import Destination as DestinationSettings
+from router.config.peers import Destination as DestinationSettings
 from router.delivery.retry import ErrorClass, NoContext
 from router.drivers.connection import Connection, Deadlines
 from router.drivers.event_loop import EventLoopDriver

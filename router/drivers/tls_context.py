@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from router.config.schema import DestinationTls, ListenerTls
+from router.config.tls_settings import DestinationTls, ListenerTls
 from router.drivers.certificates import fingerprint_of
 from router.drivers.tls_alerts import AlertingContext
 

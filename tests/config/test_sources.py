@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.config.schema import Source
+from router.config.peers import Source
 from router.config.sources import Credentials, SourceTable
 
 TABLE = SourceTable(

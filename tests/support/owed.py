@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from router.config.schema import Destination as DestinationSettings
+from router.config.peers import Destination as DestinationSettings
 from router.delivery.destination import Destination
 from router.delivery.retry import Failure
 from router.delivery.sender import Item
