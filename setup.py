@@ -33,6 +33,8 @@ MODULES = (
     "ring",
     "structure",
     "tally",
+    "sqlite_link",
+    "ledger_rows",
     "store_lane",
     "handler_lane",
     "send_lane",
@@ -40,6 +42,7 @@ MODULES = (
     "ticket_port",
     "segment_window",
     "entry_lane",
+    "ledger_told",
     "forward_lane",
     "load",
 )

@@ -20,15 +20,15 @@ cdef class StoredEntry:
     cdef EntryLane _lane
     cdef TicketPort _port
     cdef object _entry
-    cdef str _uid
-    cdef str _study
-    cdef str _series
+    cdef str uid
+    cdef str study
+    cdef str series
     cdef uint64_t _ticket_id
-    cdef uint64_t _dataset_bytes
-    cdef uint64_t _received_ns
-    cdef uint64_t _segment
-    cdef uint64_t _offset
-    cdef uint32_t _crc
+    cdef uint64_t dataset_bytes
+    cdef uint64_t received_ns
+    cdef uint64_t segment
+    cdef uint64_t offset
+    cdef uint32_t crc
 
     cdef int end_use(self) except -1
 

@@ -44,10 +44,20 @@ cdef class StoredEntry:
         """The entry as the ledger and the general way know it (spool/record.py)."""
         if self._entry is None:
             self._entry = self._lane._spool.entry_of(
-                self.plan.model, self.seq, self._uid, self._study, self._series, self._received_ns,
-                self._segment, self._offset, self._dataset_bytes, self._crc,
+                self.plan.model, self.seq, self.uid, self.study, self.series, self.received_ns,
+                self.segment, self.offset, self.dataset_bytes, self.crc,
             )
         return self._entry
+
+    @property
+    def record(self):
+        """The entry's facts."""
+        return self.entry.record
+
+    @property
+    def location(self):
+        """Where the entry's dataset is."""
+        return self.entry.location
 
     @property
     def intake(self):
@@ -131,19 +141,22 @@ cdef class EntryLane:
         self._run, self._run_buffers = [], []
         self._spool.write_run(run, buffers, self._offset - self._begin)
 
+    def answer(self, list run):
+        """Answer entries that are durable; all at once, so that the acceptor is woken once."""
+        cdef StoredEntry entry
+        for entry in run:
+            entry._port.answer(entry._ticket_id, False)
+            if self._store_seconds is not None:
+                self._store_seconds.note(now() - entry.began)
+
     def deliver(self, list run):
-        """Answer entries that are durable, and send each, at once or as soon as a lane is free.
+        """Send entries that are answered, at once or as soon as a lane is free.
 
         Return those that have to take the general way.
         """
         cdef StoredEntry entry
         cdef list rest = []
         self._runs += 1
-        # All answers first: the acceptor is woken once.
-        for entry in run:
-            entry._port.answer(entry._ticket_id, False)
-            if self._store_seconds is not None:
-                self._store_seconds.note(now() - entry.began)
         for entry in run:
             if not self._send(entry):
                 rest.append(entry)
@@ -225,15 +238,15 @@ cdef class EntryLane:
         entry.began = now()
         entry._lane = self
         entry._port = port
-        entry._uid = _text(ticket.sop_instance, ticket.sop_instance_bytes)
-        entry._study = _text(study, study_bytes)
-        entry._series = _text(series, series_bytes)
+        entry.uid = _text(ticket.sop_instance, ticket.sop_instance_bytes)
+        entry.study = _text(study, study_bytes)
+        entry.series = _text(series, series_bytes)
         entry._ticket_id = ticket.ticket_id
-        entry._dataset_bytes = ticket.dataset_bytes
-        entry._received_ns = ticket.received_ns
-        entry._segment = self._segment
-        entry._offset = self._offset + len(head) + len(facts)
-        entry._crc = crc
+        entry.dataset_bytes = ticket.dataset_bytes
+        entry.received_ns = ticket.received_ns
+        entry.segment = self._segment
+        entry.offset = self._offset + len(head) + len(facts)
+        entry.crc = crc
         self._run.append(entry)
         self._seq += 1
         self._offset += size
@@ -316,7 +329,7 @@ cdef class EntryLane:
         entries = list(outlet.waiting)
         outlet.waiting.clear()
         for entry in entries:
-            self._on_unsent(entry, outlet, outlet.uids.pop(entry._uid))
+            self._on_unsent(entry, outlet, outlet.uids.pop(entry.uid))
         return 0
 
     cdef bint _send(self, StoredEntry entry) except -1:
@@ -336,7 +349,7 @@ cdef class EntryLane:
             if outlet.leaves_entries:
                 leaving.append(outlet)
                 continue
-            if not outlet.takes_entries or outlet.has_waiting or entry._uid in outlet.uids:
+            if not outlet.takes_entries or outlet.has_waiting or entry.uid in outlet.uids:
                 return False
             lane = None if outlet.waiting else outlet.find(entry.plan.context_key)
             if lane is None and not outlet.may_wait(entry.plan.context_key):
@@ -344,7 +357,7 @@ cdef class EntryLane:
             lanes.append(lane)
             taking.append(outlet)
         if leaving:
-            flow = (entry.plan.model.calling_ae_title, entry._study)
+            flow = (entry.plan.model.calling_ae_title, entry.study)
             for outlet in leaving:
                 outlet.backlog.leave(flow, entry.seq)
         if not taking:
@@ -356,10 +369,10 @@ cdef class EntryLane:
             lane, outlet = lanes[i], taking[i]
             outlet.backlog.adopt(entry.seq)
             if lane is None:
-                outlet.uids[entry._uid] = None
+                outlet.uids[entry.uid] = None
                 outlet.waiting.append(entry)
             elif self._send_over(entry, outlet, lane):
-                outlet.uids[entry._uid] = None
+                outlet.uids[entry.uid] = None
             else:
                 self._on_unsent(entry, outlet, None)
         return True
@@ -371,7 +384,7 @@ cdef class EntryLane:
         cdef const uint8_t *record = <const uint8_t *>PyBytes_AS_STRING(entry.ticket)
         if not read_ticket(record, <uint32_t>PyBytes_GET_SIZE(entry.ticket), &ticket):
             raise AssertionError("a ticket that was read before")
-        send = self._begin_send(outlet, entry._uid, entry._dataset_bytes, entry._received_ns)
+        send = self._begin_send(outlet, entry.uid, entry.dataset_bytes, entry.received_ns)
         send.seq = entry.seq
         send.entry = entry
         if not lane.send(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from router.processes.logs import PeerLogLimit
 from router.spool.record import Entry
 from router.spool.states import DeliveryState, Mark, Owed
 from router.standard.uids import VERIFICATION
+from router.wire.codec import EntrySend
 
 if TYPE_CHECKING:
     from router.processes.worker import Worker
@@ -137,14 +139,10 @@ class Owing:
         )
 
     @crash_points.before("mark.before")
-    def delivered_past_queue(self, done: Iterable[tuple[int, str]]) -> None:
+    def delivered_past_queue(self, done: list[EntrySend]) -> None:
         """Take note of entries that went to destinations past the queues; they are counted already."""
-        now_ns = time_ns()
-        marks = []
-        for seq, name in done:
-            self.backlogs[name].held.discard(seq)
-            marks.append(Mark(seq, name, DeliveryState.DELIVERED, now_ns, status=0))
-        self._mark(*marks)
+        held = {name: backlog.held for name, backlog in self.backlogs.items()}
+        self._tell(partial(self._worker.spool.ledger.mark_delivered, done, held))
 
     def failed(self, destination: Destination, item: Item, failure: Failure, retry_s: float) -> None:
         self._worker.counters.failed(destination.name, failure)
@@ -223,9 +221,12 @@ class Owing:
         self._mark(mark)
 
     def _mark(self, *marks: Mark) -> None:
+        self._tell(partial(self._worker.spool.ledger.mark, marks))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
         """Tell the ledger. A mark it cannot take is lost as in a crash, which costs a duplicate."""
         try:
-            self._worker.spool.ledger.mark(marks)
+            tell()
         except SpoolError as error:
             self._worker.spool_trouble(error)
 

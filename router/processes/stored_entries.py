@@ -111,7 +111,7 @@ class StoredEntries:
         """Mark what was delivered."""
         done = self.lane.take_done()
         if done:
-            self._worker.owing.delivered_past_queue([(send.seq, send.outlet.name) for send in done])
+            self._worker.owing.delivered_past_queue(done)
 
     def _unsent(self, stored: StoredEntry, outlet: Outlet, parked: deque[Item] | None) -> None:
         """Put an entry into the queue of its destination, before its later versions."""

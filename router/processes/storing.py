@@ -154,11 +154,7 @@ class Storing:
                 unsynced.popleft()
                 self._is_durable(first, touched)
             else:
-                run = self._first_run(up_to_seq)
-                self._worker.spool.ledger.add([stored.entry for stored in run])  # as above
-                for _ in run:
-                    unsynced.popleft()
-                self._run_is_durable(run, touched)
+                self._run_is_durable(self._first_run(up_to_seq), touched)
         for destination in touched:
             destination.pump()
 
@@ -183,9 +179,22 @@ class Storing:
         return run
 
     def _run_is_durable(self, run: list[StoredEntry], touched: dict[Destination, None]) -> None:
-        """Have the lane answer entries and send what it can; the rest goes to its destinations from here."""
-        entries = self._worker.forwarding.entries
+        """Have the lane answer entries and send what it can; the rest goes to its destinations from here.
+
+        The answers go first: senders wait for them, nobody waits for the ledger.
+        """
+        entries, ledger = self._worker.forwarding.entries, self._worker.spool.ledger
         assert entries is not None
+        ledger.check_room()  # if it takes nothing, everything stays queued
+        entries.lane.answer(run)
+        for _ in run:
+            self._unsynced.popleft()
+        try:
+            ledger.add_run(run)
+        except SpoolError:  # it has just failed; the segments have them
+            for stored in run:
+                entries.handled_of(stored).instance.cool()
+            raise
         for stored in entries.lane.deliver(run):
             handled = entries.handled_of(stored)
             if not self._deliver_stored(handled, touched):

@@ -110,7 +110,7 @@ class Worker:
         tell_recovery(self.spool.report, self.counters, self.spool.directory.root.name)
         verbs = {**QueueVerbs(self).handlers(), **StudyVerbs(self).handlers()}
         queries = QueryServer(self.child.fds("query")[0], verbs)
-        self._spawn(self._watch_spool())
+        self._spool_bell.answer(self._try_to_take_durable)
         self._spawn(self._reclaim())
         await self._prepare_versions()
         self.owing.look_again()
@@ -211,11 +211,6 @@ class Worker:
 
     # The spool
 
-    async def _watch_spool(self) -> None:
-        while True:
-            await self._spool_bell.wait()
-            self._try_to_take_durable()
-
     def _sync(self) -> None:
         """Have what was appended made durable; without syncs it is at once, and is answered at once."""
         self._spool_bell.is_expected = True
@@ -232,7 +227,7 @@ class Worker:
 
     def _take_durable(self) -> None:
         writer = self.spool.writer
-        durable = writer.take_durable()
+        durable = writer.durable_seq
         if durable > self._answered_seq:
             try:
                 self.handling.storing.became_durable(durable)
@@ -241,6 +236,7 @@ class Worker:
             else:
                 self._count_groups(durable - self._answered_seq)
                 self._answered_seq = durable
+        writer.take_durable()  # leaves proof of it, for which nobody waits
         failure = writer.failure or self.spool.ledger.failure
         if failure is not None and not self._has_stopped:
             self._has_stopped = True
@@ -415,6 +411,7 @@ async def _serve(child: Child) -> None:
         await Worker(child, spool, bell).run()
     finally:
         await asyncio.to_thread(spool.close)
+        bell.close()
 
 
 def main() -> int:

@@ -26,12 +26,14 @@ from router.spool.ledger_batch import Batch
 from router.spool.ledger_commands import Commands
 from router.spool.ledger_flows import FlowName, OwedOfFlow, due_of_flow, flows_owed, owed_among
 from router.spool.ledger_queries import Queries
+from router.spool.ledger_retention import Retention
 from router.spool.ledger_tables import Tables
 from router.spool.ledger_verify import suspect
 from router.spool.payload import ClosedSegment
 from router.spool.record import Entry
 from router.spool.segment import Position
 from router.spool.states import DeliveryState, Mark, Owed, Selector, Tallies, Tally
+from router.wire.codec import EntrySend, StoredEntry
 
 FLUSH_INTERVAL_S = 0.1  # how long changes gather: most instances are delivered within, and cost one write
 FLUSH_ROWS = 2000  # or until so many rows wait
@@ -82,14 +84,10 @@ class Ledger:
         self._written = 0  # number of the newest batch in the tables
         self._commands: deque[Callable[[], None]] = deque()
         self._running: deque[Callable[[], None]] = deque()
-        self._forgotten: list[int] = []  # segments deleted since the totals were last published
         self._pruned_at = monotonic()
         self._wants_flush = self._stopping = False
         self._last_seq = self._tables.last_seq
-        self._touched: dict[int, int] = {}  # segment -> newest write that changed it
-        self._settled_files: deque[tuple[int, int, str]] = deque()  # (write, when, name)
-        self._writes = self._durable_writes = 0
-        self._wants_durable = False
+        self._retention = Retention(self._settings.retention_s, now_ns)
         self.failure: SpoolError | None = None
         self.trouble: SpoolError | None = None  # why writing waits, while it does
         self._publish()
@@ -113,6 +111,22 @@ class Ledger:
                 self._last_seq = entry.seq
             self._nudge(was)
 
+    def add_run(self, run: list[StoredEntry]) -> None:
+        """Take entries of the entry lane, at least one; as `add`."""
+        with self._changed:
+            self._check()
+            if run[0].seq <= self._last_seq:
+                raise ValueError(f"entry {run[0].seq} after {self._last_seq}: entries come in order")
+            was = self._batch.rows
+            self._batch.add_run(run)
+            self._last_seq = run[-1].seq
+            self._nudge(was)
+
+    def check_room(self) -> None:
+        """Raise what `add` would raise, if it would; until then an `add` that follows takes its entries."""
+        with self._changed:
+            self._check()
+
     def mark(self, marks: Iterable[Mark]) -> None:
         """Take new states. A settled delivery stays settled, but for a late success. Raises as `add`."""
         with self._changed:
@@ -120,6 +134,14 @@ class Ledger:
             was = self._batch.rows
             for mark in marks:
                 self._batch.mark(mark)
+            self._nudge(was)
+
+    def mark_delivered(self, done: list[EntrySend], held: dict[str, set[int]]) -> None:
+        """Take what the entry lane has delivered, as `mark`; it is taken out of `held`, by destination."""
+        with self._changed:
+            self._check()
+            was = self._batch.rows
+            self._batch.mark_delivered(done, held, self._now_ns())
             self._nudge(was)
 
     def divert(self, marks: Iterable[Mark], alternate: str) -> None:
@@ -253,45 +275,26 @@ class Ledger:
         Every entry must be known here, settled towards all, older than retention, and its marks durable. If
         only the last is missing, it is seen to: ask again later.
         """
-        before_ns = self._now_ns() - int(self._settings.retention_s * 1e9)
         with self._changed:
-            settled = [
-                segment.number
-                for segment in closed
-                if segment.last_seq <= self._tables.last_seq
-                and segment.number not in self._open_by_segment
-                and self._changed_ns.get(segment.number, 0) <= before_ns
-            ]
-            done = [number for number in settled if self._touched.get(number, 0) <= self._durable_writes]
-            self._want_durable(len(done) < len(settled))
-            for number in done:
-                self._touched.pop(number, None)
-            self._forgotten += done
+            done = self._retention.segments_done(closed)
+            self._nudge_for_sync()
         return done
 
     def files_done(self) -> list[str]:
         """Return the large objects whose data may be deleted, once each: as segments_done."""
-        before_ns = self._now_ns() - int(self._settings.retention_s * 1e9)
-        done: list[str] = []
         with self._changed:
-            files = self._settled_files
-            while files and files[0][1] <= before_ns and files[0][0] <= self._durable_writes:
-                done.append(files.popleft()[2])
-            self._want_durable(bool(files) and files[0][1] <= before_ns)
+            done = self._retention.files_done()
+            self._nudge_for_sync()
         return done
 
     def is_retained(self, name: str) -> bool:
         """Whether a large object that is settled is still to be kept; it is seen to from then on."""
         settled_ns = self._slow_queries.file_settled_ns(name)
-        if settled_ns is None or settled_ns <= self._now_ns() - int(self._settings.retention_s * 1e9):
-            return False
         with self._changed:
-            self._settled_files.append((self._writes, settled_ns, name))
-        return True
+            return self._retention.keeps(name, settled_ns)
 
-    def _want_durable(self, is_wanted: bool) -> None:
-        if is_wanted and not self._wants_durable:
-            self._wants_durable = True
+    def _nudge_for_sync(self) -> None:
+        if self._retention.wants_sync:
             self._changed.notify_all()
 
     def covered_up_to(self) -> Position:
@@ -309,7 +312,7 @@ class Ledger:
     def open_segments(self) -> set[int]:
         """Return the segments in which deliveries are open."""
         with self._changed:
-            return set(self._open_by_segment)
+            return set(self._retention.open_by_segment)
 
     def restore(self, entries: Sequence[Entry], state: DeliveryState | None = None, why: str = "") -> int:
         """Add those entries that are not known yet, in any order; return how many those were."""
@@ -406,7 +409,7 @@ class Ledger:
         """Block until there is something to write, and a little longer, to write more at once."""
 
         def is_urgent() -> bool:
-            return self._stopping or self._wants_flush or self._wants_durable or bool(self._commands)
+            return self._stopping or self._wants_flush or self._retention.wants_sync or bool(self._commands)
 
         with self._changed:
             self._changed.wait_for(lambda: is_urgent() or self._batch.rows > 0)
@@ -426,7 +429,7 @@ class Ledger:
                     return
             while self._running:
                 self._running.popleft()()
-            if self._wants_durable:
+            if self._retention.wants_sync:
                 self._sync()
             self._tables.write_back()
             self._prune()
@@ -467,8 +470,7 @@ class Ledger:
         self._tables.make_durable()
         with self._changed:
             self._publish()
-            self._durable_writes = self._writes
-            self._wants_durable = False
+            self._retention.synced()
             self._changed.notify_all()
 
     def _prune(self) -> None:
@@ -483,20 +485,9 @@ class Ledger:
     def _publish(self) -> None:
         """Let the other threads see the totals of the tables; the caller holds the lock."""
         tables = self._tables
-        self._writes += 1
-        for segment in tables.changed_segments:
-            self._touched[segment] = self._writes
-        tables.changed_segments.clear()
-        now_ns = self._now_ns()
-        self._settled_files.extend((self._writes, now_ns, name) for name in tables.settled_files)
-        tables.settled_files.clear()
-        for number in self._forgotten:
-            tables.changed_ns.pop(number, None)
-        self._forgotten.clear()
         self.duplicates, self.uid_conflicts = tables.duplicates, tables.uid_conflicts
         self._tallies = dict(tables.tallies)
-        self._open_by_segment = dict(tables.open_by_segment)
-        self._changed_ns = dict(tables.changed_ns)
+        self._retention.publish(tables)
 
     def _fail(self, failure: SpoolError) -> None:
         if isinstance(failure, LedgerDamaged):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from router.spool.record import Entry
 from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
 from router.spool.states import UNDECIDED, DeliveryState, Mark, Owed, Tallies, Tally, first_marks
+from router.wire.codec import EntrySend, StoredEntry, tell_delivered, tell_run
 
 STATES = len(DeliveryState)
 
@@ -20,16 +21,17 @@ STATES = len(DeliveryState)
 class Batch:
     """Changes in the order of their arrival, newest state per (destination, seq).
 
-    entries: added in this batch. marks: by destination, then seq, of these and of older entries.
+    entries: added in this batch; those of the entry lane as it knows them (see `whole`). marks: by
+    destination, then seq, of these and of older entries.
     changes: of the totals, by destination: counts by state, then bytes by state. newest: of the added
     entries. rows: what writing it will take.
     """
 
     number: int
-    entries: dict[int, Entry] = field(default_factory=dict)
+    entries: dict[int, Entry | StoredEntry] = field(default_factory=dict)
     marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
     changes: dict[str, list[int]] = field(default_factory=dict)
-    newest: Entry | None = None
+    newest: Entry | StoredEntry | None = None
     rows: int = 0
 
     def add(self, entry: Entry) -> None:
@@ -46,6 +48,27 @@ class Batch:
             self._count(destination, mark.state, 1, entry)
             self.rows += 1
         self.rows += 1
+
+    def add_run(self, run: list[StoredEntry]) -> None:
+        """Take new entries of the entry lane, as `add`."""
+        added = tell_run(run, self.entries, self.marks, Mark, DeliveryState.PENDING)
+        for destination, count, size in added:
+            self._count_many(destination, DeliveryState.PENDING, count, size)
+            self.rows += count
+        self.rows += len(run)
+        self.newest = run[-1]
+
+    def mark_delivered(self, done: list[EntrySend], held: dict[str, set[int]], now_ns: int) -> None:
+        """Take what the entry lane has delivered, as `mark`. held: by destination, what it holds of these."""
+        pending, delivered = DeliveryState.PENDING, DeliveryState.DELIVERED
+        changed, others = tell_delivered(
+            done, self.entries, self.marks, held, Mark, pending, delivered, now_ns
+        )
+        for destination, count, size in changed:
+            self._count_many(destination, pending, -count, -size)
+            self._count_many(destination, delivered, count, size)
+        for seq, destination in others:
+            self.mark(Mark(seq, destination, delivered, now_ns, status=0))
 
     def mark(self, mark: Mark) -> None:
         """Take a new state."""
@@ -88,7 +111,7 @@ class Batch:
         if entry is None:
             return []
         destinations = entry.record.destinations or (UNDECIDED,)
-        return [Owed(entry, self.marks[destination][seq]) for destination in destinations]
+        return [Owed(whole(entry), self.marks[destination][seq]) for destination in destinations]
 
     def divert(self, mark: Mark, alternate: str) -> None:
         """Settle a delivery as diverted, and let it begin towards the alternate, if it is not owed there."""
@@ -103,15 +126,23 @@ class Batch:
         if entry is not None:
             self._count(alternate, begun.state, 1, entry)
 
-    def _count(self, destination: str, state: DeliveryState, count: int, entry: Entry) -> None:
+    def _count(self, destination: str, state: DeliveryState, count: int, entry: Entry | StoredEntry) -> None:
+        self._count_many(destination, state, count, count * entry.location.length)
+
+    def _count_many(self, destination: str, state: DeliveryState, count: int, size: int) -> None:
         change = self.changes.get(destination)
         if change is None:
             change = self.changes[destination] = [0] * (2 * STATES)
         change[state] += count
-        change[STATES + state] += count * entry.location.length
+        change[STATES + state] += size
 
 
-def end_of(entry: Entry) -> Position:
+def whole(entry: Entry | StoredEntry) -> Entry:
+    """Return an entry as all know it."""
+    return entry if isinstance(entry, Entry) else entry.entry
+
+
+def end_of(entry: Entry | StoredEntry) -> Position:
     """Return where the record after this entry's starts."""
     location = entry.location
     payload_bytes = location.length if location.file is None else REFERENCE_PAYLOAD_BYTES
@@ -127,7 +158,7 @@ def entry_of(seq: int, batches: Iterable[Batch], found: dict[int, Owed]) -> Entr
     """Return an entry that is not written yet, or that a query has just found."""
     for batch in batches:
         if seq in batch.entries:
-            return batch.entries[seq]
+            return whole(batch.entries[seq])
     return found[seq].entry if seq in found else None
 
 

@@ -57,6 +57,11 @@ def state_columns(mark: Mark, segment: int, length: int) -> tuple[object, ...]:
     return (*columns, checksum((seq, destination, segment, length, *columns)))
 
 
+def delivery_row(mark: Mark, number: int, segment: int, length: int) -> tuple[object, ...]:
+    """Return the columns of a delivery. number: the destination's; segment, length: the instance's."""
+    return (mark.seq, number, segment, length, *state_columns(mark, segment, length))
+
+
 def checksum(columns: Sequence[Any]) -> int:
     """Return the checksum of a row's other columns."""
     return int(crc32c(_pack(columns)))

@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from select import poll
 from typing import NamedTuple
 
 from router import crash_points
 from router.spool.ledger_batch import Batch, may_follow
-from router.spool.ledger_rows import checksum, instance_row, state_columns
+from router.spool.ledger_insert import INSERT_DELIVERY, open_with_inserter
+from router.spool.ledger_rows import checksum, delivery_row, state_columns
 from router.spool.ledger_schema import open_database
 from router.spool.record import Entry
 from router.spool.segment import Position
 from router.spool.states import DeliveryState, Mark, Tallies, Tally, first_marks
+from router.wire.codec import StoredEntry
 
 COMMAND_ROWS = 5000  # changed in one transaction, so that no command keeps the flushes waiting for long
-ROWS_AT_ONCE = 16  # inserted by one statement
 ROWS_BETWEEN_YIELDS = 64
 PRUNE_ROWS = 2000  # looked at in one pass
 WRITE_BACK_ROWS = 4000  # in the write-ahead log, some MB of pages, before it is merged
 
-_INSERT_INSTANCE = "INSERT INTO instance VALUES (" + ",".join("?" * 18) + ")"
-_INSERT_DELIVERY = "INSERT INTO delivery VALUES (" + ",".join("?" * 11) + ")"
 _UPDATE_DELIVERY = """UPDATE delivery SET state = ?, attempts = ?, next_attempt_ns = ?, at_ns = ?,
     error_class = ?, status = ?, checksum = ? WHERE seq = ? AND destination = ?"""
 _OLD_DELIVERY = "SELECT state, segment, length FROM delivery WHERE seq = ? AND destination = ?"
@@ -75,7 +73,7 @@ class Tables:
     def __init__(self, path: Path, *, fsync: bool = True) -> None:
         """Open the ledger. Raises sqlite3.Error if it is no sound database."""
         self._fsync = fsync
-        self._connection = open_database(path, fsync=fsync)
+        self._connection, self._inserter = open_with_inserter(lambda: open_database(path, fsync=fsync))
         self.tallies: Tallies = {}
         self.open_by_segment: dict[int, int] = {}
         self.changed_ns: dict[int, int] = {}  # per segment: latest change of any of its deliveries
@@ -91,7 +89,7 @@ class Tables:
         try:
             self._load()
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
 
     def _load(self) -> None:
@@ -115,11 +113,10 @@ class Tables:
     def apply(self, batch: Batch) -> None:
         """Write a batch in one transaction. Raises sqlite3.Error; then nothing of it is written."""
         self._name_destinations(batch.marks)
-        added, marked = self._split(batch)
         covered = batch.covered
         with self._transaction():
-            changes = self._insert(batch.entries.values(), added)
-            changes += self._update(marked)
+            sums, filed, marked = self._inserter.insert(batch.entries, batch.marks, self.ids)
+            changes = self._update(marked)
             if covered is not None:
                 self._checkpoint(covered, max(batch.entries))
                 repeats = self._repeats(batch.entries)
@@ -127,7 +124,7 @@ class Tables:
             self.duplicates += repeats.get(1, 0)
             self.uid_conflicts += repeats.get(0, 0)
             self.covered, self.last_seq = covered, max(self.last_seq, *batch.entries)
-        self._remember(batch.entries.values())
+        self._count_new(batch.entries, sums, filed)
         self._account(changes)
 
     def _repeats(self, seqs: Collection[int]) -> dict[int, int]:
@@ -141,15 +138,16 @@ class Tables:
         """
         known = self._known(entries)
         # Damage can leave a record in two places; one of them is enough.
-        missing = list({entry.seq: entry for entry in entries if entry.seq not in known}.values())
-        marks = [mark for entry in missing for mark in first_marks(entry, state)]
-        if why:
-            marks = [Mark(m.seq, m.destination, m.state, m.at_ns, error_class=why) for m in marks]
-        self._name_destinations(mark.destination for mark in marks)
+        missing = {entry.seq: entry for entry in entries if entry.seq not in known}
+        marks: dict[str, dict[int, Mark]] = {}
+        for seq, entry in missing.items():
+            for mark in first_marks(entry, state):
+                of_destination = marks.setdefault(mark.destination, {})
+                of_destination[seq] = mark._replace(error_class=why) if why else mark
+        self._name_destinations(marks)
         with self._transaction():
-            changes = self._insert(missing, marks)
-        self._remember(missing)
-        self._account(changes)
+            sums, filed, _ = self._inserter.insert(missing, marks, self.ids)
+        self._count_new(missing, sums, filed)
         return len(missing)
 
     def _known(self, entries: Sequence[Entry]) -> set[int]:
@@ -191,46 +189,8 @@ class Tables:
 
     def close(self) -> None:
         """Close; the write-ahead log is merged."""
+        self._inserter.close()
         self._connection.close()
-
-    def _split(self, batch: Batch) -> tuple[list[Mark], list[Mark]]:
-        added: list[Mark] = []
-        marked: list[Mark] = []
-        entries = batch.entries
-        for marks in batch.marks.values():
-            for mark in marks.values():
-                (added if mark.seq in entries else marked).append(mark)
-        return added, marked
-
-    def _insert(self, entries: Collection[Entry], marks: Iterable[Mark]) -> list[Change]:
-        places = {entry.seq: entry.location for entry in entries}
-        ids = self.ids
-        changes: list[Change] = []
-
-        def delivery_row(mark: Mark) -> tuple[object, ...]:
-            seq, number = mark.seq, ids[mark.destination]
-            segment, _, length, _, _ = places[seq]
-            changes.append(Change(seq, number, None, mark.state, segment, length, mark.at_ns))
-            return (seq, number, segment, length, *state_columns(mark, segment, length))
-
-        self._insert_rows(_INSERT_INSTANCE, map(instance_row, entries))
-        self._insert_rows(_INSERT_DELIVERY, map(delivery_row, marks))
-        return changes
-
-    def _insert_rows(self, statement: str, rows: Iterator[tuple[object, ...]]) -> None:
-        """Insert rows, most of them many at a time.
-
-        Each run of a statement hands the interpreter's lock to the event loop and has to wait for it again;
-        so there are few runs, and no more rows are made before each than it takes, or the loop would wait for
-        them all.
-        """
-        head, _, values = statement.partition(" VALUES ")
-        many = f"{head} VALUES {','.join([values] * ROWS_AT_ONCE)}"
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            if len(some) == ROWS_AT_ONCE:
-                self._connection.execute(many, list(chain.from_iterable(some)))
-            else:
-                self._connection.executemany(statement, some)
 
     def _update(self, marks: Iterable[Mark]) -> list[Change]:
         changes: list[Change] = []
@@ -256,8 +216,7 @@ class Tables:
         if place is None:
             return []
         segment, length = place
-        row = (mark.seq, number, segment, length, *state_columns(mark, segment, length))
-        self._connection.execute(_INSERT_DELIVERY, row)
+        self._connection.execute(INSERT_DELIVERY, delivery_row(mark, number, segment, length))
         return [Change(mark.seq, number, None, mark.state, segment, length, mark.at_ns)]
 
     def bury(self, segment: int, now_ns: int, why: str) -> int:
@@ -301,9 +260,7 @@ class Tables:
             number = self.ids[name]
             if self._connection.execute(_OLD_DELIVERY, (seq, number)).fetchone() is None:
                 mark = Mark(seq, name, DeliveryState.PENDING, now_ns)
-                self._connection.execute(
-                    _INSERT_DELIVERY, (seq, number, segment, length, *state_columns(mark, segment, length))
-                )
+                self._connection.execute(INSERT_DELIVERY, delivery_row(mark, number, segment, length))
                 changes.append(Change(seq, number, None, mark.state, segment, length, now_ns))
         return changes
 
@@ -349,11 +306,24 @@ class Tables:
 
     # -- totals
 
-    def _remember(self, entries: Collection[Entry]) -> None:
+    def _count_new(
+        self,
+        entries: Mapping[int, Entry | StoredEntry],
+        sums: Iterable[tuple[int, int, int, int, int, int]],
+        filed: Iterable[int],
+    ) -> None:
+        """Bring the totals up to entries that have just been committed; see ledger_insert.py."""
         self.instances += len(entries)
-        for entry in entries:
-            if entry.location.file is not None:
-                self.files[entry.seq] = entry.location.file
+        for number, state, segment, count, size, at_ns in sums:
+            self._logged_rows += count
+            self._total(number, state, count, size)
+            self._open(segment, state, count)
+            self._touch(segment, at_ns)
+        for seq in filed:
+            file = entries[seq].location.file
+            assert file is not None
+            self.files[seq] = file
+            self._settle_file(seq)
 
     def _account(self, changes: Iterable[Change]) -> None:
         """Bring the totals up to what has just been committed."""
@@ -373,10 +343,13 @@ class Tables:
                 self._open(segment, new, 1)
                 if new.is_settled and seq in self.files:
                     self._settle_file(seq)
-            self.changed_ns[segment] = max(self.changed_ns.get(segment, 0), at_ns)
-            self.changed_segments.add(segment)
+            self._touch(segment, at_ns)
         for (number, state), count in counts.items():
             self._total(number, state, count, sizes[number, state])
+
+    def _touch(self, segment: int, at_ns: int) -> None:
+        self.changed_ns[segment] = max(self.changed_ns.get(segment, 0), at_ns)
+        self.changed_segments.add(segment)
 
     def _settle_file(self, seq: int) -> None:
         if self._connection.execute(_HAS_OPEN, (seq,)).fetchone() is None:

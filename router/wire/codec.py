@@ -19,11 +19,14 @@ _MODULES = (
     "forward_lane",
     "framing",
     "handler_lane",
+    "ledger_rows",
+    "ledger_told",
     "outlet",
     "pdata",
     "ring",
     "segment_window",
     "send_lane",
+    "sqlite_link",
     "store_lane",
     "structure",
     "tally",
@@ -72,11 +75,14 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         ScatterWindow,
     )
     from _codec.handler_lane import HandlerLane, LaneRequest
+    from _codec.ledger_rows import RowWriter
+    from _codec.ledger_told import tell_delivered, tell_run
     from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
     from _codec.segment_window import SegmentWindow
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
+    from _codec.sqlite_link import linked
     from _codec.store_lane import StoreInlet, StoreLane
     from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from _codec.tally import Histogram, Tally
@@ -112,6 +118,8 @@ else:
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
     HandlerLane = LaneRequest = ScatterWindow = None
+    RowWriter = linked = None  # the twin is spool/ledger_insert.py
+    tell_delivered = tell_run = None
     EntryLane = EntrySend = StoredEntry = Forward = Forwarder = Outlet = TicketPort = None
 
 __all__ = [
@@ -149,6 +157,7 @@ __all__ = [
     "Outlet",
     "PduReader",
     "Ring",
+    "RowWriter",
     "ScatterWindow",
     "SegmentWindow",
     "SendLane",
@@ -163,5 +172,8 @@ __all__ = [
     "dataset_pdus",
     "decode_command",
     "encode_command",
+    "linked",
     "scan_attributes",
+    "tell_delivered",
+    "tell_run",
 ]

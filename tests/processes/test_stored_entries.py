@@ -14,6 +14,7 @@ import pytest
 
 from router.delivery.retry import ErrorClass, Failure
 from router.drivers.connection import Connection
+from router.spool import ledger_insert
 from router.spool.disk import Disk
 from router.spool.states import DeliveryState
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
@@ -81,8 +82,13 @@ class Gate:
             peer.send(encode_pdu(ReleaseRP()))
 
 
-def test_what_is_stored_is_remembered_and_delivered_alike(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_what_is_stored_is_remembered_and_delivered_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_linked: bool
+) -> None:
     found: list[Any] = []
+    if not is_linked:
+        monkeypatch.setattr(ledger_insert, "linked", None)
 
     async def scene(one: World, _: Any) -> None:
         await store(one, UIDS[:1])

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,31 @@ def test_many_due_retries_come_by_age_not_by_time(ledger: Ledger) -> None:
     assert seqs(ledger, limit=10, after_seq=50) == list(range(51, 61))
     assert ledger.due("A", NOW, 1)[0].mark == mark_of(1, RETRYING, next_attempt_ns=NOW - 1, attempts=2)
     assert ledger.due("A", NOW - 1000, 10) == []
+
+
+def test_what_is_just_being_written_is_not_done_before_it_is_known_to_be_open(
+    slow: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segment's other entries are settled; its last one is in the tables, and not in the totals yet."""
+    closed = ClosedSegment(1, 2, 3000)
+    slow.add([entry_of(1)])
+    slow.mark([mark_of(1, DELIVERED)])
+    slow.make_durable()
+    found: list[list[int]] = []
+    count_new = ledger_tables.Tables._count_new
+
+    def asked_meanwhile(*arguments: Any) -> None:
+        found.append(slow.segments_done([closed]))
+        count_new(*arguments)
+
+    monkeypatch.setattr(ledger_tables.Tables, "_count_new", asked_meanwhile)
+    slow.add([entry_of(2)])
+    slow.make_durable()
+    assert found == [[]]
+    assert slow.segments_done([closed]) == []
+    slow.mark([mark_of(2, DELIVERED)])
+    slow.make_durable()
+    assert slow.segments_done([closed]) == [1]
 
 
 def test_an_entry_settled_before_it_is_written_is_written_once(slow: Ledger, path: Path) -> None:
@@ -287,7 +313,7 @@ def test_a_segment_is_done_only_when_all_is_settled_and_the_marks_are_durable(sl
     assert slow.segments_done(CLOSED) == []  # told, not written
     slow.flush()
     with slow._changed:
-        slow._wants_durable = True  # so that asking does not start a sync of its own
+        slow._retention.wants_sync = True  # so that asking does not start a sync of its own
     assert slow.segments_done(CLOSED) == []  # written, not durable
     slow.make_durable()
     assert slow.segments_done(CLOSED) == [1]
@@ -301,7 +327,7 @@ def test_asking_makes_the_missing_marks_durable(ledger: Ledger) -> None:
     ledger.flush()
     assert ledger.segments_done(CLOSED) == []
     with ledger._changed:
-        assert ledger._changed.wait_for(lambda: not ledger._wants_durable, DEADLINE_S)
+        assert ledger._changed.wait_for(lambda: not ledger._retention.wants_sync, DEADLINE_S)
     assert ledger.segments_done(CLOSED) == [1]
 
 

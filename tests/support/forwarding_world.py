@@ -184,7 +184,7 @@ async def world(folder: Path, ports: dict[str, int], use_lane: bool, **changes: 
     slab = Slab.own(slab_fd)
     dispatcher = Dispatcher([channel.acceptor_end()], slab)
     worker.driver.start()
-    worker._spawn(worker._watch_spool())
+    bell.answer(worker._try_to_take_durable)
     (intake,) = worker._intakes
     intake.start()
     loop.add_reader(intake.fileno(), worker._drain_intake, intake)
@@ -204,6 +204,7 @@ async def world(folder: Path, ports: dict[str, int], use_lane: bool, **changes: 
         looking[0].cancel()
         loop.remove_reader(intake.fileno())
         await asyncio.to_thread(spool.close)
+        bell.close()
         for fd in (*fds["slab.0"], *fds["channel.0"], slab_fd):
             os.close(fd)  # processes would end
         channel.close()

@@ -1,0 +1,453 @@
+"""New rows of the ledger, written many at a time without the interpreter's lock.
+
+Its twin, and what the columns are: spool/ledger_insert.py and spool/ledger_rows.py. A row is made as the
+msgpack array over which its checksum is taken; from there its columns are bound to the statement.
+Invariant: the lock is held for no more than ROWS_AT_ONCE rows in one go, so the event loop need not wait.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_AsLongLong
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.tuple cimport PyTuple_Check, PyTuple_GET_SIZE
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from _codec cimport big_endian as big
+from _codec.entry_lane cimport StoredEntry
+from _codec.sqlite_link cimport SQLITE_DONE, Link, functions
+
+from crc32c import crc32c
+
+import msgpack
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+
+cdef enum:
+    ROWS_AT_ONCE = 64
+    INSTANCE_COLUMNS = 17  # with the decision, without the checksum
+    DELIVERY_COLUMNS = 10  # likewise; the second is the destination's name, its number is bound
+    HEAD_BYTES = 9  # of any value
+    ENTRY_FIELDS = 3  # as in spool/record.py
+    RECORD_FIELDS = 13
+    LOCATION_FIELDS = 5
+    MARK_FIELDS = 9  # as in spool/states.py
+
+cdef struct Place:
+    int64_t segment
+    int64_t dataset_bytes
+
+_pack = msgpack.Packer(autoreset=True).pack
+
+
+@cython.final
+cdef class RowWriter:
+    """Writes instances and deliveries into the tables of one connection.
+
+    link: of the connection, whose transactions are the caller's. instance, delivery: the INSERT statements,
+    a parameter a column.
+    """
+
+    cdef Link _link
+    cdef void *_instance
+    cdef void *_delivery
+    cdef uint8_t *_octets  # of the rows that are being made
+    cdef Py_ssize_t _capacity
+    cdef Py_ssize_t _used
+    cdef int _rows
+    cdef tuple _packed_of  # the facts whose decision was written last, and how
+    cdef bytes _packed
+
+    def __cinit__(self, Link link not None, str instance, str delivery):
+        self._link = link
+        self._instance = link.prepare(instance)
+        self._delivery = link.prepare(delivery)
+
+    def close(self):
+        """Give the statements up; before the connection is closed."""
+        if self._instance is not NULL:
+            functions.finalize(self._instance)
+            self._instance = NULL
+        if self._delivery is not NULL:
+            functions.finalize(self._delivery)
+            self._delivery = NULL
+
+    def __dealloc__(self):
+        PyMem_Free(self._octets)
+
+    def insert(self, dict entries, dict marks, dict ids):
+        """Write entries and the deliveries they begin with; return (sums, filed, others).
+
+        entries: by seq. marks: by destination, then seq; those of other entries are returned as `others`, a
+        list. ids: the destinations' numbers. sums: (number, state, segment, count, bytes, latest at_ns) of
+        the deliveries written. filed: numbers of the entries whose dataset has a file of its own.
+        Raises sqlite3.Error, TypeError, OverflowError; the transaction has to be rolled back then.
+        """
+        cdef list filed = []
+        cdef list others = []
+        cdef Sums sums = Sums.__new__(Sums)
+        cdef object entry, mark
+        cdef Place place
+        cdef int64_t number
+        if self._instance is NULL:
+            raise ValueError("closed")
+        self._used = self._rows = 0
+        for entry in entries.values():
+            if isinstance(entry, StoredEntry):
+                self._put_stored(<StoredEntry>entry)
+            elif self._put_instance(entry):
+                filed.append((<tuple>entry)[0])
+            if self._rows == ROWS_AT_ONCE:
+                self._write(self._instance, False)
+        self._write(self._instance, False)
+        for name, of_destination in marks.items():
+            number = ids[name]
+            for seq, mark in (<dict>of_destination).items():
+                entry = entries.get(seq)
+                if entry is None:
+                    others.append(mark)
+                    continue
+                place = _place_of(entry)
+                self._put_delivery(number, _checked(mark, MARK_FIELDS), place)
+                sums.add(number, <tuple>mark, place)
+                if self._rows == ROWS_AT_ONCE:
+                    self._write(self._delivery, True)
+        self._write(self._delivery, True)
+        return sums.take(), filed, others
+
+    cdef bint _put_instance(self, object fields) except -1:
+        # Whether the dataset has a file of its own.
+        cdef tuple entry, record, location
+        cdef Py_ssize_t began, i
+        entry = _checked(fields, ENTRY_FIELDS)
+        record = _checked(entry[1], RECORD_FIELDS)
+        location = _checked(entry[2], LOCATION_FIELDS)
+        began = self._begin(INSTANCE_COLUMNS)
+        self._put_int(entry[0])
+        for i in range(LOCATION_FIELDS - 1):
+            self._put_int(location[i])
+        self._put_text(location[4])
+        for i in range(9):
+            self._put_text(record[i])
+        self._put_int(record[9])
+        self._put_decision(record)
+        self._end(began)
+        return location[4] is not None
+
+    cdef int _put_stored(self, StoredEntry entry) except -1:
+        # The same of an entry that is known as the lane knows it.
+        cdef tuple model = _checked(entry.plan.model, RECORD_FIELDS)
+        cdef Py_ssize_t began = self._begin(INSTANCE_COLUMNS)
+        cdef Py_ssize_t i
+        self._put_number(entry.seq)
+        self._put_number(entry.segment)
+        self._put_number(entry.offset)
+        self._put_number(entry.dataset_bytes)
+        self._put_number(entry.crc)
+        self._put_text(None)
+        self._put_text(model[0])
+        self._put_text(entry.uid)
+        self._put_text(model[2])
+        self._put_text(entry.study)
+        self._put_text(entry.series)
+        for i in range(5, 9):
+            self._put_text(model[i])
+        self._put_number(entry.received_ns)
+        self._put_decision(model)
+        return self._end(began)
+
+    cdef int _put_decision(self, tuple record) except -1:
+        # (destinations, action, rules), as msgpack; the same for one entry after the other, mostly.
+        if self._packed_of is not record:
+            self._packed_of, self._packed = record, _pack((record[10], record[11], record[12]))
+        self._need(PyBytes_GET_SIZE(self._packed))
+        self._used += _put_head(
+            self._octets + self._used, 0xC4, 0xC5, 0xC6, <uint64_t>PyBytes_GET_SIZE(self._packed)
+        )
+        self._put(PyBytes_AS_STRING(self._packed), PyBytes_GET_SIZE(self._packed))
+        return 0
+
+    cdef int _put_delivery(self, int64_t number, tuple mark, Place place) except -1:
+        cdef Py_ssize_t began
+        self._need(8)
+        memcpy(self._octets + self._used, &number, 8)
+        self._used += 8
+        began = self._begin(DELIVERY_COLUMNS)
+        self._put_int(mark[0])
+        self._put_text(mark[1])
+        self._put_number(place.segment)
+        self._put_number(place.dataset_bytes)
+        self._put_int(mark[2])
+        self._put_int(mark[4])
+        self._put_int(mark[5])
+        self._put_int(mark[3])
+        self._put_text(mark[6])
+        self._put_int(mark[7])
+        return self._end(began)
+
+    # A row: its columns as one msgpack array, and its checksum
+
+    cdef Py_ssize_t _begin(self, int columns) except -1:
+        cdef Py_ssize_t began = self._used
+        self._need(HEAD_BYTES)
+        if columns < 16:
+            self._octets[self._used] = <uint8_t>(0x90 | columns)
+            self._used += 1
+        else:
+            self._octets[self._used] = 0xDC
+            self._octets[self._used + 1] = 0
+            self._octets[self._used + 2] = <uint8_t>columns
+            self._used += 3
+        return began
+
+    cdef int _end(self, Py_ssize_t began) except -1:
+        cdef uint32_t checksum = crc32c(
+            PyBytes_FromStringAndSize(<const char *>self._octets + began, self._used - began)
+        )
+        self._need(4)
+        memcpy(self._octets + self._used, &checksum, 4)
+        self._used += 4
+        self._rows += 1
+        return 0
+
+    cdef int _put_int(self, value) except -1:
+        if value is not None:
+            return self._put_number(PyLong_AsLongLong(value))
+        self._need(HEAD_BYTES)
+        self._octets[self._used] = 0xC0
+        self._used += 1
+        return 0
+
+    cdef int _put_number(self, int64_t value) except -1:
+        self._need(HEAD_BYTES)
+        self._used += _write_number(self._octets + self._used, value)
+        return 0
+
+    cdef int _put_text(self, value) except -1:
+        cdef Py_ssize_t size = 0
+        cdef const char *octets
+        self._need(HEAD_BYTES)
+        if value is None:
+            self._octets[self._used] = 0xC0
+            self._used += 1
+            return 0
+        octets = PyUnicode_AsUTF8AndSize(value, &size)
+        self._need(size)
+        if size < 32:
+            self._octets[self._used] = <uint8_t>(0xA0 | size)
+            self._used += 1
+        else:
+            self._used += _put_head(self._octets + self._used, 0xD9, 0xDA, 0xDB, <uint64_t>size)
+        self._put(octets, size)
+        return 0
+
+    cdef int _put(self, const char *octets, Py_ssize_t size) except -1:
+        memcpy(self._octets + self._used, octets, size)
+        self._used += size
+        return 0
+
+    cdef int _need(self, Py_ssize_t more) except -1:
+        # Room for so many octets and the head before them.
+        cdef Py_ssize_t wanted = self._used + more + HEAD_BYTES
+        cdef uint8_t *octets
+        if wanted <= self._capacity:
+            return 0
+        wanted = max(2 * self._capacity, wanted, 65536)
+        octets = <uint8_t *>PyMem_Realloc(self._octets, wanted)
+        if octets is NULL:
+            raise MemoryError()
+        self._octets, self._capacity = octets, wanted
+        return 0
+
+    cdef int _write(self, void *statement, bint has_number) except -1:
+        # Write the rows made so far.
+        cdef int rows = self._rows
+        cdef bint is_well
+        cdef const uint8_t *octets = self._octets
+        if not rows:
+            return 0
+        with nogil:
+            is_well = _insert(statement, octets, rows, has_number)
+        self._used = self._rows = 0
+        if not is_well:
+            error = self._link.error()
+            functions.reset(statement)
+            raise error
+        return 0
+
+
+@cython.final
+cdef class Sums:
+    # How the totals change, by destination, state and segment; rows of one kind come one after the other.
+    cdef dict _sums
+    cdef int64_t _number, _state, _segment, _count, _bytes, _at_ns
+
+    def __cinit__(self):
+        self._sums = {}
+
+    cdef int add(self, int64_t number, tuple mark, Place place) except -1:
+        cdef int64_t state = mark[2]
+        cdef int64_t segment = place.segment
+        cdef int64_t at_ns = mark[3]
+        if not self._count or number != self._number or state != self._state or segment != self._segment:
+            self._close()
+            self._number, self._state, self._segment = number, state, segment
+        if not self._count or at_ns > self._at_ns:
+            self._at_ns = at_ns
+        self._count += 1
+        self._bytes += place.dataset_bytes
+        return 0
+
+    cdef int _close(self) except -1:
+        if self._count:
+            key = (self._number, self._state, self._segment)
+            count, size, at_ns = self._sums.get(key, (0, 0, self._at_ns))
+            self._sums[key] = (count + self._count, size + self._bytes, max(at_ns, self._at_ns))
+        self._count = self._bytes = 0
+        return 0
+
+    cdef list take(self):
+        self._close()
+        return [(*key, *sums) for key, sums in self._sums.items()]
+
+
+cdef Place _place_of(object entry) except *:
+    # entry: one whose row is made.
+    cdef Place place
+    cdef tuple location
+    if isinstance(entry, StoredEntry):
+        place.segment, place.dataset_bytes = (<StoredEntry>entry).segment, (<StoredEntry>entry).dataset_bytes
+    else:
+        location = <tuple>(<tuple>entry)[2]
+        place.segment, place.dataset_bytes = location[0], location[2]
+    return place
+
+
+cdef tuple _checked(object fields, Py_ssize_t count):
+    # A named tuple as the plain one that it is.
+    if not PyTuple_Check(fields) or PyTuple_GET_SIZE(<tuple>fields) != count:
+        raise TypeError(f"{type(fields).__name__} is no tuple of {count}")
+    return <tuple>fields
+
+
+cdef int _put_head(uint8_t *at, uint8_t tag8, uint8_t tag16, uint8_t tag32, uint64_t size) noexcept nogil:
+    # The head of something with a length.
+    if size < 0x100:
+        at[0], at[1] = tag8, <uint8_t>size
+        return 2
+    if size < 0x10000:
+        at[0], at[1], at[2] = tag16, <uint8_t>(size >> 8), <uint8_t>size
+        return 3
+    at[0] = tag32
+    big.store_u32(at + 1, <uint32_t>size)
+    return 5
+
+
+cdef int _write_number(uint8_t *at, int64_t value) noexcept nogil:
+    cdef uint64_t octets = <uint64_t>value
+    if -32 <= value < 128:
+        at[0] = <uint8_t>value
+        return 1
+    if value >= 0 and octets <= <uint64_t>0xFFFFFFFF:
+        return _put_head(at, 0xCC, 0xCD, 0xCE, octets)
+    if -0x80 <= value < 0:
+        at[0], at[1] = 0xD0, <uint8_t>value
+        return 2
+    if -0x8000 <= value < 0:
+        at[0], at[1], at[2] = 0xD1, <uint8_t>(octets >> 8), <uint8_t>octets
+        return 3
+    if -0x80000000 <= value < 0:
+        at[0] = 0xD2
+        big.store_u32(at + 1, <uint32_t>octets)
+        return 5
+    at[0] = 0xCF if value >= 0 else 0xD3
+    big.store_u32(at + 1, <uint32_t>(octets >> 32))
+    big.store_u32(at + 5, <uint32_t>octets)
+    return 9
+
+
+cdef bint _insert(void *statement, const uint8_t *at, int rows, bint has_number) noexcept nogil:
+    # Run the statement for each row; False: the library says why.
+    for _row in range(rows):
+        if has_number:
+            at = _bind_delivery(statement, at)
+        else:
+            at = _bind_instance(statement, at)
+        if functions.step(statement) != SQLITE_DONE:
+            return False
+        functions.reset(statement)
+    return True
+
+
+cdef const uint8_t *_bind_instance(void *statement, const uint8_t *at) noexcept nogil:
+    cdef int column
+    at += 3
+    for column in range(1, INSTANCE_COLUMNS + 1):
+        at = _bind(statement, column, at)
+    return _bind_checksum(statement, INSTANCE_COLUMNS + 1, at)
+
+
+cdef const uint8_t *_bind_delivery(void *statement, const uint8_t *at) noexcept nogil:
+    cdef int column
+    cdef int64_t number
+    memcpy(&number, at, 8)
+    at += 9
+    for column in range(1, DELIVERY_COLUMNS + 1):
+        at = _bind(statement, column, at)
+    functions.bind_int64(statement, 2, number)
+    return _bind_checksum(statement, DELIVERY_COLUMNS + 1, at)
+
+
+cdef const uint8_t *_bind_checksum(void *statement, int column, const uint8_t *at) noexcept nogil:
+    cdef uint32_t checksum
+    memcpy(&checksum, at, 4)
+    functions.bind_int64(statement, column, checksum)
+    return at + 4
+
+
+cdef const uint8_t *_bind(void *statement, int column, const uint8_t *at) noexcept nogil:
+    # Bind one value as msgpack has it; return where the next one begins.
+    cdef uint8_t tag = at[0]
+    cdef Py_ssize_t size, head
+    if tag < 0x80 or tag >= 0xE0:
+        functions.bind_int64(statement, column, <int8_t>tag)
+        return at + 1
+    if tag == 0xC0:
+        functions.bind_null(statement, column)
+        return at + 1
+    if 0xCC <= tag <= 0xD3:
+        return _bind_number(statement, column, at)
+    if tag & 0xE0 == 0xA0:
+        size, head = tag & 0x1F, 1
+    elif tag == 0xC4 or tag == 0xD9:
+        size, head = at[1], 2
+    elif tag == 0xC5 or tag == 0xDA:
+        size, head = big.load_u16(at + 1), 3
+    else:
+        size, head = big.load_u32(at + 1), 5
+    if 0xC4 <= tag <= 0xC6:
+        functions.bind_blob(statement, column, at + head, <int>size, NULL)
+    else:
+        functions.bind_text(statement, column, at + head, <int>size, NULL)
+    return at + head + size
+
+
+cdef const uint8_t *_bind_number(void *statement, int column, const uint8_t *at) noexcept nogil:
+    cdef uint8_t tag = at[0]
+    cdef int size = 1 << (tag & 3)
+    cdef uint64_t octets = 0
+    cdef int64_t value
+    cdef int i
+    for i in range(size):
+        octets = octets << 8 | at[1 + i]
+    if tag == 0xD0:
+        value = <int8_t>octets
+    elif tag == 0xD1:
+        value = <int16_t>octets
+    elif tag == 0xD2:
+        value = <int32_t>octets
+    else:
+        value = <int64_t>octets
+    functions.bind_int64(statement, column, value)
+    return at + 1 + size
