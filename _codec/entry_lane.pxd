@@ -38,6 +38,7 @@ cdef class EntrySend(SendUser):
     cdef readonly Outlet outlet
     cdef readonly StoredEntry entry
     cdef readonly object tag
+    cdef readonly bint is_from_spool
     cdef EntryLane _lane
     cdef str _uid
     cdef uint64_t _dataset_bytes

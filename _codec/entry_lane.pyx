@@ -65,7 +65,7 @@ cdef class StoredEntry:
         return self._port.intake
 
     cdef int end_use(self) except -1:
-        # An operation has ended well; the last one gives the slots back.
+        # An operation is out of the slots, or has ended well; the last one gives them back.
         cdef Py_ssize_t slots
         self.uses -= 1
         if self.instance is not None:
@@ -82,7 +82,7 @@ cdef class EntrySend(SendUser):
     """One entry of the spool on its way to one destination, past its queue.
 
     seq: the entry's number. entry: the lane's own; None for one of the general way: `tag` is its
-    InstanceBytes and its item then.
+    InstanceBytes and its item then. is_from_spool: all of it has left the slots, which are not its any more.
     """
 
     cdef int answered(self, SendOperation operation, int status) except -1:
@@ -94,7 +94,8 @@ cdef class EntrySend(SendUser):
             self._lane._on_done()
         self._lane._done.append(self)
         if self.entry is not None:
-            self.entry.end_use()
+            if not self.is_from_spool:
+                self.entry.end_use()
         else:
             self.tag[0].used()
         self.outlet.let_go(self._uid)
@@ -393,6 +394,10 @@ cdef class EntryLane:
         ):
             return False
         outlet.begin(lane)
+        if lane.last.is_out:
+            # Nobody reads the slots any more, and a second attempt can read the spool.
+            send.is_from_spool = True
+            entry.end_use()
         return True
 
     cdef EntrySend _begin_send(self, Outlet outlet, str uid, uint64_t dataset_bytes, uint64_t received_ns):

@@ -108,6 +108,10 @@ class InstanceBytes:
             self._readers -= 1
             raise
 
+    def hold(self) -> None:
+        """Count a use of buffers() that began elsewhere."""
+        self._readers += 1
+
     def close(self) -> None:
         """End one use of buffers()."""
         self._readers -= 1

@@ -124,17 +124,29 @@ class StoredEntries:
         self, send: EntrySend, operation: SendOperation, status: int, error: BaseException | None
     ) -> None:
         """Go on with an entry that could not be delivered as with any item of its destination's."""
-        instance, item = send.tag if send.entry is None else self._shared(send.entry)
+        if send.entry is None:
+            instance, item = send.tag
+        else:
+            instance, item = self._of_spool(send.entry) if send.is_from_spool else self._shared(send.entry)
         destination: Destination = send.outlet.owner
-        instance.buffers()  # in use until the outcome is told
+        instance.hold()  # until the outcome is told
         destination.take_over(item)
-        self._worker.owing.keep_hot(destination.name, item, instance)
+        if not send.is_from_spool:
+            self._worker.owing.keep_hot(destination.name, item, instance)
         answered, failed = lane_callbacks(operation.lane.owner, item, destination.sent)
         seconds = monotonic() - operation.began
         if error is None:
             answered(status, seconds)
         else:
             failed(error, seconds)
+
+    def _of_spool(self, stored: StoredEntry) -> tuple[InstanceBytes, Item]:
+        """Return the bytes of an entry whose slots are not needed any more, and a new item of it."""
+        handled = self.handled_of(stored)
+        handled.instance = InstanceBytes.of_spool(self._worker.spool.payloads, stored.entry.location)
+        item = new_item(handled, stored.seq)
+        item.entry_id = stored.seq
+        return handled.instance, item
 
     def _shared(self, stored: StoredEntry) -> tuple[InstanceBytes, Item]:
         """Return the bytes of an entry, which others may be sending from, and a new item of it."""

@@ -262,6 +262,44 @@ def test_what_waits_for_a_busy_destination_is_answered_and_delivered_later(
     assert set(found["A"]) == {*UIDS[:2], "1.2.77", *(f"1.2.100.{number}" for number in range(20))}
 
 
+@pytest.mark.parametrize("end", ["answered", "falls", "refused"])
+def test_slots_go_back_once_an_instance_is_out_and_a_second_attempt_reads_the_spool(
+    tmp_path: Path, end: str
+) -> None:
+    gate = Gate()
+    refused: list[Message] = []
+
+    async def script(peer: Peer) -> None:
+        if end != "refused" or peer.number or refused:
+            await gate.script(peer)
+            return
+        await peer.accept()
+        while (message := await peer.read_message()) is not None:
+            await gate.open.wait()
+            uid = message.command[AFFECTED_SOP_INSTANCE_UID]
+            is_refused = uid == UIDS[2] and not refused
+            peer.respond(message, 0xA700 if is_refused else 0)
+            refused.extend([message] * is_refused)
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        gate.open.clear()
+        await store(one, UIDS[2:3], octets=dataset(UIDS[2], padding=5 * SLOT))
+        await until(lambda: one.slab.slots_used == 0)
+        assert states(one) == {DeliveryState.DELIVERED, DeliveryState.PENDING}
+        gate.falls = end == "falls"
+        gate.open.set()
+        await all_settled(one)
+        octets = [message.dataset for message in peers["A"].messages if message.dataset]  # no C-ECHO
+        assert set(octets[2:]) == {dataset(UIDS[2], padding=5 * SLOT)}
+        assert len(octets) == (3 if end == "answered" else 4)
+        assert states(one) == {DeliveryState.DELIVERED}
+
+    outcome(tmp_path, True, scene, {"A": script}, more=ONE_BY_ONE)
+
+
 def test_a_destination_that_stands_still_does_not_keep_the_slots(tmp_path: Path) -> None:
     gate = Gate()
 
