@@ -59,6 +59,12 @@ RECLAIM_S = 0.25
 """How often settled data is given back, so that it is written again while it is warm, and the disk looked
 at."""
 
+RECLAIM_SOON_S = 0.05
+"""The same on a RAM disk while there are closed segments."""
+
+RECLAIM_SOON_MAX = 8
+"""Closed segments at most: if there are more, a destination is behind, and they are not settled soon."""
+
 BATCHES_MAX = 16
 """Batches of tickets taken in one turn, so that one busy acceptor does not stall deliveries."""
 
@@ -256,7 +262,7 @@ class Worker:
     async def _reclaim(self) -> None:
         """Delete settled data, and see whether a full spool has room again."""
         while True:
-            await asyncio.sleep(RECLAIM_S)
+            await asyncio.sleep(self._reclaim_after_s())
             try:
                 await asyncio.to_thread(self.spool.reclaim)
                 usage = await asyncio.to_thread(self.spool.usage)
@@ -271,6 +277,11 @@ class Worker:
                 failed=not self._stage.stores,
             )
             self._look_at_watermark(usage)
+
+    def _reclaim_after_s(self) -> float:
+        """Return when to look for settled segments: soon on a RAM disk, whose files are memory."""
+        is_soon = not self.config.spool.fsync and 0 < self.spool.payloads.closed_count <= RECLAIM_SOON_MAX
+        return RECLAIM_SOON_S if is_soon else RECLAIM_S
 
     def _look_at_watermark(self, usage: Usage) -> None:
         """Tell the acceptors how full the spool is; one that was full goes on once it has room again."""

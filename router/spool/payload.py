@@ -131,6 +131,11 @@ class PayloadStore:
         with self._lock:
             return list(self._closed.values())
 
+    @property
+    def closed_count(self) -> int:
+        """Return how many segments are closed and not deleted."""
+        return len(self._closed)
+
     def add_closed(self, segment: ClosedSegment) -> None:
         with self._lock:
             self._closed[segment.number] = segment

@@ -10,7 +10,7 @@ import pytest
 
 from router.errors import SpoolError
 from router.handoff.ticket import WorkerStage
-from router.processes.worker import GB, MB, Worker
+from router.processes.worker import GB, MB, RECLAIM_S, RECLAIM_SOON_S, Worker
 from router.spool.faults import ObjectTooLarge, SpoolFull
 from router.spool.spool import Usage
 
@@ -107,3 +107,17 @@ def test_only_a_segment_that_could_not_be_made_is_a_reason_to_wait(
     worker.stages.clear()
     worker._look_at_watermark(Usage(0, 1, 100 * GB))
     assert worker.stages == [WorkerStage.ACCEPTING] * resumes
+
+
+@pytest.mark.parametrize(
+    ("fsync", "closed", "is_soon"),
+    [(False, 0, False), (False, 1, True), (False, 8, True), (False, 9, False), (True, 1, False)],
+)
+def test_settled_segments_are_looked_for_soon_on_a_ram_disk_while_few_are_closed(
+    fsync: bool, closed: int, is_soon: bool
+) -> None:
+    worker = worker_of(
+        config=SimpleNamespace(spool=SimpleNamespace(fsync=fsync)),
+        spool=SimpleNamespace(payloads=SimpleNamespace(closed_count=closed)),
+    )
+    assert worker._reclaim_after_s() == (RECLAIM_SOON_S if is_soon else RECLAIM_S)
