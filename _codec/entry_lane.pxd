@@ -51,9 +51,11 @@ cdef class EntryLane:
     cdef object _on_unsent
     cdef object _on_trouble
     cdef object _on_done
+    cdef object _on_overrun
     cdef Histogram _store_seconds
     cdef uint64_t _runs  # delivered so far
     cdef list _done
+    cdef list _leaving  # outlets of which entries of this run stay in the ledger
     cdef list _run
     cdef list _run_buffers
     cdef uint64_t _large_bytes
@@ -76,6 +78,8 @@ cdef class EntryLane:
     )
     cdef bint _make_room(self, uint64_t size) except -1
     cdef int _give_up(self, Outlet outlet) except -1
+    cdef int _leave(self, StoredEntry entry, list outlets) except -1
+    cdef int _leave_waiting(self, Outlet outlet) except -1
     cdef bint _send(self, StoredEntry entry) except -1
     cdef bint _send_over(self, StoredEntry entry, Outlet outlet, SendLane lane) except -1
     cdef EntrySend _begin_send(self, Outlet outlet, str uid, uint64_t dataset_bytes, uint64_t received_ns)

@@ -114,16 +114,19 @@ cdef class EntryLane:
     may stay on loan after the answer (processes/hot_loans.py). on_unsent(entry, outlet, parked): an entry has
     to wait in a destination's queue, before the later versions of it that were parked. on_trouble(entry_send,
     operation, status, error): takes over what was not delivered. on_done(): take_done() has something.
+    on_overrun(outlet): a destination hardly answers; what comes, and what waits, is the ledger's from now on.
     """
 
-    def __init__(self, spool, loans, on_unsent, on_trouble, on_done):
+    def __init__(self, spool, loans, on_unsent, on_trouble, on_done, on_overrun):
         self._spool = spool
         self._loans = loans
         self._on_unsent = on_unsent
         self._on_trouble = on_trouble
         self._on_done = on_done
+        self._on_overrun = on_overrun
         self._large_bytes = spool.large_from_bytes
         self._done = []
+        self._leaving = []
         self._run = []
         self._run_buffers = []
 
@@ -156,11 +159,16 @@ cdef class EntryLane:
         Return those that have to take the general way.
         """
         cdef StoredEntry entry
+        cdef Outlet outlet
         cdef list rest = []
         self._runs += 1
         for entry in run:
             if not self._send(entry):
                 rest.append(entry)
+        if self._leaving:
+            leaving, self._leaving = self._leaving, []
+            for outlet in leaving:
+                outlet.tell_left()
         return rest
 
     def send(self, tag, seq, Outlet outlet, item, list buffers):
@@ -333,6 +341,31 @@ cdef class EntryLane:
             self._on_unsent(entry, outlet, outlet.uids.pop(entry.uid))
         return 0
 
+    cdef int _leave(self, StoredEntry entry, list outlets) except -1:
+        # Leave an entry to the ledger for these destinations.
+        cdef Outlet outlet
+        calling_ae_title = entry.plan.model.calling_ae_title
+        for outlet in outlets:
+            if outlet.leave(calling_ae_title, entry.study, entry.seq):
+                self._leaving.append(outlet)
+        return 0
+
+    cdef int _leave_waiting(self, Outlet outlet) except -1:
+        # Leave to the ledger what waits at a destination already, but for what has later versions parked
+        # behind it.
+        cdef StoredEntry entry
+        entries = list(outlet.waiting)
+        outlet.waiting.clear()
+        for entry in entries:
+            if outlet.uids[entry.uid]:
+                outlet.waiting.append(entry)
+                continue
+            del outlet.uids[entry.uid]
+            outlet.backlog.give_back((entry.plan.model.calling_ae_title, entry.study), entry.seq)
+            entry.end_use()
+        self._on_overrun(outlet)
+        return 0
+
     cdef bint _send(self, StoredEntry entry) except -1:
         # Send an entry to its destinations, let it wait there, or leave it to the ledger for those that take
         # nothing now; False: the general way has to see to it.
@@ -343,24 +376,27 @@ cdef class EntryLane:
         cdef list leaving = []
         cdef Py_ssize_t i
         cdef Py_ssize_t slots = len(entry._port.held[entry._ticket_id])
-        if entry.plan.is_old or not self._loans.may_keep(entry._port.intake, slots):
+        if entry.plan.is_old:
             return False
         for outlet in entry.plan.outlets:
             outlet.ask(self._runs)
             if outlet.leaves_entries:
                 leaving.append(outlet)
                 continue
-            if not outlet.takes_entries or outlet.has_waiting or entry.uid in outlet.uids:
+            if outlet.takes_entries and not outlet.has_waiting and entry.uid not in outlet.uids:
+                lane = None if outlet.waiting else outlet.find(entry.plan.context_key)
+                if lane is not None or outlet.may_wait(entry.plan.context_key):
+                    lanes.append(lane)
+                    taking.append(outlet)
+                    continue
+            if not outlet.leaves_more():
                 return False
-            lane = None if outlet.waiting else outlet.find(entry.plan.context_key)
-            if lane is None and not outlet.may_wait(entry.plan.context_key):
-                return False
-            lanes.append(lane)
-            taking.append(outlet)
+            self._leave_waiting(outlet)
+            leaving.append(outlet)
+        if taking and not self._loans.may_keep(entry._port.intake, slots):
+            return False
         if leaving:
-            flow = (entry.plan.model.calling_ae_title, entry.study)
-            for outlet in leaving:
-                outlet.backlog.leave(flow, entry.seq)
+            self._leave(entry, leaving)
         if not taking:
             entry._port.release(entry._ticket_id)
             return True

@@ -11,6 +11,10 @@ from collections import deque
 
 cdef enum:
     WAITING_MAX = 64  # entries of the spool that wait at one destination with their slots
+    # From when on what comes stays in the ledger: the destination takes nothing, or a small part of it.
+    OVERRUN_MAX = 128
+    OVERRUN_RUN_MAX = 16  # counted of one run: it may be long, and no answer is seen meanwhile
+    OVERRUN_PER_ANSWER = 8
 cdef double SLOW_ANSWER_S = 0.035  # as in delivery/sender.py
 cdef uint64_t SMALL_BYTES = 65536
 
@@ -23,7 +27,8 @@ cdef class Outlet:
     what is under way or waits. lanes: of its associations. backlog: what it is owed beyond (see
     processes/backlog.py); entries of the spool ask it whether they must wait. entries: the entry lane, if
     there is one. waiting: entries that wait for a lane; there are some only while something is under way,
-    whose end lets them go on.
+    whose end lets them go on. is_overrun: so much more comes than is answered that all of it is left to the
+    ledger, until some have been answered.
     """
 
     def __init__(self, owner, str name, dict uids):
@@ -32,6 +37,7 @@ cdef class Outlet:
         self.uids = uids
         self.lanes = []
         self.waiting = deque()
+        self._left = []
 
     def count_into(self, Tally tally, sent_cell, bytes_cell, deliver_seconds, end_to_end):
         """Count what is delivered with success in these cells and histograms."""
@@ -49,11 +55,26 @@ cdef class Outlet:
         operation.lane.give_back()
         self.in_flight -= 1
         self.delivered += 1
+        self.ease()
         if self._tally is not None:
             self._tally.bump(self._sent_cell, 1)
             self._tally.bump(self._bytes_cell, dataset_bytes)
             self._deliver_seconds.note(seconds)
             self._end_to_end.note((<double>wall_ns() - <double>received_ns) * 1e-9)
+        return 0
+
+    cpdef int ease(self) except -1:
+        """Take note of an answer: it takes what it is sent."""
+        if self.overrun <= OVERRUN_PER_ANSWER:
+            self.catch_up()
+        else:
+            self.overrun -= OVERRUN_PER_ANSWER
+        return 0
+
+    cpdef int catch_up(self) except -1:
+        """Forget that more came than is answered: it gets all it can take again."""
+        self.overrun = 0
+        self.is_overrun = False
         return 0
 
     cdef int let_go(self, str uid) except -1:
@@ -97,9 +118,14 @@ cdef class Outlet:
         if self.asked_at == run:
             return 0
         self.asked_at = run
+        self._overrun_of_run = 0
         must_wait = self.backlog.must_wait
-        self.takes_entries = not must_wait and self.owner.takes_directly
-        self.leaves_entries = must_wait and not (self.owner.is_up and self.owner.is_idle)
+        if must_wait:
+            self.takes_entries = False
+            self.leaves_entries = self.in_flight > 0 or not (self.owner.is_up and self.owner.is_idle)
+            return 0
+        self.leaves_entries = False
+        self.takes_entries = self.owner.takes_directly
         self.has_all_lanes = not self.owner.can_grow
         return 0
 
@@ -114,6 +140,33 @@ cdef class Outlet:
             if lane.is_usable and key in lane.contexts:
                 return True
         return False
+
+    cdef bint leaves_more(self) except -1:
+        # An entry has to wait: whether it, and what follows, is to stay in the ledger.
+        if self._overrun_of_run >= OVERRUN_RUN_MAX:
+            return False
+        if len(self.waiting) < WAITING_MAX and not (self.has_waiting and self.owner.is_crowded):
+            return False
+        self._overrun_of_run += 1
+        self.overrun += 1
+        self.leaves_entries = self.is_overrun = self.overrun > OVERRUN_MAX
+        return self.leaves_entries
+
+    cdef bint leave(self, str calling_ae_title, str study, uint64_t seq) except -1:
+        # Leave an entry of this run to the ledger; True: it is the first.
+        cdef bint is_first = not self._left
+        if is_first or study != self._left_study or calling_ae_title != self._left_calling:
+            self._left_calling, self._left_study = calling_ae_title, study
+            self._left.append(((calling_ae_title, study), seq))
+        self._left_up_to = seq
+        return is_first
+
+    cdef int tell_left(self) except -1:
+        # The run is over: tell the backlog what was left of it. It is fetched once there is room.
+        left, self._left = self._left, []
+        self.has_waiting = True
+        self.backlog.leave_run(left, self._left_up_to)
+        return 0
 
     cdef int begin(self, SendLane lane) except -1:
         # Take note of an instance that has just been sent over a lane; its UID is entered by who took it.

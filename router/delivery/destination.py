@@ -41,6 +41,12 @@ from router.wire.codec import Outlet
 
 logger = logging.getLogger(__name__)
 
+CROWD = 64
+"""Instances that wait in the queue of a destination that hardly answers; the others stay in the ledger."""
+
+CROWD_OF_NEW = 512
+"""The same where nothing is under way yet: opening an association takes its time."""
+
 HUNGRY_EVERY = 64
 """Deliveries after which the ledger is asked for more, if it has more."""
 
@@ -147,6 +153,20 @@ class Destination:
         return not self.in_flight and not self._queue.has_waiting()
 
     @property
+    def is_crowded(self) -> bool:
+        """Whether as much waits for the peer to answer as is worth holding in memory, should it not."""
+        if self.in_flight:
+            return self.queued >= CROWD
+        return self._pool.opening > 0 and self.queued >= CROWD_OF_NEW
+
+    @property
+    def _wants_more(self) -> bool:
+        """Whether the ledger has more, and there is sense in fetching it."""
+        if not self.is_backlogged or self.outlet is None or not self.outlet.is_overrun:
+            return self.is_backlogged
+        return not self.in_flight and not self._pool.opening
+
+    @property
     def associations_open(self) -> int:
         return len(self._pool.associations)
 
@@ -248,13 +268,13 @@ class Destination:
         if self.circuit.setbacks and not self._may_try():
             return
         self._pump_lanes()
-        if self.is_backlogged and (self.delivered_count >= self._hungry_at or not self._queue.has_waiting()):
+        if self._wants_more and (self.delivered_count >= self._hungry_at or not self._queue.has_waiting()):
             self._hungry_at = self.delivered_count + HUNGRY_EVERY
             self._listener.hungry(self)
         if self._retrying:
             self._alarm.at(self._retrying[0][0])
         if self.outlet is not None:
-            self.outlet.has_waiting = self._queue.has_waiting()
+            self.outlet.has_waiting = self._queue.has_waiting() or self.is_backlogged
 
     def _pump_lanes(self) -> None:
         queue, pool = self._queue, self._pool
@@ -278,7 +298,7 @@ class Destination:
     def tend(self, now: float) -> None:
         """Look after idle associations, and for room; called some times a second."""
         self._pool.tend(now)
-        if self.is_backlogged and self.is_up and not self._is_draining:
+        if self._wants_more and self.is_up and not self._is_draining:
             self._listener.hungry(self)
 
     def withdraw(self, entry_id: int) -> bool:
@@ -301,6 +321,10 @@ class Destination:
         self._retrying.clear()
         self._suspects = 0
         return True
+
+    def shed(self) -> list[Item]:
+        """Forget what waits untried, and return it: the ledger has it, and it is not taken for now."""
+        return self._queue.take_out_untried()
 
     def _take_out(self, is_wanted: Callable[[Item], bool]) -> bool:
         item = self._queue.take_out(is_wanted)
@@ -363,6 +387,8 @@ class Destination:
         self._own_in_flight -= 1
         if item.is_suspect:
             self._suspects -= 1
+        if self.outlet is not None and (failure is None or failure.status is not None):
+            self.outlet.ease()
         if failure is None:
             self._pool.give_back(association)
             self.has_answered_well()
@@ -546,6 +572,7 @@ class Destination:
         self.circuit.set_back(failure, now, self._delay(setbacks, failure))
         if self.outlet is not None:
             self.outlet.is_ill = True
+            self.outlet.catch_up()
         self._alarm.at(self.circuit.blocked_until)
 
     def _blocked_s(self) -> float:

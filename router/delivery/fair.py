@@ -209,6 +209,22 @@ class FairQueue:
             self.leave(item)
         return sorted(found + leaving)
 
+    def take_out_untried(self) -> list[Item]:
+        """Let all instances go that wait in lanes, of which nothing needs to be remembered here: they were
+        not tried, and no later version is parked behind them."""
+        leaving: list[Item] = []
+        for lane in self.lanes.values():
+            items = [entry[2] for entry in lane]
+            some = [item for item in items if item.is_untried and not self.versions[item.sop_instance]]
+            if some:
+                gone = set(some)
+                lane[:] = [entry for entry in lane if entry[2] not in gone]
+                heapify(lane)
+                leaving += some
+        for item in leaving:
+            self.leave(item)
+        return leaving
+
     def drain(self, key: Key) -> list[Item]:
         """Take everything out of a lane, in its order."""
         return [entry[2] for entry in sorted(self.lanes.pop(key, []))]

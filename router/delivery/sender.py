@@ -112,6 +112,11 @@ class Item:
         self.turn = 0
         self.tag: object = None
 
+    @property
+    def is_untried(self) -> bool:
+        """Whether nothing is known of it that the ledger does not know."""
+        return not (self.is_immediate or self.is_suspect or self.tries or self.aborts)
+
     def __lt__(self, other: Item) -> bool:
         return self.seq < other.seq
 

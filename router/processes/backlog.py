@@ -10,7 +10,7 @@ UID that is owed as well. Flows are fetched in the order in which they got behin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from router.delivery.destination import Destination
 from router.delivery.fair import FLOW_MAX, QUANTUM_INSTANCES
@@ -55,13 +55,26 @@ class Backlog:
 
     def leave(self, flow: FlowName, seq: int) -> None:
         """Take note that a new entry, the newest of all, stays in the ledger for now."""
+        self.leave_run(((flow, seq),), seq)
+
+    def leave_run(self, entries: Iterable[tuple[FlowName, int]], last: int) -> None:
+        """As leave, of several at once. entries: at least the oldest of each flow; last: the newest."""
         if self.is_scanning:
             return
-        if self.destination.is_up and self._get_behind(flow, seq):
-            self._cursor = seq
-        else:
-            self.is_scanning = True
         self.destination.is_backlogged = True
+        if self.destination.is_up:
+            for flow, seq in entries:
+                if not self._get_behind(flow, seq):
+                    break
+            else:
+                self._cursor = max(self._cursor, last)
+                return
+        self.is_scanning = True
+
+    def give_back(self, flow: FlowName, seq: int) -> None:
+        """Take note that an entry is not in memory any more, and nothing was sent of it."""
+        self.held.discard(seq)
+        self.insert(flow, seq)
 
     def offer(self, item: Item) -> bool:
         """Hand over a new entry, the newest of all, unless it must wait; False: it stays in the ledger."""

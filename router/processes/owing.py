@@ -114,6 +114,14 @@ class Owing:
         if destination is not None and destination.withdraw(entry_id):
             self.backlogs[name].held.discard(entry_id)
 
+    def leave_waiting(self, destination: Destination) -> None:
+        """Leave to the ledger what waits for a destination that hardly answers, and give its slots back."""
+        backlog = self.backlogs[destination.name]
+        for item in destination.shed():
+            assert item.entry_id is not None
+            backlog.give_back(item.flow, item.entry_id)
+        self.cool_all(destination.name)
+
     def forget_settled(self) -> None:
         """Take out of memory what people have dropped; what is being sent right now goes on."""
         for name, destination in self.destinations.items():

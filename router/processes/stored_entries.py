@@ -47,6 +47,7 @@ class StoredEntries:
             self._unsent,
             self._trouble,
             lambda: worker.loop.call_later(SETTLE_S, self.settle),
+            lambda outlet: worker.owing.leave_waiting(outlet.owner),
         )
 
     # What the lane asks of the spool

@@ -55,22 +55,31 @@ def due_of_flow(
     marks = _marks(told, destination)
     rows = queries.owed_of_flow(destination, flow, after_seq, limit + _of_tables(marks, told))
     found = {owed.seq: OwedOfFlow(owed, older) for owed, older in rows}
-    versions: dict[str, list[int]] | None = None
+    unwritten: list[int] = []
     for seq, mark in marks.items():
         known = found.get(seq)
         if mark.state not in _OWED_STATES:
             found.pop(seq, None)
         elif known is not None:
             found[seq] = OwedOfFlow(Owed(known.owed.entry, mark), known.older_seq)
-        elif seq > after_seq and (entry := _find(seq, mark, told, queries)) and flow_of(entry) == flow:
+        elif seq > after_seq:
+            unwritten.append(seq)
+    versions: dict[str, list[int]] | None = None
+    enough: int | None = None  # up to here there are as many as wanted; each of the others costs a query
+    for seq in sorted(unwritten):
+        if enough is None and len(found) >= limit:
+            enough = sorted(found)[limit - 1]
+        if enough is not None and seq > enough:
+            break
+        if (entry := _find(seq, marks[seq], told, queries)) and flow_of(entry) == flow:
             if versions is None:
                 versions = _versions(told, marks)
             uid = entry.record.sop_instance
             older = [one for one in versions.get(uid, ()) if one < seq]
             written = queries.newest_owed(destination, uid, seq)
             older_seq = max(older + ([] if written is None else [written]), default=None)
-            found[seq] = OwedOfFlow(Owed(entry, mark), older_seq)
-    return [found[seq] for seq in sorted(found)][:limit]
+            found[seq] = OwedOfFlow(Owed(entry, marks[seq]), older_seq)
+    return [found[seq] for seq in sorted(found)[:limit]]
 
 
 def owed_among(queries: Queries, told: Sequence[Batch], destination: str, seqs: Collection[int]) -> set[int]:
@@ -89,7 +98,7 @@ def _marks(told: Sequence[Batch], destination: str) -> dict[int, Mark]:
 
 def _of_tables(marks: dict[int, Mark], told: Sequence[Batch]) -> int:
     """Return how many marks are of entries in the tables: so many rows found there may not count."""
-    return sum(not any(seq in batch.entries for batch in told) for seq in marks)
+    return len(marks.keys() - {seq for batch in told for seq in batch.entries})
 
 
 def _find(seq: int, mark: Mark, told: Sequence[Batch], queries: Queries) -> Entry | None:

@@ -230,3 +230,19 @@ def test_the_memory_of_flows_that_hold_nothing_is_bounded() -> None:
         queue.leave(queue.pop(key))
     assert len(queue._flows) <= IDLE_MAX + 2
     assert queue.held == 1
+
+
+def test_what_waits_untried_is_let_go_but_for_what_only_memory_knows() -> None:
+    queue = FairQueue()
+    waiting = [of("A", seq, sop_class=f"1.2.{seq % 2}") for seq in range(1, 9)]
+    enter(queue, waiting)
+    enter(queue, [of("B", 9, uid=waiting[2].sop_instance)])
+    waiting[3].is_suspect = True
+    waiting[4].tries = 1
+    under_way = queue.pop(waiting[1].key)
+    assert sorted(one.seq for one in queue.take_out_untried()) == [1, 6, 7, 8]
+    assert queue.held == 5
+    assert [one.seq for one in leave_all(queue)] == [3, 4, 5, 9]
+    queue.leave(under_way)
+    assert queue.held == 0
+    assert not queue.versions

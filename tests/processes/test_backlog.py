@@ -203,6 +203,38 @@ def test_what_is_owed_from_now_on_is_found_however_old_it_is(setting: Setting) -
     assert sorted(setting.delivered) == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_what_is_given_back_and_what_came_since_are_fetched_by_age(setting: Setting) -> None:
+    for _ in range(4):
+        setting.arrive()
+    for one in setting.memory.items[2:]:
+        setting.memory.queue.take_out(lambda item, one=one: item is one)  # type: ignore[misc]
+        setting.backlog.give_back(one.flow, one.seq)
+    del setting.memory.items[2:]
+    setting.check()
+    for flow in ("AE", "OTHER", "OTHER"):
+        setting.last += 1
+        record = record_of(setting.last, ("A",), study_uid="1.1", calling_ae_title=flow)
+        setting.ledger.add([Entry(setting.last, record, Location(1, setting.last * 1000, 100, 7))])
+    setting.backlog.leave_run([(("AE", "1.1"), 5), (("OTHER", "1.1"), 6)], 7)
+    assert setting.backlog.must_wait
+    setting.deliver_all()
+    assert setting.delivered == list(range(1, 8))
+    assert not setting.backlog.must_wait
+
+
+def test_a_run_of_more_flows_than_can_be_kept_is_looked_for_in_the_ledger(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FLOWS_MAX", 2)
+    for number in range(1, 6):
+        record = record_of(number, ("A",), study_uid="1.1", calling_ae_title=f"AE{number}")
+        setting.ledger.add([Entry(number, record, Location(1, number * 1000, 100, 7))])
+    setting.backlog.leave_run([((f"AE{number}", "1.1"), number) for number in range(1, 6)], 5)
+    assert setting.backlog.is_scanning
+    setting.deliver_all()
+    assert sorted(setting.delivered) == list(range(1, 6))
+
+
 def test_all_that_waits_can_be_left_to_the_ledger(setting: Setting) -> None:
     for _ in range(10):
         setting.arrive()

@@ -21,6 +21,7 @@ from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.wire.codec import CODEC_NAME
 from router.wire.pdus import ReleaseRP, encode_pdu
+from tests.support import forwarding_world
 from tests.support.forwarding_scenes import answering, both, falling, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
 from tests.support.ram_disk import ram_folder
@@ -56,6 +57,14 @@ async def store(one: World, uids: list[str], **changes: Any) -> None:
     """Send instances, each when the one before is answered."""
     for uid in uids:
         one.submit(uid, ack="stored", **changes)
+        await one.answered()
+
+
+async def store_in_bundles(one: World, uids: list[str], size: int = 16) -> None:
+    """Send instances, so many at a time."""
+    for start in range(0, len(uids), size):
+        for uid in uids[start : start + size]:
+            one.submit(uid, ack="stored")
         await one.answered()
 
 
@@ -343,6 +352,70 @@ def test_what_a_destination_that_is_down_is_owed_costs_the_others_no_general_way
     assert ends["A"] == ends["B"] == UIDS
     assert found[0] == found[1]
     assert made == []
+
+
+def test_what_comes_for_a_destination_that_answers_nothing_stays_in_the_ledger(tmp_path: Path) -> None:
+    gate = Gate()
+    many = [f"1.2.100.{number}" for number in range(480)]
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        gate.open.clear()
+        await store_in_bundles(one, many[:380])
+        backlog, entries = one.worker.owing.backlogs["B"], one.worker.forwarding.entries
+        assert backlog.must_wait
+        assert len(backlog.held) == 1, "the one under way; the rest costs it no memory"
+        assert entries is not None
+        made: list[int] = []
+        general = entries.handled_of
+        entries.handled_of = lambda stored: made.append(stored.seq) or general(stored)
+        held = set(backlog.held)
+        await until(lambda: len(peers["A"].uids()) == 2 + 380)
+        for start in range(380, 480, 20):
+            await store_in_bundles(one, many[start : start + 20])
+            await until(lambda upto=start + 20: peers["A"].uids() == UIDS[:2] + many[:upto])  # type: ignore[misc]
+        assert made == [], "nor the others their short cut"
+        assert backlog.held == held
+        await until(lambda: one.slab.slots_used <= 1)
+        gate.open.set()
+        await all_settled(one)
+        assert not backlog.held
+        assert not backlog.must_wait
+        await store(one, UIDS[2:])
+        await all_settled(one)
+
+    found = outcome(tmp_path, True, scene, {"A": None, "B": gate.script}, more=ONE_BY_ONE)
+    assert found["statuses"] == [0] * (len(UIDS) + len(many))
+    assert found["A"] == found["B"] == UIDS[:2] + many + UIDS[2:]
+
+
+def test_what_waits_for_a_lane_goes_back_to_the_ledger_once_hardly_anything_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarding_world, "SLOTS", 4 * SLOTS)  # the half of them is enough for what waits
+    gate = Gate()
+    many = [f"1.2.100.{number}" for number in range(400)]
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        gate.open.clear()
+        outlet = one.worker.owing.destinations["A"].outlet
+        assert outlet is not None
+        await store_in_bundles(one, many[:65])
+        assert len(outlet.waiting) == 64
+        await store_in_bundles(one, many[65:])
+        assert not outlet.waiting
+        assert len(outlet.uids) == 1
+        await until(lambda: one.slab.slots_used <= 1)
+        gate.open.set()
+        await all_settled(one)
+
+    found = outcome(tmp_path, True, scene, {"A": gate.script}, more=ONE_BY_ONE)
+    assert found["A"] == UIDS[:2] + many
 
 
 def test_a_full_disk_refuses_a_whole_run_and_no_later_one(

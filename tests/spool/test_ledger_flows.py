@@ -67,6 +67,19 @@ def test_each_flow_is_found_by_age_without_what_is_settled(ledger: Ledger, writt
     assert ledger.flows("B", 0, 10) == []
 
 
+@pytest.mark.parametrize("written", [(), (2,), (3,), (6,)])
+def test_the_oldest_come_first_however_many_are_wanted(ledger: Ledger, written: tuple[int, ...]) -> None:
+    for seq in range(1, 7):
+        add(ledger, seq, "X", "1.1", to=("B",) if seq in (1, 3) else ("A",))
+        if seq in written:
+            ledger.flush()
+    ledger.divert([Mark(1, "B", DIVERTED, NOW), Mark(3, "B", DIVERTED, NOW)], "A")
+    mark(ledger, 2, DELIVERED)
+    for limit in range(1, 7):
+        assert [seq for seq, _ in of_flow(ledger, "X", "1.1", limit=limit)] == [1, 3, 4, 5, 6][:limit]
+        assert [seq for seq, _ in of_flow(ledger, "X", "1.1", after=3, limit=limit)] == [4, 5, 6][:limit]
+
+
 @pytest.mark.parametrize("written", [(), (1,), (2,), (1, 2, 3)])
 def test_with_each_delivery_comes_the_newest_older_version_that_is_owed(
     ledger: Ledger, written: tuple[int, ...]

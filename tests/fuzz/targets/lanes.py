@@ -241,7 +241,7 @@ class Forwards:
         self.port = TicketPort(self.intake, tickets, receipts, bell, self.slab, *books)
         nothing: Callable[..., Any] = lambda *_: None  # noqa: E731
         no_spool, no_loans = SimpleNamespace(large_from_bytes=0), SimpleNamespace()
-        entries = EntryLane(no_spool, no_loans, nothing, nothing, nothing)  # type: ignore[arg-type]
+        entries = EntryLane(no_spool, no_loans, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
         self.lane = Forwarder(lambda _: (True, False), nothing, entries)
         self.lane.use_rules((0x00080016, 0x00080018, 0x00100010))
         self.lane.is_open = True
