@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.fast_peers import FastSender, FastSink, fast_sender, fast_sink
 from tests.support.ledger import compare
+from tests.support.ram_disk import ram_folder
 from tests.support.router_process import RouterProcess, router_process
 
 pytestmark = pytest.mark.system
@@ -95,6 +96,33 @@ def test_nothing_is_lost_with_two_of_each_and_an_async_window(tmp_path: Path, vi
                 allowed=200 + AHEAD,
                 associations=6,
                 window=8,
+                reconnect_s=RECONNECT_S,
+                timeout=30,
+            )
+        )
+        kill_during_load(router, sender, STEPS[victim], (200, 700))
+        settle(router, sender, fast, slow)
+
+
+@pytest.mark.parametrize("victim", ["worker", "everything"])
+def test_processes_that_are_killed_lose_nothing_on_a_ram_disk(tmp_path: Path, victim: str) -> None:
+    """What is written past the system calls outlives who wrote it; a small segment is written again often."""
+    with ExitStack() as stack:
+        ram = stack.enter_context(ram_folder())
+        fast = stack.enter_context(fast_sink(tmp_path, "fast"))
+        slow = stack.enter_context(fast_sink(tmp_path, "slow", delay_s=0.004))
+        spool = {"path": str(ram / "spool"), "fsync": False, "segment_mb": 16}
+        router = stack.enter_context(
+            router_process(tmp_path, {"FAST": fast.port, "SLOW": slow.port}, spool=spool)
+        )
+        sender = stack.enter_context(
+            fast_sender(
+                tmp_path,
+                router.port,
+                kind="mr",
+                count=1200,
+                allowed=200 + AHEAD,
+                associations=4,
                 reconnect_s=RECONNECT_S,
                 timeout=30,
             )
