@@ -161,9 +161,12 @@ cdef class EntryLane:
         cdef StoredEntry entry
         cdef Outlet outlet
         cdef list rest = []
+        cdef set left = set()
         self._runs += 1
         for entry in run:
-            if not self._send(entry):
+            # A later version goes the way of the one before: that is nowhere yet, and would come after it.
+            if entry.uid in left or not self._send(entry):
+                left.add(entry.uid)
                 rest.append(entry)
         if self._leaving:
             leaving, self._leaving = self._leaving, []

@@ -54,22 +54,21 @@ class Backlog:
         return self.is_scanning or bool(self._behind) or not self.destination.is_up
 
     def leave(self, flow: FlowName, seq: int) -> None:
-        """Take note that a new entry, the newest of all, stays in the ledger for now."""
+        """Take note that a new entry stays in the ledger for now; later ones of its run may be held."""
         self.leave_run(((flow, seq),), seq)
 
     def leave_run(self, entries: Iterable[tuple[FlowName, int]], last: int) -> None:
-        """As leave, of several at once. entries: at least the oldest of each flow; last: the newest."""
+        """As leave, of several at once. entries: by age, at least the oldest of each flow; last: the
+        newest."""
         if self.is_scanning:
             return
         self.destination.is_backlogged = True
-        if self.destination.is_up:
-            for flow, seq in entries:
-                if not self._get_behind(flow, seq):
-                    break
-            else:
-                self._cursor = max(self._cursor, last)
+        for flow, seq in entries:
+            if not (self.destination.is_up and self._get_behind(flow, seq)):
+                self.is_scanning = True
+                self._cursor = min(self._cursor, seq - 1)  # or one that was adopted before hides it
                 return
-        self.is_scanning = True
+        self._cursor = max(self._cursor, last)
 
     def give_back(self, flow: FlowName, seq: int) -> None:
         """Take note that an entry is not in memory any more, and nothing was sent of it."""

@@ -296,3 +296,17 @@ def play(setting: Setting, step: str, first: int, second: int) -> None:
         setting.backlog.forget_held()
     elif setting.memory.is_up:
         setting.backlog.fetch(item_of)
+
+
+def test_what_is_left_behind_although_a_younger_one_was_adopted_is_found_again(setting: Setting) -> None:
+    """As of one run of the entry lane: it has sent the second, the general way is given the first."""
+    for number in (1, 2):
+        record = record_of(number, ("A",), study_uid="1.1", calling_ae_title="AE")
+        setting.ledger.add([Entry(number, record, Location(1, number * 1000, 100, 7))])
+    setting.last = 2
+    setting.backlog.adopt(2)
+    setting.memory.is_up = False
+    setting.backlog.leave(("AE", "1.1"), 1)
+    setting.memory.is_up = True
+    setting.fetch()
+    assert [one.entry_id for one in setting.memory.items] == [1]

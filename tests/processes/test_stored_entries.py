@@ -500,3 +500,22 @@ def test_an_instance_without_a_study_takes_the_general_way(tmp_path: Path) -> No
         await until(lambda: len(peers["A"].uids()) == 5)
 
     assert sorted(both(tmp_path, scene, {"A": None}, more=ONE_BY_ONE)["A"]) == UIDS[:5]
+
+
+def test_a_version_that_must_take_the_general_way_is_not_overtaken_in_its_own_run(tmp_path: Path) -> None:
+    def versions_of(peers: dict[str, ScriptedAcceptor]) -> list[bytes]:
+        return [message.dataset for message in peers["A"].messages if message.dataset][2:]
+
+    large = dataset(UIDS[2], padding=(SLOTS // 2 + 1) * SLOT)  # more slots than may stay on loan
+    small = dataset(UIDS[2], name="NEWER")
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        one.submit(UIDS[2], large, ack="stored")
+        one.submit(UIDS[2], small, ack="stored")
+        await one.answered()
+        await until(lambda: len(versions_of(peers)) == 2)
+        assert versions_of(peers) == [large, small]
+
+    both(tmp_path, scene, {"A": None}, more=ONE_BY_ONE)
