@@ -87,6 +87,9 @@ class DeliveringFirst:
     def expire(self, now: float) -> None:
         """Fall back for tickets whose destinations take too long."""
         late = [handled for handled in self._undelivered.values() if handled.deadline <= now]
+        # By age: what the lane has just given up came before later versions of it that have waited here, and
+        # the order in which they are stored is the one in which they are sent after a new start.
+        late.sort(key=lambda handled: handled.began)
         for handled in late:
             for name in handled.awaited:
                 if (destination := self._worker.owing.destinations.get(name)) is not None:

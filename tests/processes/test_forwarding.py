@@ -120,6 +120,35 @@ def test_a_second_destination_that_is_not_ready_is_sent_to_the_general_way(
     assert found["A"] == found["B"] == UIDS[:6]
 
 
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_versions_that_wait_too_long_together_are_stored_in_the_order_of_their_arrival(
+    tmp_path: Path, use_lane: bool
+) -> None:
+    versions = [dataset(UIDS[3], name=f"V{number}") for number in range(3)]
+
+    def status_of(message: Message) -> int | None:
+        return None if message.command[AFFECTED_SOP_INSTANCE_UID] == UIDS[3] else 0
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await one_by_one(one, UIDS[:2])
+        for octets in versions:
+            one.submit(UIDS[3], octets)
+        await until(lambda: one.worker.handling.in_progress == 3 and UIDS[3] in peers["A"].uids())
+        one.worker.handling.expire(monotonic() + 1e6)
+        one.worker.handling.storing.sync()
+        one.worker._try_to_take_durable()
+        await one.answered()
+        ledger, payloads = one.worker.spool.ledger, one.worker.spool.payloads
+        owed = [row for row in ledger.study("1.9") if row.mark.destination == "A"]
+        assert [b"".join(payloads.open_payload(row.entry.location)) for row in owed] == versions
+        for peer in peers["A"].peers:
+            peer.writer.close()
+        peers["A"].script = answering(lambda _: 0)
+        await until(lambda: peers["A"].uids().count(UIDS[3]) >= 4)
+
+    outcome(tmp_path, use_lane, scene, {"A": answering(status_of)}, more="associations_max = 1")
+
+
 def test_the_second_version_of_an_instance_waits_for_the_first(tmp_path: Path) -> None:
     async def scene(one: World, _: Any) -> None:
         await one_by_one(one, UIDS[:2])
