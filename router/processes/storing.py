@@ -160,7 +160,10 @@ class Storing:
 
     def _is_durable(self, handled: Handled | Adopted, touched: dict[Destination, None]) -> None:
         if isinstance(handled, Adopted):
-            handled.settled.set_result(None)
+            if not handled.settled.done():
+                handled.settled.set_result(None)
+            else:  # who waited for it has given up: it would be nobody's until the next start
+                self._worker.owing.owe(handled.entry)
             return
         stays_hot = self._deliver_stored(handled, touched)
         release = not stays_hot and handled.instance.give_up()
@@ -205,7 +208,8 @@ class Storing:
         while self._unsynced:
             first = self._unsynced.popleft()
             if isinstance(first, Adopted):
-                first.settled.set_exception(error)
+                if not first.settled.done():
+                    first.settled.set_exception(error)
                 continue
             if not isinstance(first, Handled):
                 assert self._worker.forwarding.entries is not None

@@ -244,11 +244,13 @@ class Worker:
                 self._answered_seq = durable
         writer.take_durable()  # leaves proof of it, for which nobody waits
         failure = writer.failure or self.spool.ledger.failure
-        if failure is not None and not self._has_stopped:
-            self._has_stopped = True
-            self.counters.sync_failed()
+        if failure is not None:
+            if not self._has_stopped:
+                self._has_stopped = True
+                self.counters.sync_failed()
+                self.spool_trouble(failure)
+            # Each time: what was on its way to us is still appended if it is the ledger that has failed.
             self.handling.storing.failed(failure)
-            self.spool_trouble(failure)
         elif (trouble := writer.trouble or self.spool.ledger.trouble) is not None:
             self.spool_trouble(trouble)
 

@@ -16,11 +16,15 @@ from router.delivery.retry import ErrorClass, Failure
 from router.drivers.connection import Connection
 from router.spool import ledger_insert
 from router.spool.disk import Disk
+from router.spool.faults import SpoolFailed
+from router.spool.record import Entry
 from router.spool.states import DeliveryState
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from router.standard.uids import CT_IMAGE_STORAGE
 from router.wire.codec import CODEC_NAME
 from router.wire.pdus import ReleaseRP, encode_pdu
+from tests.spool.spool_fixtures import record_of
 from tests.support import forwarding_world
 from tests.support.forwarding_scenes import answering, both, falling, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
@@ -519,3 +523,38 @@ def test_a_version_that_must_take_the_general_way_is_not_overtaken_in_its_own_ru
         assert versions_of(peers) == [large, small]
 
     both(tmp_path, scene, {"A": None}, more=ONE_BY_ONE)
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_what_comes_after_the_ledger_has_failed_is_refused_and_not_left_without_an_answer(
+    tmp_path: Path, use_lane: bool
+) -> None:
+    async def scene(one: World, _: Any) -> None:
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        one.worker.spool.ledger._fail(SpoolFailed("ledger: the disk"))
+        one.worker._try_to_take_durable()
+        for uid in UIDS[2:4]:  # the acceptor has not been told yet
+            one.submit(uid, ack="stored")
+        await one.answered()
+
+    found = outcome(tmp_path, use_lane, scene, {"A": None}, more=ONE_BY_ONE)
+    assert found["statuses"] == [0, 0, 0xA700, 0xA700]
+
+
+def test_an_adopted_entry_whose_waiter_has_given_up_is_owed_and_holds_up_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the worker drains, or the disk takes too long, while it adopts what absent workers left."""
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        record = record_of(1, ("A",), sop_instance=UIDS[2], sop_class=CT_IMAGE_STORAGE)
+        seq, location = one.worker.spool.writer.append(record, [dataset(UIDS[2])])
+        one.worker.handling.storing.adopt(Entry(seq, record, location)).cancel()
+        await store(one, [UIDS[3]])
+        await until(lambda: set(peers["A"].uids()) == set(UIDS[:4]))
+
+    outcome(tmp_path, True, scene, {"A": None}, more=ONE_BY_ONE)
+    assert "InvalidStateError" not in caplog.text
