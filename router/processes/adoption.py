@@ -176,8 +176,10 @@ async def _store(worker: Worker, theirs: Spool, record: InstanceRecord, location
     """Append one instance to our spool and wait until it is durable and in our ledger."""
     writer = worker.spool.writer
     if location.file is not None:
-        # A name of its own, for the writer removes it: theirs goes only when their ledger says so.
-        source = incoming_directory(Path(worker.config.spool.path)) / f"adopted-{location.file}"
+        # A name of its own, for the writer removes it, and that some time after the entry is durable: theirs
+        # goes only when their ledger says so, and no other object may have that name by then.
+        name = f"adopted-{writer.appended_seq + 1}-{location.file}"
+        source = incoming_directory(Path(worker.config.spool.path)) / name
         source.unlink(missing_ok=True)
         try:
             os.link(theirs.directory.large_path(location.file), source)
