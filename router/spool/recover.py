@@ -135,6 +135,7 @@ class _Recovery:
         self._read: list[_Segment] = []
         self._waiting: list[Entry] = []
         self._quarantine = Quarantine(directory.quarantine)
+        self._are_marks_durable = False
         self._uncopied: set[int] = set()  # segments with bad stretches of which there is no copy
 
     def run(self) -> None:
@@ -323,6 +324,9 @@ class _Recovery:
             self._quarantine.move(path)
             self._report.orphans_kept += 1
         else:
+            if is_open is False and not self._are_marks_durable:
+                self._ledger.make_durable()  # a predecessor may have died before it did that
+                self._are_marks_durable = True
             path.unlink()
             self._report.orphans_removed += is_open is None
 

@@ -466,6 +466,27 @@ def test_a_settled_large_object_is_removed_at_the_next_start(tmp_path: Path) -> 
     assert (report.orphans_removed, report.damages) == (0, [])
 
 
+def test_a_settled_large_object_is_removed_only_once_its_marks_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = with_large(tmp_path)
+    _, ledger, _ = reopened(directory)
+    ledger.mark([Mark(2, "PACS", DeliveryState.DELIVERED, 1)])
+    ledger.flush()  # and the process dies: the next one sees the mark, the disk may not have it
+    there: list[list[str]] = []
+    original = Ledger.make_durable
+
+    def make_durable(self: Ledger) -> None:
+        there.append(os.listdir(directory.large))
+        original(self)
+
+    monkeypatch.setattr(Ledger, "make_durable", make_durable)
+    recovered(directory)
+    assert there[0] == ["0000000000000002.dcmds"]
+    assert os.listdir(directory.large) == []
+    ledger.close()
+
+
 def test_incoming_is_cleaned_of_what_is_older_than_the_start(tmp_path: Path) -> None:
     assert clean_incoming(tmp_path, 2**62) == 0
     incoming = incoming_directory(tmp_path)
