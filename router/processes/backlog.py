@@ -122,24 +122,26 @@ class Backlog:
         items: list[Item] = []
         is_held_up = False
         fetched = 0
-        for flow in list(self._behind):
-            room = self.destination.room(flow)
-            if room >= FLOW_MAX // 2 or room >= QUANTUM_INSTANCES // 2 >= self.destination.held_of(flow):
-                is_held_up |= self._fetch(flow, min(room, FETCH_MAX - len(items)), item_of, items)
-                fetched += 1
-            if len(items) >= FETCH_MAX or fetched >= FETCH_FLOWS_MAX:
-                break
-        is_last = not self.is_scanning and not self._behind
-        if items or is_last:
-            self.destination.refill(items, is_last)
+        try:
+            for flow in list(self._behind):
+                room = self.destination.room(flow)
+                if room >= FLOW_MAX // 2 or room >= QUANTUM_INSTANCES // 2 >= self.destination.held_of(flow):
+                    is_held_up |= self._fetch(flow, min(room, FETCH_MAX - len(items)), item_of, items)
+                    fetched += 1
+                if len(items) >= FETCH_MAX or fetched >= FETCH_FLOWS_MAX:
+                    break
+        finally:  # what was fetched before the ledger could not be read counts as held already
+            is_last = not self.is_scanning and not self._behind
+            if items or is_last:
+                self.destination.refill(items, is_last)
         if self.is_scanning and len(self._behind) < FLOWS_MAX:
             return SCAN_PAUSE_S
         return HELD_UP_PAUSE_S if is_held_up else None
 
     def _fetch(self, flow: FlowName, limit: int, item_of: Callable[[Owed], Item], items: list[Item]) -> bool:
         """Fetch for one flow; return whether it is held up by another, whose older version goes first."""
-        after = self._behind.pop(flow)
-        rows = self._ledger.due_of_flow(self.destination.name, flow, after, limit)
+        rows = self._ledger.due_of_flow(self.destination.name, flow, self._behind[flow], limit)
+        del self._behind[flow]  # not before: a ledger that cannot be read now is asked again
         for owed, older_seq in rows:
             if owed.seq in self.held:
                 continue

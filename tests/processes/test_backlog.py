@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -17,6 +18,7 @@ from router.delivery.sender import FlowName, Item
 from router.processes import backlog as module
 from router.processes.backlog import Backlog
 from router.spool import ledger as ledger_module
+from router.spool.faults import SpoolFull
 from router.spool.ledger import Ledger
 from router.spool.record import Entry, Location
 from router.spool.states import DeliveryState, Mark, Owed
@@ -310,3 +312,26 @@ def test_what_is_left_behind_although_a_younger_one_was_adopted_is_found_again(s
     setting.memory.is_up = True
     setting.fetch()
     assert [one.entry_id for one in setting.memory.items] == [1]
+
+
+def test_a_ledger_that_cannot_be_read_for_a_moment_costs_nothing_of_what_is_owed(setting: Setting) -> None:
+    setting.memory.is_up = False
+    for number in range(6):
+        setting.arrive(study=f"1.{number % 3}")
+    setting.memory.is_up = True
+    original, asked = setting.ledger.due_of_flow, 0
+
+    def due_of_flow(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise SpoolFull("the ledger is busy")
+        return original(*arguments)
+
+    with patch.object(setting.ledger, "due_of_flow", due_of_flow):
+        with pytest.raises(SpoolFull):
+            setting.fetch()
+        assert len(setting.memory.items) == 2
+        setting.fetch()
+    assert sorted(one.entry_id or 0 for one in setting.memory.items) == list(range(1, 7))
+    assert setting.backlog.held == set(range(1, 7))
