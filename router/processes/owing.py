@@ -110,9 +110,8 @@ class Owing:
 
     def take_back(self, name: str, entry_id: int) -> None:
         """Leave an entry that waits in memory to the ledger again."""
-        destination = self.destinations.get(name)
-        if destination is not None and destination.withdraw(entry_id):
-            self.backlogs[name].held.discard(entry_id)
+        if name in self.destinations:
+            self._withdraw(name, entry_id)
 
     def leave_waiting(self, destination: Destination) -> None:
         """Leave to the ledger what waits for a destination that hardly answers, and give its slots back."""
@@ -124,11 +123,17 @@ class Owing:
 
     def forget_settled(self) -> None:
         """Take out of memory what people have dropped; what is being sent right now goes on."""
-        for name, destination in self.destinations.items():
+        for name in self.destinations:
             held = self.backlogs[name].held
             for entry_id in held - self._worker.spool.ledger.owed_among(name, held):
-                if destination.withdraw(entry_id):
-                    held.discard(entry_id)
+                self._withdraw(name, entry_id)
+
+    def _withdraw(self, name: str, entry_id: int) -> None:
+        """Take an entry that is not being sent out of memory; its slots, if it has any, go back."""
+        if self.destinations[name].withdraw(entry_id):
+            self.backlogs[name].held.discard(entry_id)
+            for item in [one for one in self._hot[name] if one.entry_id == entry_id]:
+                self._cool(name, item)
 
     # What destinations tell
 

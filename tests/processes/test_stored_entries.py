@@ -18,7 +18,7 @@ from router.spool import ledger_insert
 from router.spool.disk import Disk
 from router.spool.faults import SpoolFailed
 from router.spool.record import Entry
-from router.spool.states import DeliveryState
+from router.spool.states import DeliveryState, Selector
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE
@@ -558,3 +558,21 @@ def test_an_adopted_entry_whose_waiter_has_given_up_is_owed_and_holds_up_nobody(
 
     outcome(tmp_path, True, scene, {"A": None}, more=ONE_BY_ONE)
     assert "InvalidStateError" not in caplog.text
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_what_people_drop_while_it_waits_gives_its_slots_back(tmp_path: Path, use_lane: bool) -> None:
+    gate = Gate()
+
+    async def scene(one: World, _: Any) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        gate.open.clear()
+        await store(one, UIDS[2:])
+        assert await asyncio.to_thread(one.worker.spool.ledger.drop, Selector(destination="A")) == 6
+        one.worker.owing.forget_settled()
+        gate.open.set()
+        await until(lambda: one.dispatcher.loans_outstanding == 0)
+
+    outcome(tmp_path, use_lane, scene, {"A": gate.script}, more=ONE_BY_ONE)
