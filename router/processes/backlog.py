@@ -146,7 +146,10 @@ class Backlog:
             if owed.seq in self.held:
                 continue
             if older_seq is not None and older_seq not in self.held:
-                self._behind[flow] = owed.seq - 1
+                # One that the scan has still to find needs room among the flows; it will find this one behind
+                # it. Otherwise flows that all wait for such ones would keep them out for ever.
+                if not (self.is_scanning and older_seq > self._cursor):
+                    self._behind[flow] = owed.seq - 1
                 return True
             self.held.add(owed.seq)
             items.append(item_of(owed))

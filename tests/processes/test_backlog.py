@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router.delivery import fair
@@ -256,6 +256,9 @@ STEP = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(steps=st.lists(STEP, max_size=120))
+@example(  # every flow there is room for waits for one there is no room for
+    steps=[*(("arrive", flow, 0) for flow in (0, 1, 2, 0)), ("forget", 0, 0), ("arrive", 1, 0)]
+)
 def test_every_entry_is_delivered_once_and_no_version_overtakes_another(
     steps: list[tuple[str, int, int]],
 ) -> None:
