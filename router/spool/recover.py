@@ -307,7 +307,7 @@ class _Recovery:
     # -- large objects
 
     def _check_large(self) -> None:
-        """Keep the large objects somebody is owed; settled and unknown ones go."""
+        """Keep the large objects somebody is owed, or that are retained; settled and unknown ones go."""
         for name in os.listdir(self._directory.large):
             path = self._directory.large_path(name)
             if name.endswith(TEMPORARY_SUFFIX):
@@ -318,7 +318,7 @@ class _Recovery:
 
     def _check_large_object(self, path: Path) -> None:
         is_open = self._ledger.is_file_open(path.name)
-        if is_open:
+        if is_open or (is_open is False and self._ledger.is_retained(path.name)):
             self._store.add_file(path.name, path.stat().st_size)
         elif is_open is None and self._report.damages:
             self._quarantine.move(path)

@@ -6,14 +6,16 @@ import errno
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from router.spool.faults import RecordDamaged, UnknownFormat
 from router.spool.layout import WorkerDirectory, incoming_directory
-from router.spool.ledger import Ledger
-from router.spool.recover import RESTORE_ROWS, clean_incoming
+from router.spool.ledger import Ledger, LedgerSettings
+from router.spool.payload import PayloadStore
+from router.spool.recover import RESTORE_ROWS, clean_incoming, recover
 from router.spool.scan import BadStretch, SegmentScan, Sound
 from router.spool.segment import (
     HEADER_BYTES,
@@ -484,6 +486,22 @@ def test_a_settled_large_object_is_removed_only_once_its_marks_are_durable(
     recovered(directory)
     assert there[0] == ["0000000000000002.dcmds"]
     assert os.listdir(directory.large) == []
+    ledger.close()
+
+
+def test_a_settled_large_object_that_is_retained_outlives_a_start(tmp_path: Path) -> None:
+    directory = with_large(tmp_path)
+    _, ledger, _ = reopened(directory)
+    ledger.mark([Mark(2, "PACS", DeliveryState.DELIVERED, time.time_ns())])
+    ledger.make_durable()
+    ledger.close()
+    keeping = LedgerSettings(retention_s=3600)
+    store = PayloadStore(directory)
+    ledger = Ledger(directory.ledger, keeping)
+    recover(directory, ledger, store)
+    assert os.listdir(directory.large) == ["0000000000000002.dcmds"]
+    assert store.used_bytes > 0
+    assert ledger.files_done() == []
     ledger.close()
 
 
