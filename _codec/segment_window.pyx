@@ -2,7 +2,8 @@
 
 Only on tmpfs, where the mapping is the file's very pages: what is written is there for every reader at once,
 and outlives the process as after a write. Whoever makes the file has reserved its pages, so that no room can
-be missing. A few megabytes ahead of what is written are mapped at a time, and given up behind it.
+be missing. A few megabytes ahead of what is written are mapped at a time, and stay so: whoever writes the
+file again (spool/recycled.py) finds its pages mapped. They are the file's own: this takes no memory.
 Twin: router/wire/reference/segment_window.py.
 """
 
@@ -11,7 +12,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EINVAL, EIO, EOPNOTSUPP, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from posix.mman cimport MADV_DONTNEED, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, madvise, mmap, munmap
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, madvise, mmap, munmap
 from posix.stat cimport fstat, struct_stat
 
 from _codec.guarded_copy cimport GUARDED_HAS_CRC, guarded_begin, guarded_copy
@@ -66,10 +67,16 @@ cdef class SegmentWindow:
         self.close()
 
     def close(self):
-        """Unmap; harmless twice. Before the file is truncated."""
-        if self._memory != NULL:
-            munmap(self._memory, self._size)
-            self._memory = NULL
+        """Unmap; harmless twice."""
+        cdef uint8_t *memory = self._memory
+        self._memory = NULL
+        if memory != NULL:
+            with nogil:  # of many pages it takes a millisecond
+                munmap(memory, self._size)
+
+    def cut(self, uint64_t length):
+        """Take note that the file was truncated; its pages are reserved again before it is written again."""
+        self._end = min(self._end, (length + PAGE_MASK) & ~PAGE_MASK)
 
     def write(self, uint64_t offset, list buffers, uint32_t crc=0):
         """Write buffers one after another; return the CRC32C of them all, going on from `crc`.
@@ -82,21 +89,15 @@ cdef class SegmentWindow:
         return crc
 
     cdef int prepare(self, uint64_t begin, uint64_t end) except -1:
-        # Map what lies from `begin` to `end` and, if that is not there yet, some more behind it; let go of
-        # what lies before. Ahead of put and copy: without it each page costs a fault.
+        # Map what lies from `begin` to `end` and, if that is not there yet, some more behind it. Ahead of put
+        # and copy: without it each page costs a fault.
         self._place(begin, end - begin)
-        if self._begin <= begin and end <= self._end:
+        if end <= self._end:
             return 0
-        begin &= ~PAGE_MASK
+        begin = max(self._end, begin & ~PAGE_MASK)
         end = min(end + AHEAD_BYTES, self._size + PAGE_MASK) & ~PAGE_MASK
-        if self._begin <= begin <= self._end:
-            madvise(self._memory + self._begin, begin - self._begin, MADV_DONTNEED)
-        else:
-            madvise(self._memory + self._begin, self._end - self._begin, MADV_DONTNEED)
-            self._end = begin
-        self._begin = begin
         # EINVAL: a kernel that does not know it yet.
-        if madvise(self._memory + self._end, end - self._end, MADV_POPULATE_READ) != 0 and errno != EINVAL:
+        if madvise(self._memory + begin, end - begin, MADV_POPULATE_READ) != 0 and errno != EINVAL:
             raise _os_error(errno)
         self._end = end
         return 0

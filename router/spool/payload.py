@@ -197,6 +197,8 @@ class PayloadStore:
                 is_read = self._readers[path.name] > 0
             if recycled is None or is_read or not path.exists() or not recycled.keep(path):
                 path.unlink(missing_ok=True)
+                if recycled is not None:
+                    recycled.forget(path)
         if recycled is not None:
             recycled.settle()
 

@@ -15,9 +15,13 @@ from pathlib import Path
 from router import crash_points
 from router.spool.disk import Disk
 from router.spool.layout import RECYCLED_SUFFIX, WorkerDirectory
+from router.wire.codec import SegmentWindow
 
 RECYCLED_MAX = 6
 """Files kept; the rest is deleted."""
+
+WINDOWS_MAX = 4
+"""Files of a RAM disk that stay mapped between their last record and the first of their next life."""
 
 
 class RecycledSegments:
@@ -29,6 +33,29 @@ class RecycledSegments:
         self._lock = threading.Lock()
         self._renamed: list[Path] = []
         self._ready: deque[Path] = deque()
+        self._windows: dict[str, SegmentWindow] = {}  # by the name without its suffix, oldest first
+
+    def keep_window(self, segment: Path, window: SegmentWindow) -> None:
+        """Keep a segment's window for whoever writes the file again."""
+        with self._lock:
+            self._windows[segment.stem] = window
+            if len(self._windows) > WINDOWS_MAX:
+                self._drop_window(next(iter(self._windows)))
+
+    def take_window(self, file: Path) -> SegmentWindow | None:
+        """Return the window of a file that take() has returned, if it was kept."""
+        with self._lock:
+            return self._windows.pop(file.stem, None)
+
+    def forget(self, segment: Path) -> None:
+        """Take note that a segment is deleted; a window on it would keep its memory."""
+        with self._lock:
+            self._drop_window(segment.stem)
+
+    def _drop_window(self, name: str) -> None:
+        window = self._windows.pop(name, None)
+        if window is not None:
+            window.close()
 
     def keep(self, segment: Path) -> bool:
         """Take a settled segment's file out of use and keep it; False if there are enough, or it cannot be
@@ -71,8 +98,10 @@ class RecycledSegments:
         """Delete the kept files: the space is needed for something else."""
         with self._lock:
             while self._ready:
+                path = self._ready.pop()
+                self._drop_window(path.stem)
                 with contextlib.suppress(OSError):
-                    self._disk.unlink(self._ready.pop())
+                    self._disk.unlink(path)
 
 
 def _size_of(path: Path) -> int:

@@ -98,12 +98,18 @@ class SegmentFile:
 
 @crash_points.after("segment.rotate")
 def create_segment(
-    disk: Disk, path: Path, number: int, nonce: int, capacity: int, recycled: Path | None = None
+    disk: Disk,
+    path: Path,
+    number: int,
+    nonce: int,
+    capacity: int,
+    recycled: Path | None = None,
+    window: SegmentWindow | None = None,
 ) -> SegmentFile:
     """Make, preallocate and head a new segment. Raises OSError; then nothing is left.
 
     nonce: secret, and never used before (see segment.py). recycled: a file to write again instead of a fresh
-    one (see recycled.py).
+    one (see recycled.py). window: that it was written through then, of the same capacity.
     """
     if recycled is not None:
         try:
@@ -120,7 +126,7 @@ def create_segment(
         if there < capacity:  # what is there need not be looked at again, page by page
             disk.allocate(descriptor, capacity - there, there)
         disk.write(descriptor, [encode_header(number, segment.nonce)], HEADER_BYTES, 0)
-        segment.window = disk.window(descriptor, capacity)
+        segment.window = window or disk.window(descriptor, capacity)
     except OSError:
         remove_segment(disk, segment)
         raise

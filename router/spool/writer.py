@@ -368,13 +368,16 @@ class SpoolWriter:
 
         Segments are used in the order of their numbers: recovery and the ledger's checkpoint rely on it.
         """
-        recycled = self._recycled.take() if self._recycled is not None else None
+        recycled = window = None
+        if self._recycled is not None and (recycled := self._recycled.take()) is not None:
+            window = self._recycled.take_window(recycled)
         if recycled is None:
             self._check_quota(self._settings.segment_bytes)
         number = self._next_segment
         self._next_segment += 1
         path, nonce = self._directory.segment_path(number), self._directory.nonce_of(number)
-        return create_segment(self._disk, path, number, nonce, self._settings.segment_bytes, recycled)
+        size = self._settings.segment_bytes
+        return create_segment(self._disk, path, number, nonce, size, recycled, window)
 
     def _make_spare(self) -> None:
         """Preallocate the next segment early, off the owner's thread: it may take milliseconds."""
@@ -500,8 +503,8 @@ class SpoolWriter:
             self._disk.sync_folder(self._directory.large)
         for segment in group.segments:
             if segment in group.closing:
-                segment.close_window()
                 self._disk.truncate(segment.descriptor, segment.offset)
+                self._keep_window(segment)
             else:
                 segment.fill_ahead(self._disk)
         for segment in group.segments:
@@ -517,6 +520,15 @@ class SpoolWriter:
             descriptor, segment.descriptor = segment.descriptor, -1
             self._disk.close(descriptor)
             self._store.add_closed(ClosedSegment(segment.number, segment.last_seq, segment.offset))
+
+    def _keep_window(self, segment: SegmentFile) -> None:
+        """Give up the window of a segment that gets nothing more, or keep it for the file's next life."""
+        window, segment.window = segment.window, None
+        if window is not None and self._recycled is not None:
+            window.cut(segment.offset)
+            self._recycled.keep_window(segment.path, window)
+        elif window is not None:
+            window.close()
 
     def _tidy(self, group: _Gathered) -> None:
         """After the good news: what nobody waits for."""

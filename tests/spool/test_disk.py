@@ -14,7 +14,7 @@ from router.spool.faults import SpoolFull
 from router.spool.layout import worker_directory
 from router.spool.payload import PayloadStore
 from router.spool.record import Location, encode_record
-from router.spool.recycled import RecycledSegments
+from router.spool.recycled import RECYCLED_MAX, WINDOWS_MAX, RecycledSegments
 from router.spool.segment import HEAD_BYTES, Kind, encode_head, encode_trailer, record_bytes
 from router.spool.segment_file import create_segment
 from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
@@ -141,28 +141,68 @@ def test_a_record_without_its_head_is_none(ram: Path) -> None:
     assert not report.damages
 
 
-def test_the_window_is_gone_before_the_segment_is_cut_to_its_length(ram: Path) -> None:
+def fill_segments(writer: SpoolWriter, numbers: range) -> list[SegmentWindow]:
+    """Append instances; return the windows they were written through."""
     windows: list[SegmentWindow] = []
-
-    class Watching(UnsyncedDisk):
-        def truncate(self, descriptor: int, length: int) -> None:
-            with pytest.raises(ValueError, match="closed"):
-                windows[0].write(0, [b"1"])
-            cut.append(length)
-            super().truncate(descriptor, length)
-
-    cut: list[int] = []
-    writer = writer_at(directory_at(ram), disk=Watching())
-    for number in range(20):
+    for number in numbers:
         window = writer.begin_run(40_000)[5]
         assert window is not None
         windows = [*windows, window] if window not in windows else windows
         write_through(writer, [number], 30_000)
         writer.sync_soon()
-    assert len(windows) == 3
-    assert len(cut) == 2
+    return windows
+
+
+def is_closed(window: SegmentWindow) -> bool:
+    try:
+        window.write(0, [])
+    except ValueError:
+        return True
+    return False
+
+
+def test_where_no_file_is_written_again_a_window_ends_with_its_segment(ram: Path) -> None:
+    writer = writer_at(directory_at(ram))
+    windows = fill_segments(writer, range(20))
+    assert [is_closed(window) for window in windows] == [True, True, False]
     writer.close()
-    assert len(cut) == 3
+    assert is_closed(windows[-1])
+
+
+def test_a_file_that_is_written_again_keeps_its_window_and_takes_its_records_whole(ram: Path) -> None:
+    directory = directory_at(ram)
+    recycled = RecycledSegments(directory, UnsyncedDisk())
+    store = PayloadStore(directory)
+    writer = writer_at(directory, store, recycled=recycled)
+    first, second, _ = fill_segments(writer, range(20))
+    store.delete_segments([1], recycled)
+    following = fill_segments(writer, range(20, 33))
+    assert first in following
+    assert not is_closed(second)
+    writer.close()
+    found, report, _ = recovered(directory)
+    assert not report.damages
+    names = {int(uid.rpartition(".")[2]) for uid in found}
+    assert names == set(range(min(names), 33))
+    assert all(found[f"1.2.3.{number}"] == dataset_of(number, 30_000) for number in names)
+
+
+def test_the_window_of_a_file_that_is_deleted_is_closed(ram: Path) -> None:
+    directory = directory_at(ram)
+    recycled = RecycledSegments(directory, UnsyncedDisk())
+    store = PayloadStore(directory)
+    writer = writer_at(directory, store, recycled=recycled)
+    windows = fill_segments(writer, range(8 * (RECYCLED_MAX + 4)))
+    count = len(windows) - 1
+    assert [is_closed(window) for window in windows[:-1]] == [True] * (count - WINDOWS_MAX) + [
+        False
+    ] * WINDOWS_MAX
+    recycled.forget(directory.segment_path(count))
+    assert is_closed(windows[count - 1])
+    store.delete_segments(range(1, count + 1), recycled)
+    recycled.clear()
+    assert all(map(is_closed, windows[:-1]))
+    writer.close()
 
 
 def test_without_its_window_a_segment_is_written_by_system_calls(ram: Path) -> None:

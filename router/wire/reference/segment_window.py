@@ -23,8 +23,11 @@ class SegmentWindow:
         self._memory: memoryview | None = memoryview(mmap.mmap(descriptor, size))
 
     def close(self) -> None:
-        """Unmap; harmless twice. Before the file is truncated."""
+        """Unmap; harmless twice."""
         self._memory = None
+
+    def cut(self, length: int) -> None:
+        """Take note that the file was truncated; its pages are reserved again before it is written again."""
 
     def write(self, offset: int, buffers: list[Buffer], crc: int = 0) -> int:
         """Write buffers one after another; return the CRC32C of them all, going on from `crc`.
