@@ -130,7 +130,7 @@ class Acceptor:
             self._open_by_source[incoming.admitted.source] -= 1
         if incoming.handshake_error is not None:
             return
-        if incoming.association.rq is None:
+        if incoming.association.rq is None and not incoming.association.refused_request:
             self.counters.probe("stray" if incoming.connection.bytes_received else "silent")
             logger.debug("%s", incoming.log_line())
             return

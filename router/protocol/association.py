@@ -35,8 +35,10 @@ OUTPUT_BYTES = 1 << 20
 
 RECEIVING_STATES = frozenset({State.STA6, State.STA7})
 
+ASSOCIATE_RQ_TYPE = 0x01  # PS3.8 section 9.3.2
+
 PDU_EVENTS = {
-    0x01: Event.ASSOCIATE_RQ_RECEIVED,
+    ASSOCIATE_RQ_TYPE: Event.ASSOCIATE_RQ_RECEIVED,
     0x02: Event.ASSOCIATE_AC_RECEIVED,
     0x03: Event.ASSOCIATE_RJ_RECEIVED,
     0x04: Event.DATA_RECEIVED,
@@ -149,6 +151,11 @@ class Association:
     def is_quiet(self) -> bool:
         """Whether there is nothing to hand on, to send or to wait for."""
         return not (self._upper_layer.indications or self._outbox or self.blocked)
+
+    @property
+    def refused_request(self) -> bool:
+        """Whether the peer began with an A-ASSOCIATE-RQ that cannot be read; other octets are no request."""
+        return self.rq is None and self.violation is not None and self._reader.pdu_type == ASSOCIATE_RQ_TYPE
 
     @property
     def has_output(self) -> bool:

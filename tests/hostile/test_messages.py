@@ -488,6 +488,36 @@ def test_row_1_probes_and_stray_octets_cost_a_counter_and_no_line(
     assert [record for record in caplog.records if "peer=" in record.getMessage()][1:] == []
 
 
+@pytest.mark.parametrize(
+    "request_octets",
+    [
+        pdu(0x01, struct.pack(">HH16s16s32x", 1, 0, b"ROUTER", b"A") + b"\x20\x00\xff\xff\x01"),
+        pdu(0x01, b"\0\1\0\0"),
+        b"\x01\x00\xff\xff\xff\xff",
+    ],
+    ids=["item too long", "too short", "4 GB"],
+)
+def test_a_request_that_cannot_be_read_is_told_in_a_line_that_says_why(
+    tmp_path: Path, request_octets: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What speaks DICOM, and wrongly, somebody has to mend; what does not is a probe."""
+
+    async def test() -> None:
+        async with live_acceptor(tmp_path) as live:
+            page = live.child.page
+            violations = page.slot("violations", listener="main", answer="abort")
+            async with raw_peer(live.port) as peer:
+                await peer.send(request_octets)
+                assert await peer.read_pdu() == abort_pdu(0, 0)
+            await until(lambda: page.cells[violations] == 1)
+            assert page.cells[page.slot("probes", listener="main", probe="stray")] == 0
+
+    with caplog.at_level(logging.WARNING):
+        run(test())
+    (line,) = [record.getMessage() for record in caplog.records if "peer=127.0.0.1" in record.getMessage()]
+    assert "end=violation why=" in line
+
+
 def test_row_52_no_series_and_no_memory_grows_with_what_peers_call_themselves(tmp_path: Path) -> None:
     async def test() -> None:
         async with live_acceptor(tmp_path) as live:
