@@ -71,7 +71,11 @@ cdef class EntryLane:
         self, TicketPort port, Plan plan, const TicketView *ticket, list buffers, bytes record,
         const uint8_t *study, Py_ssize_t study_bytes, const uint8_t *series, Py_ssize_t series_bytes,
     ) except -1
-    cdef bint _copy(self, Py_ssize_t facts_bytes, uint64_t size, list buffers, uint32_t *crc) except -1
+    cdef bint _write_through(
+        self, bytes facts, uint64_t dataset_bytes, uint64_t size, list buffers, uint32_t *crc
+    ) except -1
+    cdef bytes _head(self, bytes facts, uint64_t dataset_bytes)
+    cdef bytes _trailer(self, bytes facts, uint64_t dataset_bytes, uint32_t crc)
     cdef bytes _facts(
         self, Plan plan, const TicketView *ticket, const uint8_t *study, Py_ssize_t study_bytes,
         const uint8_t *series, Py_ssize_t series_bytes,

@@ -214,6 +214,7 @@ cdef class EntryLane:
         cdef StoredEntry entry
         cdef uint64_t size
         cdef uint32_t crc = 0
+        cdef bytes facts
         if ticket.dataset_bytes >= self._large_bytes:
             return False
         facts = self._facts(plan, ticket, study, study_bytes, series, series_bytes)
@@ -222,27 +223,21 @@ cdef class EntryLane:
         size = self._spool.record_bytes(len(facts), ticket.dataset_bytes)
         if not self._make_room(size):
             return False
-        if self._window is not None and not self._copy(len(facts), size, buffers, &crc):
+        if self._window is not None and not self._write_through(
+            facts, ticket.dataset_bytes, size, buffers, &crc
+        ):
             # By the spool's own writes, from a run of its own; they say what is wrong.
             self.flush()
             self._spool.drop_window()
             if not self._make_room(size):
                 return False
+            crc = 0
         if self._window is None:
             for buffer in buffers:
                 crc = crc32c(buffer, crc)
-        head = self._spool.encode_head(
-            KIND_INSTANCE, self._segment, self._nonce, self._offset, self._seq, facts, ticket.dataset_bytes
-        )
-        trailer = self._spool.encode_trailer(crc, len(head) + len(facts) + ticket.dataset_bytes)
-        if self._window is not None:
-            # The head last: no sooner is it a record.
-            self._window.put(self._offset + len(head) + len(facts) + ticket.dataset_bytes, trailer)
-            self._window.put(self._offset, head + facts)
-        else:
-            self._run_buffers.append(head + facts)
+            self._run_buffers.append(self._head(facts, ticket.dataset_bytes))
             self._run_buffers += buffers
-            self._run_buffers.append(trailer)
+            self._run_buffers.append(self._trailer(facts, ticket.dataset_bytes, crc))
         entry = StoredEntry.__new__(StoredEntry)
         entry.seq = self._seq
         entry.ticket = record
@@ -257,7 +252,7 @@ cdef class EntryLane:
         entry.dataset_bytes = ticket.dataset_bytes
         entry.received_ns = ticket.received_ns
         entry.segment = self._segment
-        entry.offset = self._offset + len(head) + len(facts)
+        entry.offset = self._offset + HEAD_BYTES + len(facts)
         entry.crc = crc
         self._run.append(entry)
         self._seq += 1
@@ -265,14 +260,30 @@ cdef class EntryLane:
         port.hold(ticket)
         return True
 
-    cdef bint _copy(self, Py_ssize_t facts_bytes, uint64_t size, list buffers, uint32_t *crc) except -1:
-        # A dataset into the window, where the next record has its own; False: there is no writing there.
+    cdef bint _write_through(
+        self, bytes facts, uint64_t dataset_bytes, uint64_t size, list buffers, uint32_t *crc
+    ) except -1:
+        # The next record into the window; False: there is no writing there.
+        cdef uint64_t dataset_at = self._offset + HEAD_BYTES + PyBytes_GET_SIZE(facts)
         try:
             self._window.prepare(self._offset, self._offset + size)
-            self._window.copy(self._offset + HEAD_BYTES + facts_bytes, buffers, crc)
+            self._window.copy(dataset_at, buffers, crc)
+            self._window.put(dataset_at + dataset_bytes, self._trailer(facts, dataset_bytes, crc[0]))
+            # The head last: no sooner is it a record.
+            self._window.put(self._offset, self._head(facts, dataset_bytes))
         except OSError:
             return False
         return True
+
+    cdef bytes _head(self, bytes facts, uint64_t dataset_bytes):
+        # What stands before the dataset in the next record.
+        return self._spool.encode_head(
+            KIND_INSTANCE, self._segment, self._nonce, self._offset, self._seq, facts, dataset_bytes
+        ) + facts
+
+    cdef bytes _trailer(self, bytes facts, uint64_t dataset_bytes, uint32_t crc):
+        # What stands behind it.
+        return self._spool.encode_trailer(crc, HEAD_BYTES + PyBytes_GET_SIZE(facts) + dataset_bytes)
 
     cdef bytes _facts(
         self, Plan plan, const TicketView *ticket, const uint8_t *study, Py_ssize_t study_bytes,

@@ -15,7 +15,7 @@ import pytest
 from router.delivery.retry import ErrorClass, Failure
 from router.drivers.connection import Connection
 from router.spool import ledger_insert
-from router.spool.disk import Disk
+from router.spool.disk import PAGE_BYTES, Disk
 from router.spool.faults import SpoolFailed
 from router.spool.record import Entry
 from router.spool.states import DeliveryState, Selector
@@ -179,6 +179,39 @@ def test_on_a_ram_disk_the_same_is_stored(ram: Path, syntax: str) -> None:
     both(ram, scene, {"A": None}, more=ONE_BY_ONE)
     assert found[0] == found[1]
     assert len(found[1]) == len(UIDS) + 40
+
+
+def test_a_page_that_is_gone_under_a_trailer_costs_no_record(ram: Path) -> None:
+    """The pages ahead are mapped already; the file is cut where the next record's dataset ends."""
+
+    async def scene(one: World, _: Any) -> None:
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        segment = one.worker.spool.writer._segment
+        assert segment is not None
+        begun = segment.offset
+        await store(one, UIDS[2:3])
+        await all_settled(one)
+        before_dataset = (
+            max(owed.entry.location.offset for owed in one.worker.spool.ledger.study("1.9")) - begun
+        )
+        dataset_at = segment.offset + before_dataset
+        least = len(dataset(UIDS[3], padding=2))
+        cut = -(-(dataset_at + least) // PAGE_BYTES) * PAGE_BYTES
+        octets = dataset(UIDS[3], padding=2 + (cut - dataset_at - least) // 2 * 2)
+        os.truncate(segment.path, cut)
+        one.submit(UIDS[3], octets, ack="stored")
+        await one.answered()
+        await all_settled(one)
+        assert segment.window is None
+        assert octets in [row[1] for row in rows(one)]  # as the spool has it
+        assert len(rows(one)) == 4
+        sent.append(octets)
+
+    sent: list[bytes] = []
+    ends = outcome(ram, True, scene, {"A": None}, more=ONE_BY_ONE)
+    assert ends["statuses"] == [0] * 4
+    assert sent[0] in ends["octets A"]
 
 
 def test_a_segment_that_somebody_cut_short_is_written_by_system_calls(ram: Path) -> None:
