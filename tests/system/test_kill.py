@@ -7,7 +7,7 @@ comes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,18 @@ STEPS = {
 }
 
 
+def mr_sender(
+    directory: Path, router: RouterProcess, **options: object
+) -> AbstractContextManager[FastSender]:
+    """Send 1,200 MRs, until the kills no more than a few hundred beyond the first of them."""
+    return fast_sender(
+        directory,
+        router.port,
+        allowed=200 + AHEAD,
+        **{"kind": "mr", "count": 1200, "reconnect_s": RECONNECT_S, "timeout": 30, **options},
+    )
+
+
 @pytest.mark.parametrize("victim", STEPS)
 def test_nothing_acknowledged_is_lost_when_it_is_killed(tmp_path: Path, victim: str) -> None:
     with ExitStack() as stack:
@@ -87,19 +99,7 @@ def test_nothing_is_lost_with_two_of_each_and_an_async_window(tmp_path: Path, vi
                 tmp_path, {"FAST": fast.port, "SLOW": slow.port}, router={"acceptors": 2, "workers": 2}
             )
         )
-        sender = stack.enter_context(
-            fast_sender(
-                tmp_path,
-                router.port,
-                kind="mr",
-                count=1200,
-                allowed=200 + AHEAD,
-                associations=6,
-                window=8,
-                reconnect_s=RECONNECT_S,
-                timeout=30,
-            )
-        )
+        sender = stack.enter_context(mr_sender(tmp_path, router, associations=6, window=8))
         kill_during_load(router, sender, STEPS[victim], (200, 700))
         settle(router, sender, fast, slow)
 
@@ -115,18 +115,7 @@ def test_processes_that_are_killed_lose_nothing_on_a_ram_disk(tmp_path: Path, vi
         router = stack.enter_context(
             router_process(tmp_path, {"FAST": fast.port, "SLOW": slow.port}, spool=spool)
         )
-        sender = stack.enter_context(
-            fast_sender(
-                tmp_path,
-                router.port,
-                kind="mr",
-                count=1200,
-                allowed=200 + AHEAD,
-                associations=4,
-                reconnect_s=RECONNECT_S,
-                timeout=30,
-            )
-        )
+        sender = stack.enter_context(mr_sender(tmp_path, router, associations=4))
         kill_during_load(router, sender, STEPS[victim], (200, 700))
         settle(router, sender, fast, slow)
 
