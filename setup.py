@@ -39,6 +39,7 @@ MODULES = (
     "handler_lane",
     "send_lane",
     "outlet",
+    "reception",
     "ticket_port",
     "segment_window",
     "entry_lane",

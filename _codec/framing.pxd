@@ -38,7 +38,6 @@ cdef enum LaneAnswer:
 
 cdef enum:
     LEAD = 12  # octets before the payload of a P-DATA-TF with one fragment
-    LEAD_PDU_MIN = 65536  # a PDU shorter than this is not worth a system call of its own
     SCATTER_PDUS_MAX = 64  # received in one go, at most
 
 
@@ -88,7 +87,6 @@ cdef class PduReader:
     cdef int _dead_event
     cdef bint _negotiated  # there are accepted contexts
     cdef uint8_t _accepted[256]  # by presentation-context-id: 1 if accepted
-    cdef uint8_t _covered[12]  # what the heads in a lead window lie on
     cdef uint8_t _head[6]  # a head that arrived in pieces
     cdef int _head_filled
     cdef uint64_t _pdu_length  # PDU-length of the current PDU
@@ -106,8 +104,13 @@ cdef class PduReader:
     cdef Lane _lane  # or None
 
     cpdef attach(self, buffer)
+    cpdef object direct_window(self)
+    cpdef int advance(self, Py_ssize_t n) except -1
+    cpdef ScatterWindow scatter_window(self)
+    cpdef tuple advance_scatter(self, Py_ssize_t n)
     cdef int attach_memory(self, uint8_t *start, Py_ssize_t size, owner) except -1
 
+    cdef bint _make_room(self) except -1  # False: the event SINK_FULL or LANE_LEFT is due
     cdef bint _is_place(self, const iovec *part) noexcept
     cdef int _run(self, const uint8_t *data, Py_ssize_t end) except -1
     cdef const uint8_t *_collect_head(self, const uint8_t *data, Py_ssize_t end) noexcept

@@ -27,7 +27,6 @@ LANE_LEFT, LANE_LEFT_WHOLE = 7, 8
 
 EMPTY_FRAGMENTS_MAX = 64
 DIRECT_WINDOW_MIN_BYTES = 4096
-LEAD_BYTES = 12
 ASSOCIATE_LENGTH_MIN_BYTES = 68
 
 # Reasons of an A-ABORT by the service provider (PS3.8 Table 9-26).
@@ -271,7 +270,7 @@ cdef class PduReader:
         finally:
             PyBuffer_Release(&view)
 
-    def direct_window(self):
+    cpdef object direct_window(self):
         """Return the part of the attached buffer that the current PDV will fill.
 
         None between fragments, without a buffer, and for less than DIRECT_WINDOW_MIN_BYTES.
@@ -290,7 +289,7 @@ cdef class PduReader:
             view = view.cast("B")
         return view[self.filled:self.filled + <Py_ssize_t>room]
 
-    def advance(self, Py_ssize_t n):
+    cpdef int advance(self, Py_ssize_t n) except -1:
         """Take note of n bytes received into direct_window(); return the event as feed does.
 
         Raises ValueError if there is no window or n exceeds it.
@@ -308,64 +307,7 @@ cdef class PduReader:
         cdef int event = self._take_event(self._placed(n))
         return EVENT_NEED_DATA if event == EVENT_NONE else event
 
-    def lead_window(self):
-        """Return a part of the attached buffer that the next PDU's heads and dataset bytes may be received
-        into.
-
-        It begins LEAD_BYTES before the next dataset byte's place, so that the heads land on bytes that came
-        before (they are kept aside) and the payload lands in its place. None if it is not known to pay: only
-        between long PDUs of one dataset. Receive into it, then call advance_lead; do not feed in between.
-        """
-        if (
-            self._phase != PHASE_PDU_HEAD
-            or self._turn != TURN_DATASET
-            or self._head_filled
-            or not self._attached
-            or self._sink_object is None
-            or self.filled < LEAD
-            or self._pdu_length < LEAD_PDU_MIN
-            or self._sink.len - self.filled < LEAD_PDU_MIN
-        ):
-            return None
-        memcpy(self._covered, <uint8_t *>self._sink.buf + self.filled - LEAD, LEAD)
-        view = memoryview(self._sink_object)
-        if view.itemsize != 1 or view.ndim != 1:
-            view = view.cast("B")
-        return view[self.filled - LEAD:]
-
-    def advance_lead(self, Py_ssize_t n):
-        """Take note of n bytes received into lead_window(); return (event as of feed, what was not consumed).
-
-        Raises ValueError if there is no such window or n exceeds it.
-        """
-        cdef uint8_t heads[LEAD]
-        cdef uint8_t *start
-        cdef Py_ssize_t taken
-        cdef int event
-        if self._phase != PHASE_PDU_HEAD or not self._attached or self.filled < LEAD:
-            raise ValueError("advance without a lead window", n)
-        start = <uint8_t *>self._sink.buf + self.filled - LEAD
-        if n < 0 or n > self._sink.len - self.filled + LEAD:
-            raise ValueError("advance beyond the lead window", n)
-        taken = n if n < LEAD else LEAD
-        memcpy(heads, start, taken)
-        memcpy(start, self._covered, LEAD)
-        self.consumed = 0
-        event = self._run(heads, taken)
-        if event != EVENT_NEED_DATA or taken < LEAD:
-            rest = PyBytes_FromStringAndSize(<const char *>heads + self.consumed, taken - self.consumed)
-            return event, rest + PyBytes_FromStringAndSize(<const char *>start + taken, n - taken)
-        taken = n - LEAD
-        if self._phase == PHASE_DATASET and self._attached:
-            # The heads are those of a fragment of this dataset: its payload is in its place already.
-            if <uint64_t>taken > self._pdv_left:
-                taken = <Py_ssize_t>self._pdv_left
-            rest = PyBytes_FromStringAndSize(<const char *>start + LEAD + taken, n - LEAD - taken)
-            event = self._take_event(self._placed(taken))
-            return EVENT_NEED_DATA if event == EVENT_NONE else event, rest
-        return event, PyBytes_FromStringAndSize(<const char *>start + LEAD, taken)
-
-    def scatter_window(self):
+    cpdef ScatterWindow scatter_window(self):
         """Return a ScatterWindow for the next PDUs of the dataset under way, or None if it does not pay.
 
         Receive into it, then call advance_scatter; do not feed in between.
@@ -388,7 +330,13 @@ cdef class PduReader:
         )
         return self._scatter
 
-    def advance_scatter(self, Py_ssize_t n):
+    cdef bint _make_room(self) except -1:
+        # Have the lane go on with its next buffer if octets are due and the one before is full.
+        if self._phase != PHASE_DATASET or self._lane is None or not self._lane.is_taking:
+            return True
+        return self.filled < self._sink.len or self._lane.next_buffer(self)
+
+    cpdef tuple advance_scatter(self, Py_ssize_t n):
         """Take note of n bytes received into scatter_window(); return (event as of feed, what was not
         consumed).
 

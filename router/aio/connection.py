@@ -69,9 +69,6 @@ class TappedAssociation(ObservedAssociation):
     def direct_window(self) -> memoryview | None:
         return None if self._tap is not None else super().direct_window()
 
-    def lead_window(self) -> memoryview | None:
-        return None if self._tap is not None else super().lead_window()
-
     def next_output(self, bytes_max: int = OUTPUT_BYTES) -> list[Buffer]:
         buffers = super().next_output(bytes_max)
         if self._tap is not None and buffers:

@@ -12,7 +12,6 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,13 +32,10 @@ from router.standard.dimse_fields import (
     STATUS,
 )
 from router.standard.reasons import ABORT_SOURCE_SERVICE_PROVIDER
-from router.wire.codec import SendLane
+from router.wire.codec import Reception, SendLane, StoreLane
 
 if TYPE_CHECKING:
     from router.drivers.event_loop import EventLoopDriver
-
-DIRECT_MIN_BYTES = 4096
-"""A window of a sink's buffer smaller than this is not worth a system call of its own."""
 
 WRITE_BUFFER_BYTES = 1 << 20
 """Bytes handed to the transport before the association is asked for more."""
@@ -48,14 +44,6 @@ ANSWERS_WAITING_MAX = 256
 """Messages that may wait for a peer that does not take them; beyond, nothing more is read from it."""
 
 logger = logging.getLogger(__name__)
-
-
-class Landing(Enum):
-    """Where the bytes of one recv come to lie."""
-
-    STAGING = "copied from the staging buffer"
-    DIRECT = "in their place in the sink's buffer"
-    LEAD = "in their place, with the heads of a PDU before them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +88,10 @@ class Connection(asyncio.BufferedProtocol):
         self.lane: SendLane | None = None
         self._driver = driver
         self._on_closed = on_closed
-        self._staging = driver.staging
-        self._first = driver.first
+        self._reception = None if Reception is None else Reception(self, driver.staging, driver.first)
         self._transport: asyncio.Transport | None = None
         self._socket: Any = None
-        self._landing = Landing.STAGING
+        self._is_direct = False
         self._kept: memoryview | None = None
         self._is_reading_paused = False
         self._is_writing_paused = False
@@ -120,6 +107,10 @@ class Connection(asyncio.BufferedProtocol):
         self._watches_output = association.role is Role.REQUESTOR
         if self._watches_output:
             association.watch_output()
+        if self._reception is not None:
+            # On the instance, before the transport binds them: what receives in place of the methods below.
+            self.get_buffer = self._reception.get_buffer  # type: ignore[method-assign]
+            self.buffer_updated = self._reception.buffer_updated  # type: ignore[method-assign]
 
     # What its user calls
 
@@ -246,9 +237,23 @@ class Connection(asyncio.BufferedProtocol):
             self.conversation.message_ids,
         )
         self.association.use_reply_lane(self.lane)
+        self._open_reception(self.lane)
         self.conversation.on_ended = self._end_lane
         self.conversation.on_unasked = self._take_for_lane
         return self.lane
+
+    def use_store_lane(self, lane: StoreLane) -> None:
+        """Let a lane take the peer's C-STORE-RQs that need no decision."""
+        self.association.use_lane(lane)
+        self._open_reception(None)
+
+    def _open_reception(self, lane: SendLane | None) -> None:
+        """Receive past the general way; past the event loop too, where the octets are not encrypted."""
+        if self._reception is not None and self._transport is not None:
+            is_encrypted = self._transport.get_extra_info("sslcontext") is not None
+            self.association.use_reception(
+                self._reception, lane, -1 if is_encrypted else self._socket.fileno()
+            )
 
     def _take_for_lane(self, message: MessageReceived) -> bool:
         """Take a response to a request of the lane's that it does not read: one with a dataset."""
@@ -326,41 +331,39 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         association = self.association
-        if not association.mid_message:
-            self._landing = Landing.STAGING
-            return self._first
-        window = association.direct_window()
-        if window is not None and len(window) >= DIRECT_MIN_BYTES:
-            self._landing = Landing.DIRECT
-            self._first = self._driver.first_of_long
-            return window
-        window = association.lead_window()
-        if window is not None:
-            self._landing = Landing.LEAD
-            return window
-        self._landing = Landing.STAGING
-        return self._driver.first
+        window = association.direct_window() if association.mid_message else None
+        self._is_direct = window is not None
+        return self._driver.first if window is None else window
 
     def buffer_updated(self, nbytes: int) -> None:
         association = self.association
         self.bytes_received += nbytes
-        self.conversation.now = self.last_byte_at = monotonic()
+        self.last_byte_at = monotonic()
+        if self._is_direct:
+            association.advance(nbytes)
+            self._after_feeding(b"")
+        else:
+            staging = self._driver.staging
+            consumed = association.receive(staging, 0, nbytes)
+            self._after_feeding(staging[consumed:nbytes])
+
+    def take_event(self, event: int, data: Buffer, start: int, end: int) -> None:
+        """Go on from an event that the reception has found, with the octets that it left."""
+        consumed = self.association.take_event(event, data, start, end)
+        self._after_feeding(data[consumed:end])
+
+    def _after_feeding(self, rest: Buffer) -> None:
+        """Keep what was not consumed; without back-pressure that is nothing."""
+        if rest or self.association.blocked:
+            self._keep(bytes(rest))
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Do what follows octets that were received."""
+        association = self.association
+        self.conversation.now = self.last_byte_at
         if self._watches_output:
             self._confirm_output()
-        if self._landing is Landing.STAGING:
-            consumed = association.receive(self._staging, 0, nbytes)
-            if consumed < nbytes or association.blocked:
-                self._keep(bytes(self._staging[consumed:nbytes]))
-            elif not association.mid_message:
-                self._first = self._driver.first
-        elif self._landing is Landing.DIRECT:
-            association.advance(nbytes)
-            if association.blocked:
-                self._keep(b"")
-        else:
-            rest = association.advance_lead(nbytes)
-            if rest or association.blocked:
-                self._keep(rest)
         if self.lane is not None and self.lane.has_answers:
             self.lane.settle()
         if association.is_quiet and self._kept is None:
@@ -382,6 +385,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._driver.connections.pop(self, None)
         self._kept = None
+        if self._reception is not None:
+            self._reception.close()
         text = f"transport connection lost: {type(exc).__name__}" if exc else ""
         if isinstance(exc, ssl.SSLError) and exc.reason:
             text += f" {exc.reason}"  # an alert of the peer's: what it holds against our certificate

@@ -21,9 +21,6 @@ STAGING_BYTES = 262144
 FIRST_BYTES = 32768
 """One recv at most between messages: the rest of a long dataset goes past the staging buffer."""
 
-FIRST_OF_LONG_BYTES = 4096
-"""The same, after a long dataset: the next is probably long too, and this much of it is copied once more."""
-
 TICK_S = 0.25
 """How exact deadlines are."""
 
@@ -33,14 +30,13 @@ logger = logging.getLogger(__name__)
 class EventLoopDriver:
     """What all connections of one event loop share: the staging buffer and the ticker.
 
-    first, first_of_long: what of the buffer is offered between messages.
+    first: what of the buffer is offered between messages.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.staging = memoryview(bytearray(STAGING_BYTES))
         self.first = self.staging[:FIRST_BYTES]
-        self.first_of_long = self.staging[:FIRST_OF_LONG_BYTES]
         self.connections: dict[Connection, None] = {}
         self._ticking: asyncio.TimerHandle | None = None
 

@@ -110,7 +110,7 @@ class Incoming:
             if context.as_scp and context.abstract_syntax != VERIFICATION and len(abstract_syntax) <= UID_MAX:
                 model = self._ticket(0, (), "", 0, context.abstract_syntax, "", context.transfer_syntax)
                 self._lane.set_context(context.context_id, abstract_syntax, *pack_constant_parts(model))
-        association.use_lane(self._lane)
+        self.connection.use_store_lane(self._lane)
 
     def _answer_from_lane(
         self, context_id: int, command: bytes, receipt: Receipt, dataset_bytes: int, seconds: float

@@ -27,7 +27,7 @@ from router.standard.dimse_fields import (
     RESPONSE_BIT,
 )
 from router.wire import codec
-from router.wire.codec import HandlerLane, ScatterWindow, SendLane, StoreLane
+from router.wire.codec import HandlerLane, Reception, ScatterWindow, SendLane, StoreLane
 from router.wire.pdus import Abort, AssociateAC, AssociateRJ, AssociateRQ, Pdu, decode_pdu
 
 OUTPUT_BYTES = 1 << 20
@@ -202,6 +202,10 @@ class Association:
         """Let a compiled lane take the responses to the requests that it has sent."""
         self._reader.use_lane(lane)
 
+    def use_reception(self, reception: Reception, lane: SendLane | None, fd: int) -> None:
+        """Let what the lane takes pass by receive(); the rest comes to take_event(). See Reception.open."""
+        reception.open(self._reader, lane, fd, self._outbox, self._ends)
+
     @property
     def lane_open(self) -> int:
         """How many requests of the peer's the lane has not answered yet."""
@@ -247,6 +251,12 @@ class Association:
                 break
         return start
 
+    def take_event(self, event: int, data: Buffer, start: int, end: int) -> int:
+        """Act on an event that a reception's reader gave, and go on with data as receive() does."""
+        if self._deaf:
+            return end
+        return self.receive(data, start, end) if self._take_event(event) else start
+
     def direct_window(self) -> memoryview | None:
         """Return where the next bytes of the connection may be received without a copy, or None."""
         return None if self._deaf or self.blocked else self._reader.direct_window()
@@ -256,17 +266,6 @@ class Association:
         event = self._reader.advance(count)
         if event != codec.NEED_DATA:
             self._take_event(event)
-
-    def lead_window(self) -> memoryview | None:
-        """Return where the next PDU may be received so that its payload needs no copy, or None."""
-        return None if self._deaf or self.blocked else self._reader.lead_window()
-
-    def advance_lead(self, count: int) -> bytes:
-        """Take note that count bytes were received into lead_window(); return what was not consumed."""
-        event, rest = self._reader.advance_lead(count)
-        if event != codec.NEED_DATA and not self._take_event(event):
-            return rest
-        return rest[self.receive(rest, 0, len(rest)) :] if rest else rest
 
     def scatter_window(self) -> ScatterWindow | None:
         """Return where the next PDUs of a dataset may be received so that none needs a copy, or None."""

@@ -23,6 +23,7 @@ _MODULES = (
     "ledger_told",
     "outlet",
     "pdata",
+    "reception",
     "ring",
     "segment_window",
     "send_lane",
@@ -64,7 +65,6 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         INVALID_PARAMETER,
         LANE_LEFT,
         LANE_LEFT_WHOLE,
-        LEAD_BYTES,
         NEED_DATA,
         PDU,
         SINK_FULL,
@@ -79,6 +79,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.ledger_told import tell_delivered, tell_run
     from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
+    from _codec.reception import Reception
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
     from _codec.segment_window import SegmentWindow
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
@@ -99,7 +100,6 @@ else:
         INVALID_PARAMETER,
         LANE_LEFT,
         LANE_LEFT_WHOLE,
-        LEAD_BYTES,
         NEED_DATA,
         PDU,
         SINK_FULL,
@@ -117,7 +117,7 @@ else:
     # The lanes' twin is the general way through protocol/, services/ and processes/: without them everything
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
-    HandlerLane = LaneRequest = ScatterWindow = None
+    HandlerLane = LaneRequest = Reception = ScatterWindow = None
     RowWriter = linked = None  # the twin is spool/ledger_insert.py
     tell_delivered = tell_run = None
     EntryLane = EntrySend = StoredEntry = Forward = Forwarder = Outlet = TicketPort = None
@@ -134,7 +134,6 @@ __all__ = [
     "INVALID_PARAMETER",
     "LANE_LEFT",
     "LANE_LEFT_WHOLE",
-    "LEAD_BYTES",
     "NEED_DATA",
     "NESTING_MAX",
     "PDU",
@@ -156,6 +155,7 @@ __all__ = [
     "LaneRequest",
     "Outlet",
     "PduReader",
+    "Reception",
     "Ring",
     "RowWriter",
     "ScatterWindow",

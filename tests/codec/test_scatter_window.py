@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from _codec.framing import DATASET_END, NEED_DATA, PduReader
 from tests.codec.octets import COMMAND as COMMAND_BIT
 from tests.codec.octets import LAST, pdata, pdu, pdv
-from tests.codec.test_lead_window import ODD_ENDS, Receipt, announced, noise
+from tests.codec.test_direct_window import ODD_ENDS, Receipt, announced, noise
 
 SLOT = 100_000
 FRAGMENTS = st.sampled_from((1, 500, 4_096, 8_000, 8_000, 8_000, 16_370, 40_000))

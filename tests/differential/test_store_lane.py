@@ -74,6 +74,9 @@ class Receiver(OctetFeed):
     It is wired as processes/incoming.py does. out: octets sent. tickets: what the worker took.
     """
 
+    spill_bytes = SPILL
+    instance_max_bytes = INSTANCE_MAX
+
     def __init__(self, use_lane: bool, window: int, folder: str, workers: int = 1, **options: Any) -> None:
         super().__init__()
         self.pair = Pair(workers, SLOTS, **options)
@@ -83,8 +86,8 @@ class Receiver(OctetFeed):
         self.counted: Counter[int] = Counter()
         slab = self.pair.slab
         self.arrivals = Arrivals(
-            slab, folder, spill_bytes=SPILL, instance_max_bytes=INSTANCE_MAX, run_aside=self.run_aside,
-            name_prefix="general" if not use_lane else "lane", clock=self.pair.clock,
+            slab, folder, spill_bytes=self.spill_bytes, instance_max_bytes=self.instance_max_bytes,
+            run_aside=self.run_aside, name_prefix="lane" if use_lane else "general", clock=self.pair.clock,
         )  # fmt: skip
         self.association = Association(Role.ACCEPTOR, Limits(pdu_max_bytes=65536), self.open_sink)
         services = {
@@ -130,7 +133,7 @@ class Receiver(OctetFeed):
         return Acceptance(ac, outcome.accepted, self.window)
 
     def open_lane(self) -> None:
-        inlet = self.pair.dispatcher.open_inlet(min(SPILL, INSTANCE_MAX))
+        inlet = self.pair.dispatcher.open_inlet(min(self.spill_bytes, self.instance_max_bytes))
         assert inlet is not None
         self.inlet = inlet
         self.lane = StoreLane(

@@ -27,10 +27,10 @@ class FakeClock:
 class Pair:
     """One acceptor and its workers in this process, each replaceable as by a restart."""
 
-    def __init__(self, workers: int = 1, slots: int = 8, **options: float) -> None:
+    def __init__(self, workers: int = 1, slots: int = 8, slot_bytes: int = SLOT, **options: float) -> None:
         self.clock = FakeClock()
         self.options = options
-        self.slab_fd = create_slab_fd(slots * SLOT, SLOT)
+        self.slab_fd = create_slab_fd(slots * slot_bytes, slot_bytes)
         self.slabs: list[Slab] = []
         self.channels = [Channel.create(RING_BYTES_MIN) for _ in range(workers)]
         self.start_acceptor()

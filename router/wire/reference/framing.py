@@ -19,7 +19,6 @@ NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED, LANE_L
 
 EMPTY_FRAGMENTS_MAX = 64
 DIRECT_WINDOW_MIN_BYTES = 4096
-LEAD_BYTES = 12
 ASSOCIATE_LENGTH_MIN_BYTES = 68
 
 # Reasons of an A-ABORT by the service provider (PS3.8 Table 9-26).
@@ -185,16 +184,8 @@ class PduReader:
         event = self._placed(n)
         return NEED_DATA if event is None else event
 
-    def lead_window(self) -> memoryview | None:
-        """Return None: that a window pays is for the compiled reader to say."""
-        return None
-
-    def advance_lead(self, n: int) -> tuple[int, bytes]:
-        """Raise ValueError: there is never a window."""
-        raise ValueError("advance without a lead window", n)
-
     def scatter_window(self) -> None:
-        """Return None, as lead_window() does."""
+        """Return None: that a window pays is for the compiled reader to say."""
 
     def advance_scatter(self, n: int) -> tuple[int, bytes]:
         """Raise ValueError: there is never a window."""

@@ -1,4 +1,4 @@
-"""Whatever part of a stream is received through windows, what comes of it is what feeding alone comes to."""
+"""Whatever part of a stream is received in its place, what comes of it is what feeding alone comes to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from _codec.framing import (
     COMMAND,
     DATASET_END,
-    LEAD_BYTES,
     NEED_DATA,
     PDU,
     SINK_FULL,
@@ -35,7 +34,7 @@ class Receipt:
         self.reader.set_contexts((1, 3))
         self.events: list[object] = []
         self.sinks: list[bytearray] = []
-        self.leads = 0
+        self.windows = 0
         self._uses_windows = uses_windows
         self._random = random.Random(seed)
         self._biggest = biggest
@@ -87,17 +86,11 @@ class Receipt:
             piece = stream[at : at + size]
             window = reader.direct_window() if self._uses_windows else None
             if window is not None:
+                self.windows += 1
                 piece = piece[: len(window)]
                 window[: len(piece)] = piece
                 event = reader.advance(len(piece))
                 goes_on = event == NEED_DATA or self.take(event)
-            elif self._uses_windows and (window := reader.lead_window()) is not None:
-                self.leads += 1
-                piece = piece[: len(window)]
-                window[: len(piece)] = piece
-                window.release()
-                event, rest = reader.advance_lead(len(piece))
-                goes_on = (event == NEED_DATA or self.take(event)) and self.feed(rest)
             else:
                 goes_on = self.feed(piece)
             at += len(piece)
@@ -109,12 +102,12 @@ class Receipt:
 
 
 def outcomes(stream: bytes, seed: int, biggest: int) -> tuple[list[object], int]:
-    """Receive a stream both ways; return the events, and how many lead windows there were."""
+    """Receive a stream both ways; return the events, and how many windows there were."""
     plain, windows = Receipt(False, seed, 1 << 20), Receipt(True, seed, biggest)
     plain.run(stream)
     windows.run(stream)
     assert windows.events == plain.events
-    return windows.events, windows.leads
+    return windows.events, windows.windows
 
 
 def noise(size: int, seed: int = 1) -> bytes:
@@ -175,49 +168,5 @@ def test_windows_change_nothing(
 @pytest.mark.parametrize("biggest", [70_000, 250_000])
 def test_every_odd_end_comes_to_the_same_behind_long_fragments(odd: bytes, biggest: int) -> None:
     begun = announced(pdata(pdv(1, 0, noise(66_000))) * 2)
-    leads = sum(outcomes(begun + odd + long_dataset([5]), seed, biggest)[1] for seed in range(12))
-    assert leads > 3
-
-
-@pytest.mark.parametrize("count", range(LEAD_BYTES + 3))
-def test_few_octets_in_a_lead_window_leave_what_came_before_as_it_was(count: int) -> None:
-    reader = PduReader(0)
-    reader.set_contexts((1,))
-    sink = bytearray(SLOT)
-    reader.feed(announced(b""), 0, len(announced(b"")))
-    reader.expect_dataset(True)
-    reader.attach(sink)
-    first, second = noise(66_000, 1), noise(66_000, 2)
-    octets = pdata(pdv(1, 0, first))
-    assert reader.feed(octets, 0, len(octets)) == NEED_DATA
-    octets = pdata(pdv(1, LAST, second))
-    window = reader.lead_window()
-    assert window is not None
-    window[:count] = octets[:count]
-    assert reader.advance_lead(count) == (NEED_DATA, b"")
-    assert sink[:66_000] == first
-    assert reader.feed(octets, count, len(octets)) == DATASET_END
-    assert sink[: reader.filled] == first + second
-
-
-def test_there_is_no_lead_window_where_it_is_not_known_to_pay() -> None:
-    reader = PduReader(0)
-    reader.set_contexts((1,))
-    assert reader.lead_window() is None
-    with pytest.raises(ValueError, match="without a lead window"):
-        reader.advance_lead(1)
-    octets = announced(pdata(pdv(1, 0, noise(1000))))
-    reader.feed(octets, 0, len(octets))
-    reader.expect_dataset(True)
-    reader.attach(bytearray(SLOT))
-    reader.feed(octets, reader.consumed, len(octets))
-    assert reader.lead_window() is None
-    octets = pdata(pdv(1, 0, noise(66_000)))
-    reader.feed(octets, 0, len(octets))
-    window = reader.lead_window()
-    assert window is not None
-    with pytest.raises(ValueError, match="beyond the lead window"):
-        reader.advance_lead(len(window) + 1)
-    window.release()
-    reader.feed(octets[:3], 0, 3)
-    assert reader.lead_window() is None
+    windows = sum(outcomes(begun + odd + long_dataset([5]), seed, biggest)[1] for seed in range(12))
+    assert windows > 3

@@ -1,0 +1,16 @@
+"""Types of reception.pyx."""
+
+from collections.abc import Sized
+from typing import Any
+
+from _codec.framing import PduReader
+from _codec.send_lane import SendLane
+
+class Reception:
+    def __init__(self, connection: Any, staging: memoryview, first: memoryview) -> None: ...
+    def open(
+        self, reader: PduReader, lane: SendLane | None, fd: int, outbox: Sized, ends: Sized | None
+    ) -> None: ...
+    def close(self) -> None: ...
+    def get_buffer(self, sizehint: int) -> memoryview: ...
+    def buffer_updated(self, nbytes: int) -> None: ...
