@@ -1,11 +1,12 @@
-"""The short cut of received octets from the socket to a lane: no Python between two reads of a message, and
-none for a message that the lane takes whole.
+"""The short cut of received octets from the socket to a lane, and of its responses to the socket: no Python
+between two reads of a message, and none for a message that the lane takes whole.
 
 It stands before the general way of drivers/connection.py (get_buffer, buffer_updated), which is its twin:
 what the reader reports, and output that waits, goes on there. Unlike it, this one receives all that is there
 of a dataset in one go, past the event loop (a ScatterWindow: each payload into its place).
 Invariants: the socket is only read while the event loop reports octets on it, and never after Python was
-called; the end of the stream and errors are left for the event loop to find. PS3.8 section 9.3.
+called; it is only written to while nothing waits to be written. The end of the stream and errors are left for
+the event loop to find. PS3.8 section 9.3.
 """
 
 cimport cython
@@ -23,6 +24,11 @@ from _codec.framing cimport (
     readv,
 )
 from _codec.send_lane cimport SendLane
+
+cdef extern from "sys/socket.h" nogil:
+    int MSG_NOSIGNAL
+    int MSG_DONTWAIT
+    ssize_t send(int fd, const void *octets, size_t size, int flags)
 
 cdef enum:
     EVENT_NEED_DATA = 0  # framing.pyx
@@ -46,6 +52,7 @@ cdef class Reception:
     """
 
     cdef object _connection
+    cdef object _transport
     cdef object _get_buffer  # the general way
     cdef object _buffer_updated
     cdef object _staging
@@ -75,12 +82,14 @@ cdef class Reception:
         self._first_of_long = staging[:FIRST_OF_LONG]
         self._fd = NO_SOCKET
 
-    def open(self, PduReader reader, SendLane lane, int fd, outbox, ends):
+    def open(self, transport, PduReader reader, SendLane lane, int fd, outbox, ends):
         """Take the short cut from now on: the reader has a lane.
 
-        lane: if it is one that sends. fd: the socket; -1: it is not to be read here, as under TLS. outbox,
-        ends: while they are not empty, the connection is told of everything received.
+        lane: if it is one that sends. fd: the transport's socket; -1: it is not to be read or written to
+        here, as under TLS. outbox, ends: while they are not empty, the connection is told of everything
+        received.
         """
+        self._transport = transport
         self._reader = reader
         self._lane = lane
         self._fd = fd
@@ -94,6 +103,7 @@ cdef class Reception:
         self._fd = NO_SOCKET
         self._outbox = self._ends = None
         self._connection = self._get_buffer = self._buffer_updated = None
+        self._transport = None
 
     def get_buffer(self, sizehint):
         """Return where the next octets are to be received."""
@@ -148,6 +158,23 @@ cdef class Reception:
             lane.settle()
         if self._outbox or self._ends:
             connection.go_on()
+
+    def send(self, bytes pdus):
+        """Send PDUs that a lane has encoded, in their turn; nothing if no message may be sent any more."""
+        cdef ssize_t count
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(pdus)
+        connection = self._connection
+        if connection is None:
+            return
+        if self._fd == NO_SOCKET or connection.has_unsent():
+            connection.send_whole(pdus)
+            return
+        count = send(self._fd, PyBytes_AS_STRING(pdus), size, MSG_NOSIGNAL | MSG_DONTWAIT)
+        if count < size:  # what is wrong with the connection it will learn when it sends the rest, or reads
+            self._transport.write(pdus[count:] if count > 0 else pdus)
+        connection.bytes_sent += size
+        if connection.is_held:
+            connection.advance()
 
     cdef tuple _drain(self, PduReader reader, uint64_t *received):
         # Receive what is there of a dataset; return an event, and octets that it leaves, from where on.

@@ -188,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         while True:
             if association.indications:
                 self.conversation.pump()
-            if self._kept is not None or association.blocked:
+            if self.is_held:
                 self._go_on_reading()
             if self._watches_output and self.conversation.ended is not None:
                 self._forsake_unsent()
@@ -214,8 +214,18 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.bytes_sent += len(pdus)
         transport.write(pdus)
-        if self._kept is not None or association.blocked:
+        if self.is_held:
             self.advance()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether received octets wait for something to be over."""
+        return self._kept is not None or self.association.blocked
+
+    @property
+    def send_for_lane(self) -> Callable[[bytes], None]:
+        """What a lane sends with: send_whole, or its short cut."""
+        return self.send_whole if self._reception is None else self._reception.send
 
     def open_lane(self, contexts: dict[tuple[str, str], int], window: int, owner: object) -> SendLane | None:
         """Open a short cut for C-STORE-RQs on this connection; None where there is none (TLS, no codec).
@@ -249,11 +259,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _open_reception(self, lane: SendLane | None) -> None:
         """Receive past the general way; past the event loop too, where the octets are not encrypted."""
-        if self._reception is not None and self._transport is not None:
-            is_encrypted = self._transport.get_extra_info("sslcontext") is not None
-            self.association.use_reception(
-                self._reception, lane, -1 if is_encrypted else self._socket.fileno()
-            )
+        transport = self._transport
+        if self._reception is not None and transport is not None:
+            fd = -1 if transport.get_extra_info("sslcontext") is not None else self._socket.fileno()
+            self.association.use_reception(self._reception, transport, lane, fd)
 
     def _take_for_lane(self, message: MessageReceived) -> bool:
         """Take a response to a request of the lane's that it does not read: one with a dataset."""

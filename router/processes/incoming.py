@@ -102,7 +102,7 @@ class Incoming:
             self.association_id,
             association.operations_max,
             partial(self._acceptor.arrivals.adopt, resume=self.connection.advance),
-            self.connection.send_whole,
+            self.connection.send_for_lane,
             self._answer_from_lane,
         )
         for context in association.contexts.values():

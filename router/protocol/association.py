@@ -202,9 +202,9 @@ class Association:
         """Let a compiled lane take the responses to the requests that it has sent."""
         self._reader.use_lane(lane)
 
-    def use_reception(self, reception: Reception, lane: SendLane | None, fd: int) -> None:
+    def use_reception(self, reception: Reception, transport: object, lane: SendLane | None, fd: int) -> None:
         """Let what the lane takes pass by receive(); the rest comes to take_event(). See Reception.open."""
-        reception.open(self._reader, lane, fd, self._outbox, self._ends)
+        reception.open(transport, self._reader, lane, fd, self._outbox, self._ends)
 
     @property
     def lane_open(self) -> int:

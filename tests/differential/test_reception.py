@@ -50,6 +50,9 @@ class Connected(Fed):
 
     def __init__(self, window: int, folder: str, reads_socket: bool) -> None:
         self.bytes_received = 0
+        self.written = b""
+        self.bytes_sent = self.advances = 0
+        self.is_held = False
         self.last_byte_at = 0.0
         self.general = 0
         self.staging = memoryview(bytearray(STAGING_BYTES))
@@ -59,7 +62,7 @@ class Connected(Fed):
         self.far.setblocking(False)
         self._fd = self.near.fileno() if reads_socket else -1
         super().__init__(window, folder)
-        self.association.use_reception(self.reception, None, self._fd)
+        self.association.use_reception(self.reception, self, None, self._fd)
         self.general = 0
 
     # What a reception calls
@@ -82,6 +85,17 @@ class Connected(Fed):
     def go_on(self) -> None:
         self.general += 1
         self.advance()
+
+    def advance(self) -> None:
+        self.advances += 1
+        super().advance()
+
+    def has_unsent(self) -> bool:
+        return self.association.has_output
+
+    def write(self, octets: bytes) -> None:
+        """As the transport's: what did not go at once."""
+        self.written += octets
 
     # What the event loop does
 
@@ -246,6 +260,55 @@ def test_output_that_waits_has_everything_received_told() -> None:
         assert receiver.general == 1
         assert receiver.out.endswith(b"waits")
         played(receiver, [("work",)])
+
+
+def test_a_response_goes_to_the_socket_at_once_if_nothing_waits() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        receiver = Connected(1, folder, reads_socket=True)
+        receiver.reception.send(b"response")
+        assert receiver.far.recv(100) == b"response"
+        assert receiver.bytes_sent == 8
+        before = receiver.out
+        receiver.association.send_whole(b"first")
+        receiver.reception.send(b"second")
+        receiver.advance()
+        assert receiver.out == before + b"firstsecond"
+        played(receiver, [])
+
+
+def test_a_response_under_tls_goes_the_general_way() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        receiver = Connected(1, folder, reads_socket=False)
+        receiver.reception.send(b"response")
+        receiver.advance()
+        assert receiver.out.endswith(b"response")
+        played(receiver, [])
+
+
+def test_what_the_socket_does_not_take_of_a_response_waits_in_the_transport() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        receiver = Connected(1, folder, reads_socket=True)
+        octets = bytes(range(256)) * 8192
+        receiver.reception.send(octets)
+        assert receiver.bytes_sent == len(octets)
+        taken = len(octets) - len(receiver.written)
+        assert 0 < taken < len(octets)
+        assert receiver.written == octets[taken:]
+        receiver.far.close()
+        receiver.written = b""
+        receiver.reception.send(b"too late")
+        assert receiver.written == b"too late"
+        played(receiver, [])
+
+
+def test_a_response_lets_go_on_what_was_held() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        receiver = Connected(1, folder, reads_socket=True)
+        receiver.is_held = True
+        before = receiver.advances
+        receiver.reception.send(b"response")
+        assert receiver.advances == before + 1
+        played(receiver, [])
 
 
 def test_the_end_of_the_stream_is_left_to_the_event_loop() -> None:
