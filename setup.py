@@ -42,6 +42,7 @@ MODULES = (
     "reception",
     "ticket_port",
     "segment_window",
+    "commit_lane",
     "entry_lane",
     "ledger_told",
     "forward_lane",

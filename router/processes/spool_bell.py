@@ -27,6 +27,10 @@ class SpoolBell:
             with suppress(OSError):  # closed, at the end; or it rings already
                 os.eventfd_write(self._fd, 1)
 
+    def fileno(self) -> int:
+        """Return the eventfd, for who rings it by himself."""
+        return self._fd
+
     def answer(self, look: Callable[[], None]) -> None:
         """Call look() on the loop each time it has rung."""
 

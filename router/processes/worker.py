@@ -419,7 +419,7 @@ async def _serve(child: Child) -> None:
     bell = SpoolBell()
     directory = worker_directory(Path(child.config.spool.path), child.index)
     settings = spool_settings(child.config)
-    spool = await asyncio.to_thread(open_spool, directory, bell.ring, settings)
+    spool = await asyncio.to_thread(open_spool, directory, bell.ring, settings, bell=bell.fileno())
     try:
         await Worker(child, spool, bell).run()
     finally:

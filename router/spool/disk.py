@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from router import crash_points
 from router.spool.layout import FILE_MODE, open_patiently, sync_folder
-from router.wire.codec import SegmentWindow
+from router.wire.codec import CommitLane, SegmentWindow
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -60,6 +60,13 @@ class Disk:
         None where errors of the medium have to be told.
         """
         return None
+
+    def commit_lane(self, bell: int) -> CommitLane | None:
+        """Return a lane that syncs as sync() does, past it, and rings the eventfd `bell`; None if there is
+        none, or sync() is not the real one."""
+        if type(self) is not Disk or self._sync is not os.fdatasync or CommitLane is None:
+            return None
+        return CommitLane(bell, crash_points.armed("sync.before"))
 
     @crash_points.before("append.middle", _write_half)
     def write(self, descriptor: int, buffers: Sequence[Buffer], length: int, offset: int) -> None:

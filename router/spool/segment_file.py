@@ -56,6 +56,15 @@ class SegmentFile:
         """Note in the header where the segment before this one ended. Raises OSError."""
         disk.write(self.descriptor, [encode_header(self.number, self.nonce, previous)], HEADER_BYTES, 0)
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether it is time to make the next one."""
+        return self.offset * 2 >= self.capacity
+
+    def is_filled(self, ahead: int = FILL_AHEAD_BYTES) -> bool:
+        """Whether there are zeros for half of `ahead` behind what is written, or up to the end."""
+        return self.zeroed == self.capacity or self.zeroed - max(self.offset, self.wanted) >= ahead // 2
+
     def fill_ahead(self, disk: Disk) -> None:
         """Write zeros ahead of the records if few are left; they count once they are synced.
 
@@ -64,7 +73,7 @@ class SegmentFile:
         ahead = max(FILL_AHEAD_BYTES, 4 * (self.offset - self._offset_before))
         self._offset_before = self.offset
         end = max(self.offset, self.wanted)
-        if self.zeroed - end >= ahead // 2 or self.zeroed == self.capacity:
+        if self.is_filled(ahead):
             return
         end = min(self.capacity, end + ahead)
         try:

@@ -115,11 +115,12 @@ def open_spool(
     notify: Callable[[], None],
     settings: SpoolSettings | None = None,
     disk: Disk | None = None,
+    bell: int | None = None,
 ) -> Spool:
     """Open a worker directory: make it if need be, take its lock, recover, and be ready to append.
 
     Also opens the directory of a worker that is configured no more, to deliver what is left in it. Blocks for
-    the length of the recovery. notify: see SpoolWriter. Raises SpoolError.
+    the length of the recovery. notify, bell: see SpoolWriter. Raises SpoolError.
     """
     settings = settings or SpoolSettings()
     lock = SpoolLock(directory.lock)
@@ -141,6 +142,7 @@ def open_spool(
                 previous=report.end,
                 disk=disk,
                 recycled=recycled,
+                bell=bell,
             )
             stack.pop_all()
     except OSError as error:

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from crc32c import crc32c
@@ -20,6 +20,7 @@ from crc32c import crc32c
 from router.errors import SpoolError
 from router.spool.disk import Buffer, Disk, UnsyncedDisk
 from router.spool.faults import NotYet, ObjectTooLarge, SpoolFailed, SpoolFull, spool_error
+from router.spool.gathered import Gathered, sync_group
 from router.spool.group_commit import GroupCommit
 from router.spool.large import StagedFile, stage_buffers, stage_file
 from router.spool.layout import WorkerDirectory
@@ -40,7 +41,7 @@ from router.spool.segment import (
     record_bytes,
 )
 from router.spool.segment_file import SegmentFile, create_segment, remove_segment
-from router.wire.codec import SegmentWindow
+from router.wire.codec import CommitLane, SegmentWindow
 
 LARGE_OBJECT_MIN_BYTES = 8 << 20
 SEGMENT_BYTES_MIN = 256 << 10  # holds the largest facts and the largest dataset kept inside
@@ -74,18 +75,6 @@ class WriterSettings:
         return min(self.large_min_bytes, self.segment_bytes // 4)
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What the next commit has to make durable."""
-
-    segments: list[SegmentFile] = field(default_factory=list)
-    closing: list[SegmentFile] = field(default_factory=list)  # those of `segments` that get nothing more
-    files: list[StagedFile] = field(default_factory=list)
-    settled: list[StagedFile] = field(default_factory=list)  # files that have their final name
-    seq: int = 0
-    position: Position = field(default=NOWHERE)
-
-
 class SpoolWriter:
     """The one writer of a worker directory.
 
@@ -93,6 +82,7 @@ class SpoolWriter:
     block, only make the owner call `take_durable` soon.
     next_seq, next_segment, previous (where the last segment ends): from recovery; a writer never appends to a
     segment it has not made.
+    bell: an eventfd that does what notify does; with it most commits do without the interpreter's lock.
     """
 
     def __init__(
@@ -107,6 +97,7 @@ class SpoolWriter:
         previous: Position = NOWHERE,
         disk: Disk | None = None,
         recycled: RecycledSegments | None = None,
+        bell: int | None = None,
     ) -> None:
         self._directory = directory
         self._recycled = recycled
@@ -122,7 +113,7 @@ class SpoolWriter:
         self._previous = previous
         self._segment: SegmentFile | None = None
         self._spare: SegmentFile | None = None
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
         self._durable = (next_seq - 1, NOWHERE)
         self._marked_seq = next_seq - 1
         self._marked_at = 0.0
@@ -132,7 +123,15 @@ class SpoolWriter:
         self.trouble: SpoolError | None = None  # why the newest commit waits; nothing is taken in meanwhile
         self.groups = 0  # commits that succeeded
         self.commit_seconds = 0.0  # spent in them
-        self._group = GroupCommit(self._commit, self._marker_waits, threaded=settings.fsync)
+        self._lane = self._disk.commit_lane(bell) if bell is not None and settings.fsync else None
+        self._lane_totals = (0, 0.0)
+        self._group = GroupCommit(
+            self._commit,
+            self._marker_waits,
+            threaded=settings.fsync,
+            lane=self._lane,
+            lane_failed=self._commit_failed,
+        )
 
     @property
     def failed(self) -> bool:
@@ -273,15 +272,11 @@ class SpoolWriter:
 
     def _gather(self, segment: SegmentFile, staged: StagedFile | None) -> None:
         gathered = self._gathered
-        self._gather_segment(segment)
+        gathered.add(segment)
         if staged is not None:
             gathered.files.append(staged)
         gathered.seq = self._next_seq - 1
         gathered.position = Position(segment.number, segment.offset)
-
-    def _gather_segment(self, segment: SegmentFile) -> None:
-        if segment not in self._gathered.segments:
-            self._gathered.segments.append(segment)
 
     def _check(self) -> None:
         if self.failure is not None:
@@ -332,7 +327,7 @@ class SpoolWriter:
         when much comes at once."""
         with self._lock:
             segment.wanted = end
-            self._gather_segment(segment)
+            self._gathered.add(segment)
         self._group.request()
         with self._changed:
             self._changed.wait_for(
@@ -355,13 +350,9 @@ class SpoolWriter:
                 raise self._broken("making a segment", error) from error
             with self._lock:
                 if segment is not None:
-                    self._gather_closing(segment)
+                    self._gathered.add_closing(segment)
                 self._segment, self._spare = fresh, None
         return fresh
-
-    def _gather_closing(self, segment: SegmentFile) -> None:
-        self._gather_segment(segment)
-        self._gathered.closing.append(segment)
 
     def _create_segment(self) -> SegmentFile:
         """Make the next segment; the caller holds `_making`. Raises OSError, SpoolFull.
@@ -383,7 +374,7 @@ class SpoolWriter:
         """Preallocate the next segment early, off the owner's thread: it may take milliseconds."""
         with self._making:
             segment = self._segment
-            if segment is None or self._spare is not None or segment.offset * 2 < segment.capacity:
+            if segment is None or self._spare is not None or not segment.is_half_full:
                 return
             try:
                 spare = self._spare = self._create_segment()
@@ -400,14 +391,29 @@ class SpoolWriter:
 
     def sync_soon(self) -> None:
         """Ask for a commit of everything appended so far; returns at once, however often it is called."""
-        if self.failure is None:
+        if self.failure is None and not self._request_lane():
             self._group.request()
+
+    def _request_lane(self) -> bool:
+        """Have the lane commit what has gathered; False if that takes more than the sync of a segment, or the
+        segment needs something else soon."""
+        lane, segment = self._lane, self._segment
+        if lane is None or segment is None or self._group.is_busy or not segment.is_filled():
+            return False
+        if self._spare is None and segment.is_half_full:
+            return False
+        with self._lock:  # with which a group is put back
+            group = self._gathered
+            if self.trouble is not None or not group.is_plain(segment):
+                return False
+            lane.request(segment.descriptor, segment.number, group.seq, group.position.offset)
+        return True
 
     def take_durable(self) -> int:
         """Return the number up to which every entry is durable; owner's thread. Look at `failure` as well."""
         if self.trouble is not None:
             self.sync_soon()
-        seq = self._durable[0]
+        seq = self.durable_seq
         if self._settings.fsync or time.monotonic() >= self._marked_at + UNSYNCED_MARKER_S:
             self._mark_durable()
         return seq
@@ -415,7 +421,19 @@ class SpoolWriter:
     @property
     def durable_seq(self) -> int:
         """Return the number up to which every entry is durable; as take_durable, but for looking only."""
+        if self._lane is not None and self._lane.synced_seq > self._durable[0]:
+            self._take_from_lane(self._lane)
         return self._durable[0]
+
+    def _take_from_lane(self, lane: CommitLane) -> None:
+        segment, seq, offset, groups, seconds = lane.taken()
+        with self._changed:
+            if seq > self._durable[0]:
+                self._durable = (seq, Position(segment, offset))
+            self._changed.notify_all()
+        self.groups += groups - self._lane_totals[0]
+        self.commit_seconds += seconds - self._lane_totals[1]
+        self._lane_totals = (groups, seconds)
 
     def _mark_durable(self) -> None:
         """Leave proof of the last commit, unless it has been left."""
@@ -426,6 +444,8 @@ class SpoolWriter:
 
     def wait_durable(self, seq: int, timeout_s: float) -> bool:
         """Block until entry `seq` is durable; False on failure or after timeout_s."""
+        if self._lane is not None and self.failure is None:
+            self._group.request()  # which wakes who waits here; the lane wakes the owner only
         with self._changed:
             self._changed.wait_for(lambda: self._durable[0] >= seq or self.failed, timeout_s)
             return self._durable[0] >= seq
@@ -446,7 +466,7 @@ class SpoolWriter:
             self._marked_seq = seq
             self._marker_at = Position(segment.number, segment.offset)
             segment.offset += len(data)
-            self._gather_segment(segment)
+            self._gathered.add(segment)
 
     def _marker_waits(self) -> bool:
         return bool(self._gathered.segments) and self.failure is None and not self._closed
@@ -455,7 +475,7 @@ class SpoolWriter:
         """Make one group durable (commit thread); False after a failure."""
         with self._lock:
             group = self._gathered
-            self._gathered = _Gathered(seq=group.seq, position=group.position)
+            self._gathered = Gathered(seq=group.seq, position=group.position)
         started = time.perf_counter()
         try:
             self._sync_group(group)
@@ -463,8 +483,7 @@ class SpoolWriter:
             self._put_back(group, error)
             return True
         except OSError as error:
-            self.give_up(SpoolFailed(f"making a group durable: {error.strerror or error}"))
-            self._notify()
+            self._commit_failed(error)
             return False
         self.commit_seconds += time.perf_counter() - started
         self.groups += 1
@@ -479,14 +498,15 @@ class SpoolWriter:
         self._tidy(group)
         return not self.failed
 
-    def _put_back(self, group: _Gathered, error: NotYet) -> None:
+    def _commit_failed(self, error: OSError) -> None:
+        self.give_up(SpoolFailed(f"making a group durable: {error.strerror or error}"))
+        self._notify()
+
+    def _put_back(self, group: Gathered, error: NotYet) -> None:
         """Let a group wait for what it lacks; it is tried again whenever somebody looks."""
         with self._lock:
             later, self._gathered = self._gathered, group
-            group.segments += [segment for segment in later.segments if segment not in group.segments]
-            group.closing += later.closing
-            group.files += later.files
-            group.seq, group.position = later.seq, later.position
+            group.put_back(later)
         if self.trouble is None:
             self._give_space_back()
             with self._changed:
@@ -494,28 +514,9 @@ class SpoolWriter:
                 self._changed.notify_all()
             self._notify()
 
-    def _sync_group(self, group: _Gathered) -> None:
-        """Sync in the order in which each step relies on the one before. Raises OSError, NotYet."""
-        while group.files:
-            group.files[0].settle(self._disk)
-            group.settled.append(group.files.pop(0))
-        if group.settled:
-            self._disk.sync_folder(self._directory.large)
-        for segment in group.segments:
-            if segment in group.closing:
-                self._disk.truncate(segment.descriptor, segment.offset)
-                self._keep_window(segment)
-            else:
-                segment.fill_ahead(self._disk)
-        for segment in group.segments:
-            segment.sync(self._disk)
-        if not all(segment.is_named for segment in group.segments):
-            self._disk.sync_folder(self._directory.segments)
-            self._disk.confirm(group.segments[-1].descriptor)
-            for segment in group.segments:
-                segment.is_named = True
-        elif group.settled:
-            self._disk.confirm(group.segments[-1].descriptor)
+    def _sync_group(self, group: Gathered) -> None:
+        """Make a group durable, and let go of the segments that are full. Raises OSError, NotYet."""
+        sync_group(group, self._disk, self._directory, self._keep_window)
         for segment in group.closing:
             descriptor, segment.descriptor = segment.descriptor, -1
             self._disk.close(descriptor)
@@ -530,7 +531,7 @@ class SpoolWriter:
         elif window is not None:
             window.close()
 
-    def _tidy(self, group: _Gathered) -> None:
+    def _tidy(self, group: Gathered) -> None:
         """After the good news: what nobody waits for."""
         for file in group.settled:
             if file.source is not None:
@@ -543,7 +544,8 @@ class SpoolWriter:
 
     def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
         """Commit everything appended and wait for it; return whether it is durable."""
-        self.sync_soon()
+        if self._lane is None:
+            self.sync_soon()
         return self.wait_durable(self.appended_seq, timeout_s)
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
@@ -557,7 +559,7 @@ class SpoolWriter:
             segment, self._segment = self._segment, None
             spare, self._spare = self._spare, None
             if segment is not None:
-                self._gather_closing(segment)
+                self._gathered.add_closing(segment)
         if flushed:
             self._group.request()
         ended = self._group.stop(timeout_s)

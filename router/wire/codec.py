@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 CODEC_VARIABLE = "ROUTER_CODEC"
 _MODULES = (
     "command",
+    "commit_lane",
     "dataset",
     "entry_lane",
     "forward_lane",
@@ -53,6 +54,7 @@ CODEC_NAME: str = _choose(os.environ.get(CODEC_VARIABLE, ""))
 # mypy checks callers against the compiled modules' stubs; a test holds the twin's signatures equal to them.
 if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.command import decode_command, encode_command
+    from _codec.commit_lane import CommitLane
     from _codec.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
     from _codec.entry_lane import EntryLane, EntrySend, StoredEntry
     from _codec.forward_lane import Forward, Forwarder
@@ -117,6 +119,7 @@ else:
     # The lanes' twin is the general way through protocol/, services/ and processes/: without them everything
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
+    CommitLane = None
     HandlerLane = LaneRequest = Reception = ScatterWindow = None
     RowWriter = linked = None  # the twin is spool/ledger_insert.py
     tell_delivered = tell_run = None
@@ -146,6 +149,7 @@ __all__ = [
     "VALUE_MAX_BYTES",
     "VIOLATION",
     "CallbackUser",
+    "CommitLane",
     "EntryLane",
     "EntrySend",
     "Forward",

@@ -71,6 +71,7 @@ def writer_at(
     disk: Disk | None = None,
     report: RecoveryReport | None = None,
     recycled: RecycledSegments | None = None,
+    bell: int | None = None,
 ) -> SpoolWriter:
     """Return a writer in a worker directory."""
     report = report or RecoveryReport()
@@ -84,6 +85,7 @@ def writer_at(
         previous=report.end,
         disk=disk,
         recycled=recycled,
+        bell=bell,
     )
 
 
