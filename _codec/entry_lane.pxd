@@ -25,7 +25,7 @@ cdef class StoredEntry:
     cdef str series
     cdef uint64_t _ticket_id
     cdef uint64_t dataset_bytes
-    cdef uint64_t received_ns
+    cdef readonly uint64_t received_ns
     cdef uint64_t segment
     cdef uint64_t offset
     cdef uint32_t crc

@@ -15,6 +15,8 @@ from libc.string cimport memcpy
 
 from _codec cimport big_endian as big
 from _codec.entry_lane cimport StoredEntry
+from _codec.ledger_told cimport PendingRun
+from _codec.msgpack_octets cimport put_head, write_number
 from _codec.sqlite_link cimport SQLITE_DONE, Link, functions
 
 from crc32c import crc32c
@@ -26,6 +28,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     ROWS_AT_ONCE = 64
+    LOOKED_AT_ONCE = 256  # entries of a run
     INSTANCE_COLUMNS = 17  # with the decision, without the checksum
     DELIVERY_COLUMNS = 10  # likewise; the second is the destination's name, its number is bound
     HEAD_BYTES = 9  # of any value
@@ -76,16 +79,19 @@ cdef class RowWriter:
     def __dealloc__(self):
         PyMem_Free(self._octets)
 
-    def insert(self, dict entries, dict marks, dict ids):
-        """Write entries and the deliveries they begin with; return (sums, filed, others).
+    def insert(self, dict entries, dict marks, dict pending, dict ids, int run_min):
+        """Write entries and the deliveries they begin with; return (sums, filed, others, runs).
 
         entries: by seq. marks: by destination, then seq; those of other entries are returned as `others`, a
-        list. ids: the destinations' numbers. sums: (number, state, segment, count, bytes, latest at_ns) of
-        the deliveries written. filed: numbers of the entries whose dataset has a file of its own.
+        list. pending: by destination, runs of entries; at least run_min in a row without a mark are not
+        written but returned in `runs`: (number, first seq, last seq, segment, bytes, latest at_ns). ids: the
+        destinations' numbers. sums: (number, state, segment, count, bytes, latest at_ns) of the deliveries,
+        those in runs included. filed: numbers of the entries whose dataset has a file of its own.
         Raises sqlite3.Error, TypeError, OverflowError; the transaction has to be rolled back then.
         """
         cdef list filed = []
         cdef list others = []
+        cdef list found = []
         cdef Sums sums = Sums.__new__(Sums)
         cdef object entry, mark
         cdef Place place
@@ -113,8 +119,59 @@ cdef class RowWriter:
                 sums.add(number, <tuple>mark, place)
                 if self._rows == ROWS_AT_ONCE:
                     self._write(self._delivery, True)
+        for name, runs in pending.items():
+            number = ids[name]
+            for run in <list>runs:
+                self._put_run(number, name, run, marks.get(name), entries, run_min, sums, found)
         self._write(self._delivery, True)
-        return sums.take(), filed, others
+        return sums.take(), filed, others, found
+
+    cdef int _put_run(
+        self, int64_t number, str name, PendingRun run, dict marked, dict entries, int run_min, Sums sums,
+        list found,
+    ) except -1:
+        # What of a run is pending still, in as few pieces as it is in.
+        cdef uint64_t seq
+        cdef uint64_t first = run.first_seq
+        if not marked and run.last_seq - first + 1 >= <uint64_t>run_min:
+            return _keep_run(found, sums, number, run, first, run.last_seq, run.size_bytes, run.at_ns)
+        for seq in range(run.first_seq, run.last_seq + 1):
+            if seq % LOOKED_AT_ONCE == 0:
+                with nogil:
+                    pass
+            if marked is not None and seq in marked:
+                self._put_piece(number, name, run, first, seq, entries, run_min, sums, found)
+                first = seq + 1
+        return self._put_piece(number, name, run, first, run.last_seq + 1, entries, run_min, sums, found)
+
+    cdef int _put_piece(
+        self, int64_t number, str name, PendingRun run, uint64_t first, uint64_t end, dict entries,
+        int run_min, Sums sums, list found,
+    ) except -1:
+        # Entries from first up to end, all of them pending.
+        cdef uint64_t seq
+        cdef uint64_t size_bytes = 0
+        cdef int64_t at_ns, latest_ns = 0
+        cdef bint is_run = end - first >= <uint64_t>run_min
+        cdef Place place
+        cdef tuple mark
+        for seq in range(first, end):
+            entry = entries[seq]
+            place = _place_of(entry)
+            at_ns = _received_ns(entry)
+            if is_run:
+                size_bytes += <uint64_t>place.dataset_bytes
+                if seq == first or at_ns > latest_ns:
+                    latest_ns = at_ns
+                continue
+            mark = (seq, name, 0, at_ns, 0, 0, "", None, False)
+            self._put_delivery(number, mark, place)
+            sums.add(number, mark, place)
+            if self._rows == ROWS_AT_ONCE:
+                self._write(self._delivery, True)
+        if is_run and end > first:
+            _keep_run(found, sums, number, run, first, end - 1, size_bytes, latest_ns)
+        return 0
 
     cdef bint _put_instance(self, object fields) except -1:
         # Whether the dataset has a file of its own.
@@ -162,7 +219,7 @@ cdef class RowWriter:
         if self._packed_of is not record:
             self._packed_of, self._packed = record, _pack((record[10], record[11], record[12]))
         self._need(PyBytes_GET_SIZE(self._packed))
-        self._used += _put_head(
+        self._used += put_head(
             self._octets + self._used, 0xC4, 0xC5, 0xC6, <uint64_t>PyBytes_GET_SIZE(self._packed)
         )
         self._put(PyBytes_AS_STRING(self._packed), PyBytes_GET_SIZE(self._packed))
@@ -221,7 +278,7 @@ cdef class RowWriter:
 
     cdef int _put_number(self, int64_t value) except -1:
         self._need(HEAD_BYTES)
-        self._used += _write_number(self._octets + self._used, value)
+        self._used += write_number(self._octets + self._used, value)
         return 0
 
     cdef int _put_text(self, value) except -1:
@@ -238,7 +295,7 @@ cdef class RowWriter:
             self._octets[self._used] = <uint8_t>(0xA0 | size)
             self._used += 1
         else:
-            self._used += _put_head(self._octets + self._used, 0xD9, 0xDA, 0xDB, <uint64_t>size)
+            self._used += put_head(self._octets + self._used, 0xD9, 0xDA, 0xDB, <uint64_t>size)
         self._put(octets, size)
         return 0
 
@@ -299,6 +356,15 @@ cdef class Sums:
         self._bytes += place.dataset_bytes
         return 0
 
+    cdef int add_many(
+        self, int64_t number, int64_t segment, int64_t count, int64_t size_bytes, int64_t at_ns
+    ) except -1:
+        # So many that are pending.
+        self._close()
+        self._number, self._state, self._segment = number, 0, segment
+        self._count, self._bytes, self._at_ns = count, size_bytes, at_ns
+        return self._close()
+
     cdef int _close(self) except -1:
         if self._count:
             key = (self._number, self._state, self._segment)
@@ -310,6 +376,24 @@ cdef class Sums:
     cdef list take(self):
         self._close()
         return [(*key, *sums) for key, sums in self._sums.items()]
+
+
+cdef int _keep_run(
+    list found, Sums sums, int64_t number, PendingRun run, uint64_t first, uint64_t last, uint64_t size_bytes,
+    int64_t at_ns,
+) except -1:
+    found.append((number, first, last, run.segment, size_bytes, at_ns))
+    sums.add_many(number, <int64_t>run.segment, <int64_t>(last - first + 1), <int64_t>size_bytes, at_ns)
+    return 0
+
+
+cdef int64_t _received_ns(object entry) except? -1:
+    # entry: as in _place_of.
+    cdef tuple record
+    if isinstance(entry, StoredEntry):
+        return <int64_t>(<StoredEntry>entry).received_ns
+    record = <tuple>(<tuple>entry)[1]
+    return record[9]
 
 
 cdef Place _place_of(object entry) except *:
@@ -329,42 +413,6 @@ cdef tuple _checked(object fields, Py_ssize_t count):
     if not PyTuple_Check(fields) or PyTuple_GET_SIZE(<tuple>fields) != count:
         raise TypeError(f"{type(fields).__name__} is no tuple of {count}")
     return <tuple>fields
-
-
-cdef int _put_head(uint8_t *at, uint8_t tag8, uint8_t tag16, uint8_t tag32, uint64_t size) noexcept nogil:
-    # The head of something with a length.
-    if size < 0x100:
-        at[0], at[1] = tag8, <uint8_t>size
-        return 2
-    if size < 0x10000:
-        at[0], at[1], at[2] = tag16, <uint8_t>(size >> 8), <uint8_t>size
-        return 3
-    at[0] = tag32
-    big.store_u32(at + 1, <uint32_t>size)
-    return 5
-
-
-cdef int _write_number(uint8_t *at, int64_t value) noexcept nogil:
-    cdef uint64_t octets = <uint64_t>value
-    if -32 <= value < 128:
-        at[0] = <uint8_t>value
-        return 1
-    if value >= 0 and octets <= <uint64_t>0xFFFFFFFF:
-        return _put_head(at, 0xCC, 0xCD, 0xCE, octets)
-    if -0x80 <= value < 0:
-        at[0], at[1] = 0xD0, <uint8_t>value
-        return 2
-    if -0x8000 <= value < 0:
-        at[0], at[1], at[2] = 0xD1, <uint8_t>(octets >> 8), <uint8_t>octets
-        return 3
-    if -0x80000000 <= value < 0:
-        at[0] = 0xD2
-        big.store_u32(at + 1, <uint32_t>octets)
-        return 5
-    at[0] = 0xCF if value >= 0 else 0xD3
-    big.store_u32(at + 1, <uint32_t>(octets >> 32))
-    big.store_u32(at + 5, <uint32_t>octets)
-    return 9
 
 
 cdef bint _insert(void *statement, const uint8_t *at, int rows, bint has_number) noexcept nogil:

@@ -3,7 +3,7 @@
 A destination holds a bounded part of what it is owed, by flow (delivery/fair.py). Here stands for each flow
 that has more in the ledger from which entry on (`behind`), and up to which entry the ledger has been looked
 through for such flows (`cursor`). While the destination is down nothing is looked at and nothing held: its
-instances cost it nothing but their rows in the ledger.
+instances cost it nothing but their part of a row in the ledger.
 Invariants: an entry is held at most once; an entry is never held before an older one of the same SOP Instance
 UID that is owed as well. Flows are fetched in the order in which they got behind, which is by age.
 """

@@ -1,19 +1,20 @@
 """What the ledger has been told and has not written yet.
 
 An entry that is added and settled before its batch is written costs one row per destination, not two
-writes.
+writes. One that nothing has happened to yet is part of a run (PendingRun) until something does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from router.spool.record import Entry
 from router.spool.segment import REFERENCE_PAYLOAD_BYTES, Position, record_end
 from router.spool.states import UNDECIDED, DeliveryState, Mark, Owed, Tallies, Tally, first_marks
-from router.wire.codec import EntrySend, StoredEntry, tell_delivered, tell_run
+from router.wire.codec import EntrySend, PendingRun, StoredEntry, tell_delivered, tell_run
 
+RUN_ENTRIES_MAX = 4096  # of pending entries; a run may have to be written out in one go
 STATES = len(DeliveryState)
 
 
@@ -22,7 +23,8 @@ class Batch:
     """Changes in the order of their arrival, newest state per (destination, seq).
 
     entries: added in this batch; those of the entry lane as it knows them (see `whole`). marks: by
-    destination, then seq, of these and of older entries.
+    destination, then seq, of these and of older entries. pending: by destination, in order, runs of entries
+    that began pending; those without a mark are so still.
     changes: of the totals, by destination: counts by state, then bytes by state. newest: of the added
     entries. rows: what writing it will take.
     """
@@ -30,6 +32,7 @@ class Batch:
     number: int
     entries: dict[int, Entry | StoredEntry] = field(default_factory=dict)
     marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
+    pending: dict[str, list[PendingRun]] = field(default_factory=dict)
     changes: dict[str, list[int]] = field(default_factory=dict)
     newest: Entry | StoredEntry | None = None
     rows: int = 0
@@ -41,29 +44,52 @@ class Batch:
         self.newest = entry
         for mark in first_marks(entry):
             destination = mark.destination
-            of_destination = self.marks.get(destination)
-            if of_destination is None:
-                of_destination = self.marks[destination] = {}
-            of_destination[seq] = mark
+            if mark.state is DeliveryState.PENDING and entry.location.file is None:
+                self.rows += self._begin_pending(destination, entry)
+            else:
+                self.marks.setdefault(destination, {})[seq] = mark
+                self.rows += 1
             self._count(destination, mark.state, 1, entry)
-            self.rows += 1
         self.rows += 1
+
+    def _begin_pending(self, destination: str, entry: Entry) -> bool:
+        """Enter an entry as pending; return whether a run begins with it."""
+        runs = self.pending.setdefault(destination, [])
+        seq, segment, length, at_ns = (
+            entry.seq,
+            entry.location.segment,
+            entry.location.length,
+            entry.record.received_ns,
+        )
+        last = runs[-1] if runs else None
+        if (
+            last is None
+            or last.last_seq + 1 != seq
+            or last.segment != segment
+            or seq - last.first_seq >= RUN_ENTRIES_MAX
+        ):
+            runs.append(PendingRun(seq, seq, segment, length, at_ns))
+            return True
+        last.last_seq = seq
+        last.size_bytes += length
+        last.at_ns = max(last.at_ns, at_ns)
+        return False
 
     def add_run(self, run: list[StoredEntry]) -> None:
         """Take new entries of the entry lane, as `add`."""
-        added = tell_run(run, self.entries, self.marks, Mark, DeliveryState.PENDING)
+        added, begun = tell_run(run, self.entries, self.pending)
         for destination, count, size in added:
             self._count_many(destination, DeliveryState.PENDING, count, size)
-            self.rows += count
-        self.rows += len(run)
+        self.rows += len(run) + begun
         self.newest = run[-1]
 
     def mark_delivered(self, done: list[EntrySend], held: dict[str, set[int]], now_ns: int) -> None:
         """Take what the entry lane has delivered, as `mark`. held: by destination, what it holds of these."""
         pending, delivered = DeliveryState.PENDING, DeliveryState.DELIVERED
-        changed, others = tell_delivered(
+        changed, fresh, others = tell_delivered(
             done, self.entries, self.marks, held, Mark, pending, delivered, now_ns
         )
+        self.rows += fresh
         for destination, count, size in changed:
             self._count_many(destination, pending, -count, -size)
             self._count_many(destination, delivered, count, size)
@@ -72,16 +98,16 @@ class Batch:
 
     def mark(self, mark: Mark) -> None:
         """Take a new state."""
-        of_destination = self.marks.get(mark.destination)
-        if of_destination is None:
-            of_destination = self.marks[mark.destination] = {}
+        of_destination = self.marks.setdefault(mark.destination, {})
         old = of_destination.get(mark.seq)
         if old is None:
             self.rows += 1
-        elif not may_follow(old.state, mark.state):
-            return
-        elif old.takes_over:
-            mark = mark._replace(takes_over=True)
+            old = self._first_mark(mark.destination, mark.seq)
+        if old is not None:
+            if not may_follow(old.state, mark.state):
+                return
+            if old.takes_over:
+                mark = mark._replace(takes_over=True)
         entry = self.entries.get(mark.seq)
         if entry is not None:
             if old is None:
@@ -89,6 +115,35 @@ class Batch:
             self._count(mark.destination, old.state, -1, entry)
             self._count(mark.destination, mark.state, 1, entry)
         of_destination[mark.seq] = mark
+
+    def mark_of(self, destination: str, seq: int) -> Mark | None:
+        """Return the newest state of an entry that was told here, the one it began with included."""
+        return self.marks.get(destination, {}).get(seq) or self._first_mark(destination, seq)
+
+    def marks_of(self, destination: str) -> dict[int, Mark]:
+        """As mark_of, of all entries. Makes a mark for each that is pending."""
+        found = {
+            seq: pending_mark(destination, self.entries[seq])
+            for run in self.pending.get(destination, ())
+            for seq in range(run.first_seq, run.last_seq + 1)
+        }
+        found.update(self.marks.get(destination, {}))
+        return found
+
+    def first_pending(self, destination: str, settled: Container[int]) -> int | None:
+        """Return the first entry of the runs that is not among those of which something else was told."""
+        numbers = (
+            seq for run in self.pending.get(destination, ()) for seq in range(run.first_seq, run.last_seq + 1)
+        )
+        return next((seq for seq in numbers if seq not in settled), None)
+
+    def _first_mark(self, destination: str, seq: int) -> Mark | None:
+        """Return the mark of an entry that is in a run."""
+        entry = self.entries.get(seq)
+        runs = self.pending.get(destination, ())
+        if entry is None or not any(run.first_seq <= seq <= run.last_seq for run in runs):
+            return None
+        return pending_mark(destination, entry)
 
     @property
     def covered(self) -> Position | None:
@@ -111,13 +166,14 @@ class Batch:
         if entry is None:
             return []
         destinations = entry.record.destinations or (UNDECIDED,)
-        return [Owed(whole(entry), self.marks[destination][seq]) for destination in destinations]
+        marks = [self.mark_of(destination, seq) for destination in destinations]
+        return [Owed(whole(entry), mark) for mark in marks if mark is not None]
 
     def divert(self, mark: Mark, alternate: str) -> None:
         """Settle a delivery as diverted, and let it begin towards the alternate, if it is not owed there."""
         self.mark(mark)
         seq, of_alternate = mark.seq, self.marks.setdefault(alternate, {})
-        if seq in of_alternate:
+        if seq in of_alternate or self._first_mark(alternate, seq) is not None:
             return
         begun = Mark(seq, alternate, DeliveryState.PENDING, mark.at_ns, takes_over=True)
         of_alternate[seq] = begun
@@ -140,6 +196,12 @@ class Batch:
 def whole(entry: Entry | StoredEntry) -> Entry:
     """Return an entry as all know it."""
     return entry if isinstance(entry, Entry) else entry.entry
+
+
+def pending_mark(destination: str, entry: Entry | StoredEntry) -> Mark:
+    """Return the mark that an entry begins with at a destination, to be sent."""
+    received_ns = entry.record.received_ns if isinstance(entry, Entry) else entry.received_ns
+    return Mark(entry.seq, destination, DeliveryState.PENDING, received_ns)
 
 
 def end_of(entry: Entry | StoredEntry) -> Position:

@@ -92,7 +92,7 @@ def owed_among(queries: Queries, told: Sequence[Batch], destination: str, seqs: 
 def _marks(told: Sequence[Batch], destination: str) -> dict[int, Mark]:
     marks: dict[int, Mark] = {}
     for batch in told:
-        marks.update(batch.marks.get(destination, {}))
+        marks.update(batch.marks_of(destination))
     return marks
 
 

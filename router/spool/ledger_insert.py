@@ -7,17 +7,18 @@ Invariant: rows are written within a transaction of the caller's.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
-from router.spool.ledger_batch import whole
+from router.spool.ledger_batch import pending_mark, whole
 from router.spool.ledger_rows import delivery_row, instance_row
 from router.spool.record import Entry
-from router.spool.states import Mark
-from router.wire.codec import RowWriter, StoredEntry, linked
+from router.spool.states import DeliveryState, Mark
+from router.wire.codec import PendingRun, RowWriter, StoredEntry, linked
 
 ROWS_AT_ONCE = 16  # inserted by one statement
+RUN_MIN = 16  # pending entries in a row; fewer get a row each
 
 INSERT_INSTANCE = "INSERT INTO instance VALUES (" + ",".join("?" * 18) + ")"
 INSERT_DELIVERY = "INSERT INTO delivery VALUES (" + ",".join("?" * 11) + ")"
@@ -34,8 +35,21 @@ class Sum(NamedTuple):
     at_ns: int
 
 
-Inserted = tuple[Iterable[tuple[int, int, int, int, int, int]], list[int], list[Mark]]
-"""Sums; numbers of the entries whose dataset has a file of its own; marks that are of other entries."""
+class Run(NamedTuple):
+    """Entries that nothing has happened to at a destination. destination: its number. at_ns: the latest."""
+
+    destination: int
+    first_seq: int
+    last_seq: int
+    segment: int
+    size_bytes: int
+    at_ns: int
+
+
+SixNumbers = tuple[int, int, int, int, int, int]
+Inserted = tuple[Iterable[SixNumbers], list[int], list[Mark], Sequence[SixNumbers]]
+"""Sums; numbers of the entries whose dataset has a file of its own; marks that are of other entries; runs,
+which are still to be written."""
 
 
 class Inserter(Protocol):
@@ -45,9 +59,12 @@ class Inserter(Protocol):
         self,
         entries: Mapping[int, Entry | StoredEntry],
         marks: dict[str, dict[int, Mark]],
+        pending: dict[str, list[PendingRun]],
         ids: Mapping[str, int],
+        run_min: int,
     ) -> Inserted:
-        """Write; marks of other entries are left out and returned. Raises sqlite3.Error."""
+        """Write; marks of other entries are left out and returned, and so is what is pending, run_min entries
+        in a row or more. Raises sqlite3.Error."""
 
     def close(self) -> None:
         """Give up what the connection keeps for it; before that is closed."""
@@ -79,11 +96,30 @@ class PlainInserter:
         self,
         entries: Mapping[int, Entry | StoredEntry],
         marks: dict[str, dict[int, Mark]],
+        pending: dict[str, list[PendingRun]],
         ids: Mapping[str, int],
+        run_min: int,
     ) -> Inserted:
         """See Inserter."""
         sums: dict[tuple[int, int, int], Sum] = {}
         others: list[Mark] = []
+        runs: list[Run] = []
+
+        def pieces() -> Iterator[tuple[object, ...]]:
+            for name, began in pending.items():
+                number, marked = ids[name], marks.get(name, {})
+                for piece in _unmarked(began, marked):
+                    of_piece = [entries[seq] for seq in piece]
+                    size = sum(entry.location.length for entry in of_piece)
+                    begin = [pending_mark(name, entry) for entry in of_piece]
+                    segment = of_piece[0].location.segment
+                    last_ns = max(mark.at_ns for mark in begin)
+                    _add(sums, Sum(number, DeliveryState.PENDING, segment, len(piece), size, last_ns))
+                    if len(piece) >= run_min:
+                        runs.append(Run(number, piece[0], piece[-1], segment, size, last_ns))
+                        continue
+                    for mark, entry in zip(begin, of_piece, strict=True):
+                        yield delivery_row(mark, number, segment, entry.location.length)
 
         def rows() -> Iterator[tuple[object, ...]]:
             for name, of_destination in marks.items():
@@ -98,9 +134,9 @@ class PlainInserter:
                     _add(sums, Sum(number, mark.state, segment, 1, length, mark.at_ns))
 
         self._insert_rows(INSERT_INSTANCE, map(instance_row, map(whole, entries.values())))
-        self._insert_rows(INSERT_DELIVERY, rows())
+        self._insert_rows(INSERT_DELIVERY, chain(rows(), pieces()))
         filed = [seq for seq, entry in entries.items() if entry.location.file is not None]
-        return sums.values(), filed, others
+        return sums.values(), filed, others, runs
 
     def _insert_rows(self, statement: str, rows: Iterator[tuple[object, ...]]) -> None:
         """Insert rows, most of them many at a time.
@@ -121,9 +157,24 @@ class PlainInserter:
         """See Inserter; it keeps nothing."""
 
 
+def _unmarked(runs: Iterable[PendingRun], marked: Mapping[int, Mark]) -> Iterator[list[int]]:
+    """Yield the numbers of which nothing was told, in pieces of one run and without a gap."""
+    for run in runs:
+        piece: list[int] = []
+        for seq in range(run.first_seq, run.last_seq + 1):
+            if seq not in marked:
+                piece.append(seq)
+            elif piece:
+                yield piece
+                piece = []
+        if piece:
+            yield piece
+
+
 def _add(sums: dict[tuple[int, int, int], Sum], one: Sum) -> None:
     kind = one[:3]
     old = sums.get(kind)
     if old is not None:
-        one = Sum(*kind, old.deliveries + 1, old.size_bytes + one.size_bytes, max(old.at_ns, one.at_ns))
+        deliveries, size = old.deliveries + one.deliveries, old.size_bytes + one.size_bytes
+        one = Sum(*kind, deliveries, size, max(old.at_ns, one.at_ns))
     sums[kind] = one

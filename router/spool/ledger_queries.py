@@ -16,11 +16,15 @@ from typing import Any, TypeVar
 
 from router.spool.faults import LedgerDamaged, ledger_error
 from router.spool.ledger_rows import OWED_COLUMNS, entry_of, owed_of
+from router.spool.ledger_runs import is_in_run
 from router.spool.ledger_schema import open_reader
 from router.spool.ledger_tables import Row
 from router.spool.ledger_verify import suspect
 from router.spool.record import Entry
 from router.spool.states import DeliveryState, Owed, Selector
+
+Question = tuple[str, tuple[Any, ...]]
+"""A statement and its values."""
 
 _T = TypeVar("_T")
 
@@ -39,23 +43,36 @@ _NEXT_RETRY = """SELECT min(next_attempt_ns) FROM delivery INDEXED BY delivery_r
 _FIRST = """SELECT seq FROM delivery INDEXED BY delivery_open
     WHERE destination = ? AND state = ? AND is_open = 1 ORDER BY seq LIMIT ?"""
 
+# What is pending by a run (ledger_runs.py), by age.
+_IN_RUNS = """FROM pending_run r CROSS JOIN destination n ON n.id = r.destination
+    CROSS JOIN instance i ON i.seq BETWEEN max(r.first_seq, ?2 + 1) AND r.last_seq
+    LEFT JOIN delivery d ON d.seq = i.seq AND d.destination = r.destination
+    WHERE r.destination = ?1 AND r.last_seq > ?2 AND d.seq IS NULL"""
+_BY_AGE = "ORDER BY r.last_seq, i.seq LIMIT"
+_PENDING_IN_RUNS = f"SELECT {OWED_COLUMNS} {_IN_RUNS} {_BY_AGE} ?3"
+_FLOWS_IN_RUNS = f"SELECT i.seq, i.calling_ae_title, i.study_uid {_IN_RUNS} {_BY_AGE} ?3"
+_FIRST_IN_RUNS = f"SELECT i.seq {_IN_RUNS} {_BY_AGE} ?3"
+_HAS_RUNS = "SELECT 1 FROM pending_run WHERE destination = ? LIMIT 1"
+
 _INSTANCE = "SELECT i.* FROM instance i WHERE i.seq = ?"
 _FLOWS = """SELECT d.seq, i.calling_ae_title, i.study_uid
     FROM delivery d INDEXED BY delivery_open CROSS JOIN instance i ON i.seq = d.seq
     WHERE d.destination = ? AND d.state = ? AND d.is_open = 1 AND d.seq > ? ORDER BY d.seq LIMIT ?"""
+_NEWEST = f"""SELECT max(o.seq) FROM instance o INDEXED BY instance_uid
+    LEFT JOIN delivery p ON p.seq = o.seq AND p.destination = ?1
+    WHERE o.sop_instance = ?2 AND o.seq < ?3 AND coalesce(p.state < 2, {is_in_run("?1", "o.seq")})"""
 _OF_FLOW = f"""SELECT {OWED_COLUMNS}, (
         SELECT max(o.seq) FROM instance o INDEXED BY instance_uid
-        CROSS JOIN delivery p ON p.seq = o.seq AND p.destination = d.destination
-        WHERE o.sop_instance = i.sop_instance AND o.seq < i.seq AND p.state < 2)
-    FROM instance i INDEXED BY instance_study
-    CROSS JOIN delivery d ON d.seq = i.seq AND d.destination = ?
-    CROSS JOIN destination n ON n.id = d.destination
-    WHERE i.calling_ae_title = ? AND i.study_uid = ? AND i.seq > ? AND d.state < 2
-    ORDER BY i.seq LIMIT ?"""
-_IS_OWED = "SELECT 1 FROM delivery WHERE seq = ? AND destination = ? AND state < 2"
-_NEWEST = """SELECT max(o.seq) FROM instance o INDEXED BY instance_uid
-    CROSS JOIN delivery p ON p.seq = o.seq AND p.destination = ?
-    WHERE o.sop_instance = ? AND o.seq < ? AND p.state < 2"""
+        LEFT JOIN delivery p ON p.seq = o.seq AND p.destination = n.id
+        WHERE o.sop_instance = i.sop_instance AND o.seq < i.seq
+            AND coalesce(p.state < 2, {is_in_run("n.id", "o.seq")}))
+    FROM instance i INDEXED BY instance_study CROSS JOIN destination n ON n.id = ?1
+    LEFT JOIN delivery d ON d.seq = i.seq AND d.destination = n.id
+    WHERE i.calling_ae_title = ?2 AND i.study_uid = ?3 AND i.seq > ?4
+        AND coalesce(d.state < 2, {is_in_run("n.id", "i.seq")})
+    ORDER BY i.seq LIMIT ?5"""
+_IS_OWED = f"""SELECT 1 WHERE coalesce(
+    (SELECT state < 2 FROM delivery WHERE seq = ?1 AND destination = ?2), {is_in_run("?2", "?1")})"""
 
 
 class Queries:
@@ -77,7 +94,9 @@ class Queries:
         number = self._ids.get(destination)
         if number is None:
             return []
-        owed = self._owed(_PENDING, number, after_seq, limit)
+        owed = self._checked_rows(
+            (_PENDING_IN_RUNS, (number, after_seq, limit)), (_PENDING, (number, after_seq, limit))
+        )
         owed += self._due_retries(number, now_ns, after_seq, limit)
         owed.sort(key=lambda one: one.entry.seq)
         return owed[:limit]
@@ -98,7 +117,11 @@ class Queries:
 
     def first(self, destination: str, state: DeliveryState, limit: int) -> list[int]:
         """Return the entries of the first `limit` deliveries in an open state."""
-        return [seq for (seq,) in self._rows(_FIRST, self._ids.get(destination, -1), int(state), limit)]
+        number = self._ids.get(destination, -1)
+        questions: list[Question] = [(_FIRST, (number, int(state), limit))]
+        if state is DeliveryState.PENDING:
+            questions.append((_FIRST_IN_RUNS, (number, 0, limit)))
+        return sorted(seq for (seq,) in self._all(*questions))[:limit]
 
     def received_ns(self, seq: int) -> int | None:
         """Return when an instance was received."""
@@ -114,8 +137,8 @@ class Queries:
         """Return number, calling AE title and study of the first entries owed to a destination, by age."""
         number = self._ids.get(destination, -1)
         states = (DeliveryState.PENDING, DeliveryState.RETRYING)
-        found = [row for state in states for row in self._rows(_FLOWS, number, int(state), after_seq, limit)]
-        return sorted(found)[:limit]
+        questions: list[Question] = [(_FLOWS, (number, int(state), after_seq, limit)) for state in states]
+        return sorted(self._all((_FLOWS_IN_RUNS, (number, after_seq, limit)), *questions))[:limit]
 
     def owed_of_flow(
         self, destination: str, flow: tuple[str, str], after_seq: int, limit: int
@@ -149,13 +172,15 @@ class Queries:
         query = (
             f"SELECT {OWED_COLUMNS} {source} CROSS JOIN destination n ON n.id = d.destination {where} LIMIT ?"
         )
-        return self._owed(query, *values, limit)
+        in_runs = self._in_runs(selector, OWED_COLUMNS, limit)
+        return self._in_order(self._checked_rows((query, (*values, limit)), *in_runs))[:limit]
 
     def rows(self, selector: Selector, limit: int) -> list[Row]:
         """As find, only what a change needs."""
         source, where, values = self._where(selector)
         query = f"SELECT d.seq, d.destination, d.state, d.segment, d.length {source} {where} LIMIT ?"
-        return [Row(*row) for row in self._rows(query, *values, limit)]
+        in_runs = self._in_runs(selector, "i.seq, n.id, 0, i.segment, i.length", limit)
+        return [Row(*row) for row in sorted(self._all((query, (*values, limit)), *in_runs))[:limit]]
 
     def newest(self, sop_instance: str) -> int | None:
         """Return the number of the newest entry of a SOP Instance UID."""
@@ -167,7 +192,12 @@ class Queries:
 
     def entry(self, seq: int) -> list[Owed]:
         """Return one entry, a row a destination."""
-        return self._owed(_ENTRY, seq)
+        in_runs = self._in_runs(Selector(seq=seq), OWED_COLUMNS, 1)
+        return self._in_order(self._checked_rows((_ENTRY, (seq,)), *in_runs))
+
+    def _in_order(self, rows: list[Owed]) -> list[Owed]:
+        """Sort deliveries by entry, those of one by destination."""
+        return sorted(rows, key=lambda one: (one.entry.seq, self._ids[one.mark.destination]))
 
     def file_settled_ns(self, name: str) -> int | None:
         """Return when the entry of a large object changed last; None if no entry has it."""
@@ -211,10 +241,46 @@ class Queries:
             source = "FROM delivery d CROSS JOIN instance i ON i.seq = d.seq"
         return source, f"WHERE {' AND '.join(conditions)} ORDER BY d.seq", values
 
+    def _in_runs(self, selector: Selector, columns: str, limit: int) -> list[Question]:
+        """Return what to ask for what a selector means of the deliveries that are pending by a run."""
+        if selector.state not in (None, DeliveryState.PENDING):
+            return []
+        names = list(self._ids) if selector.destination is None else [selector.destination]
+        numbers = [self._ids.get(name, -1) for name in names]
+        uid, study = selector.sop_instance, selector.study_uid
+        wanted = {"seq = ": selector.seq, "study_uid = ": study, "sop_instance = ": uid}
+        if all(value is None for value in wanted.values()):
+            source, order = _IN_RUNS, "r.last_seq, i.seq"
+        else:
+            index = "instance_uid" if uid is not None else "instance_study" if study is not None else ""
+            source, order = _of_entries(f"INDEXED BY {index}" if index else ""), "i.seq"
+        conditions, values = "", [selector.after]
+        for condition, value in (*wanted.items(), ("received_ns < ", selector.received_before_ns)):
+            if value is not None:
+                values.append(value)  # type: ignore[arg-type]
+                conditions += f" AND i.{condition}?{len(values) + 1}"
+        query = f"SELECT {columns} {source}{conditions} ORDER BY {order} LIMIT ?{len(values) + 2}"
+        return [(query, (number, *values, limit)) for number in numbers if self._rows(_HAS_RUNS, number)]
+
     def _rows(self, query: str, *values: Any) -> list[Any]:
+        return self._all((query, values))
+
+    def _all(self, *questions: Question) -> list[Any]:
+        """Return the rows of several questions, about one moment of the tables."""
         with self._lock:
             try:
-                return self._connection.execute(query, values).fetchall()
+                if len(questions) == 1:
+                    query, values = questions[0]
+                    return self._connection.execute(query, values).fetchall()
+                self._connection.execute("BEGIN")
+                try:
+                    return [
+                        row
+                        for question in questions
+                        for row in self._connection.execute(*question).fetchall()
+                    ]
+                finally:
+                    self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
                 failure = ledger_error(error)
                 if isinstance(failure, LedgerDamaged):
@@ -222,7 +288,10 @@ class Queries:
                 raise failure from error
 
     def _owed(self, query: str, *values: Any) -> list[Owed]:
-        return [self._checked(owed_of, row) for row in self._rows(query, *values)]
+        return self._checked_rows((query, values))
+
+    def _checked_rows(self, *questions: Question) -> list[Owed]:
+        return [self._checked(owed_of, row) for row in self._all(*questions)]
 
     def _checked(self, decode: Callable[[Any], _T], row: Any) -> _T:
         try:
@@ -230,6 +299,13 @@ class Queries:
         except LedgerDamaged:
             suspect(self._path)
             raise
+
+
+def _of_entries(index: str) -> str:
+    """Return _IN_RUNS for a question about a few entries, which are looked for in the runs."""
+    return f"""FROM instance i {index} CROSS JOIN destination n ON n.id = ?1
+        LEFT JOIN delivery d ON d.seq = i.seq AND d.destination = n.id
+        WHERE i.seq > ?2 AND d.seq IS NULL AND {is_in_run("n.id", "i.seq")}"""
 
 
 def _is_state_alone(selector: Selector) -> bool:

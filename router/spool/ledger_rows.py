@@ -78,9 +78,14 @@ def entry_of(row: Sequence[Any]) -> Entry:
 
 
 def owed_of(row: Sequence[Any]) -> Owed:
-    """Return what stands in OWED_COLUMNS. Raises LedgerDamaged if it is not what was written."""
+    """Return what stands in OWED_COLUMNS; without a row in `delivery` it is pending by a run.
+
+    Raises LedgerDamaged if it is not what was written.
+    """
     entry = entry_of(row)
     name, state, at_ns, attempts, next_attempt_ns, error_class, status, *own = row[INSTANCE_COLUMNS:]
+    if state is None:
+        return Owed(entry, Mark(entry.seq, name, DeliveryState.PENDING, entry.record.received_ns))
     marked = (entry.seq, name, own[0], own[1], state, attempts, next_attempt_ns, at_ns, error_class, status)
     if checksum(marked) != own[2]:
         raise LedgerDamaged(f"ledger: a delivery of entry {entry.seq} is damaged")

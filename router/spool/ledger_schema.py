@@ -1,4 +1,4 @@
-"""The ledger's tables, version 2, and how a database is opened and upgraded."""
+"""The ledger's tables, version 3, and how a database is opened and upgraded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from router.spool.faults import UnknownFormat
 from router.spool.ledger_rows import checksum
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+RUNS_SINCE = 3  # the version whose tables have pending_run
 UPGRADE_ROWS = 10_000  # at a time
 BUSY_TIMEOUT_S = 10.0
 CACHE_KIB = 16 * 1024
@@ -44,6 +45,15 @@ CREATE INDEX delivery_open ON delivery (destination, state, seq) WHERE is_open =
 CREATE INDEX delivery_retry ON delivery (destination, next_attempt_ns) WHERE state = 1;
 """
 
+RUNS = """
+CREATE TABLE pending_run (  -- see ledger_runs.py
+    destination INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_seq INTEGER NOT NULL,
+    segment INTEGER NOT NULL, length INTEGER NOT NULL,  -- of all its datasets
+    at_ns INTEGER NOT NULL,  -- when the latest was received
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (destination, last_seq)
+) WITHOUT ROWID;
+"""
 
 _CHECKSUMS = """
 ALTER TABLE checkpoint ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
@@ -83,11 +93,13 @@ def upgrade(connection: sqlite3.Connection) -> None:
     if version == SCHEMA_VERSION:
         return
     if version == 0:
-        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}{_CHECKSUMS}")
+        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}{_CHECKSUMS}{RUNS}")
         connection.execute("INSERT INTO checkpoint VALUES (1, 0, 0, 0, 0, ?)", (checksum((0, 0, 0)),))
-    else:
-        connection.executescript(f"BEGIN IMMEDIATE;{_CHECKSUMS}")
+    elif version == 1:
+        connection.executescript(f"BEGIN IMMEDIATE;{_CHECKSUMS}{RUNS}")
         _fill_checksums(connection)
+    else:
+        connection.executescript(f"BEGIN IMMEDIATE;{RUNS}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
 

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from router import crash_points
 from router.spool.ledger_batch import Batch, may_follow
-from router.spool.ledger_insert import INSERT_DELIVERY, open_with_inserter
+from router.spool.ledger_insert import INSERT_DELIVERY, RUN_MIN, open_with_inserter
 from router.spool.ledger_rows import checksum, delivery_row, state_columns
+from router.spool.ledger_runs import Runs, is_in_run
 from router.spool.ledger_schema import open_database
 from router.spool.record import Entry
 from router.spool.segment import Position
@@ -42,7 +43,13 @@ _COUNT_REPEATS = """SELECT o.crc IS n.crc AND o.length = n.length AND o.transfer
 _NEWER_DELIVERED = """SELECT 1 FROM instance o CROSS JOIN delivery d ON d.seq = o.seq
     WHERE o.sop_instance = (SELECT sop_instance FROM instance WHERE seq = ?) AND o.seq > ?
         AND d.destination = ? AND d.state = 4 LIMIT 1"""
-_HAS_OPEN = "SELECT 1 FROM delivery WHERE seq = ? AND state < 4 LIMIT 1"
+_HAS_OPEN = "SELECT 1 FROM delivery WHERE seq = ? AND state < 4 LIMIT 1"  # what has a file is in no run
+_PLACE = "SELECT segment, length FROM instance WHERE seq = ?"
+_RECEIVED = f"""SELECT seq, received_ns,
+        EXISTS (SELECT 1 FROM delivery d WHERE d.seq = i.seq AND d.state < 4)
+        OR EXISTS (SELECT 1 FROM destination n WHERE {is_in_run("n.id", "i.seq")}
+            AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.seq = i.seq AND d.destination = n.id))
+    FROM instance i WHERE seq > ? ORDER BY seq LIMIT ?"""
 
 
 class Row(NamedTuple):
@@ -73,7 +80,9 @@ class Tables:
     def __init__(self, path: Path, *, fsync: bool = True) -> None:
         """Open the ledger. Raises sqlite3.Error if it is no sound database."""
         self._fsync = fsync
+        self._run_min = RUN_MIN
         self._connection, self._inserter = open_with_inserter(lambda: open_database(path, fsync=fsync))
+        self._runs = Runs(self._connection)
         self.tallies: Tallies = {}
         self.open_by_segment: dict[int, int] = {}
         self.changed_ns: dict[int, int] = {}  # per segment: latest change of any of its deliveries
@@ -107,15 +116,22 @@ class Tables:
             self._total(number, state, count, size)
             self._open(segment, state, count)
             self.changed_ns[segment] = max(self.changed_ns.get(segment, 0), at_ns)
+        for run, count, size in self._runs.load():
+            self._total(run.destination, DeliveryState.PENDING, count, size)
+            self._open(run.segment, DeliveryState.PENDING, count)
+            self.changed_ns[run.segment] = max(self.changed_ns.get(run.segment, 0), run.at_ns)
 
     # -- batches
 
     def apply(self, batch: Batch) -> None:
         """Write a batch in one transaction. Raises sqlite3.Error; then nothing of it is written."""
-        self._name_destinations(batch.marks)
+        self._name_destinations((*batch.pending, *batch.marks))
         covered = batch.covered
         with self._transaction():
-            sums, filed, marked = self._inserter.insert(batch.entries, batch.marks, self.ids)
+            sums, filed, marked, rows = self._inserter.insert(
+                batch.entries, batch.marks, batch.pending, self.ids, self._run_min
+            )
+            runs = self._runs.write(rows, self.names)
             changes = self._update(marked)
             if covered is not None:
                 self._checkpoint(covered, max(batch.entries))
@@ -124,6 +140,8 @@ class Tables:
             self.duplicates += repeats.get(1, 0)
             self.uid_conflicts += repeats.get(0, 0)
             self.covered, self.last_seq = covered, max(self.last_seq, *batch.entries)
+        for run in runs:
+            self._runs.add(run)
         self._count_new(batch.entries, sums, filed)
         self._account(changes)
 
@@ -146,7 +164,7 @@ class Tables:
                 of_destination[seq] = mark._replace(error_class=why) if why else mark
         self._name_destinations(marks)
         with self._transaction():
-            sums, filed, _ = self._inserter.insert(missing, marks, self.ids)
+            sums, filed, _, _ = self._inserter.insert(missing, marks, {}, self.ids, self._run_min)
         self._count_new(missing, sums, filed)
         return len(missing)
 
@@ -197,6 +215,9 @@ class Tables:
         for mark in marks:
             number = self.ids[mark.destination]
             old = self._connection.execute(_OLD_DELIVERY, (mark.seq, number)).fetchone()
+            if old is None and self._runs.find(number, mark.seq) is not None:
+                changes += self._leave_run(mark, number)
+                continue
             if old is None and mark.takes_over:
                 changes += self._begin(mark, number)
             if old is None or not may_follow(DeliveryState(old[0]), mark.state):
@@ -209,10 +230,20 @@ class Tables:
             changes.append(Change(mark.seq, number, state, mark.state, segment, length, mark.at_ns))
         return changes
 
+    def _leave_run(self, mark: Mark, number: int) -> list[Change]:
+        """Give a delivery that is pending by a run a row of its own, with its new state."""
+        if mark.takes_over and mark.state is DeliveryState.PENDING:
+            return []  # it was owed here all along
+        run = self._runs.find(number, mark.seq)
+        assert run is not None
+        segment, length = self._connection.execute(_PLACE, (mark.seq,)).fetchone()
+        self._connection.execute(INSERT_DELIVERY, delivery_row(mark, number, segment, length))
+        self._runs.draw(run)
+        return [Change(mark.seq, number, DeliveryState.PENDING, mark.state, segment, length, mark.at_ns)]
+
     def _begin(self, mark: Mark, number: int) -> list[Change]:
         """Begin a delivery to a destination that takes it over."""
-        query = "SELECT segment, length FROM instance WHERE seq = ?"
-        place = self._connection.execute(query, (mark.seq,)).fetchone()
+        place = self._connection.execute(_PLACE, (mark.seq,)).fetchone()
         if place is None:
             return []
         segment, length = place
@@ -223,6 +254,8 @@ class Tables:
         """Make dead what is still to be delivered from a segment; return how many. Reads every row."""
         query = "SELECT seq, destination FROM delivery WHERE segment = ? AND state < 3"
         rows = self._connection.execute(query, (segment,)).fetchall()
+        for run in self._runs.of_segment(segment):
+            rows += [(seq, run.destination) for seq, _, _ in self._runs.pending(run)]
         marks = [
             Mark(seq, self.names[number], DeliveryState.DEAD, now_ns, error_class=why) for seq, number in rows
         ]
@@ -258,7 +291,8 @@ class Tables:
         changes = [Change(seq, number, old, None, segment, length, now_ns)]
         for name in destinations:
             number = self.ids[name]
-            if self._connection.execute(_OLD_DELIVERY, (seq, number)).fetchone() is None:
+            is_new = self._connection.execute(_OLD_DELIVERY, (seq, number)).fetchone() is None
+            if is_new and self._runs.find(number, seq) is None:
                 mark = Mark(seq, name, DeliveryState.PENDING, now_ns)
                 self._connection.execute(INSERT_DELIVERY, delivery_row(mark, number, segment, length))
                 changes.append(Change(seq, number, None, mark.state, segment, length, now_ns))
@@ -269,10 +303,7 @@ class Tables:
     def prune(self, rows_max: int, received_before_ns: int) -> int:
         """Forget some instances that are settled and too old or too many, oldest first; return how many."""
         excess = self.instances - rows_max
-        query = """SELECT seq, received_ns,
-                EXISTS (SELECT 1 FROM delivery d WHERE d.seq = i.seq AND d.state < 4)
-            FROM instance i WHERE seq > ? ORDER BY seq LIMIT ?"""
-        rows = self._connection.execute(query, (self._prune_cursor, PRUNE_ROWS)).fetchall()
+        rows = self._connection.execute(_RECEIVED, (self._prune_cursor, PRUNE_ROWS)).fetchall()
         self._prune_cursor = rows[-1][0] if len(rows) == PRUNE_ROWS else 0
         settled = [(seq, received) for seq, received, is_open in rows if not is_open]
         gone = [
@@ -281,6 +312,8 @@ class Tables:
         if not gone:
             return 0
         with self._transaction():
+            for run in self._runs.among([seq for (seq,) in gone]):  # every entry of one is there
+                self._runs.dissolve(run, self.names[run.destination])
             totals = [
                 row
                 for key in gone
@@ -290,6 +323,7 @@ class Tables:
             ]
             self._connection.executemany("DELETE FROM delivery WHERE seq = ?", gone)
             self._connection.executemany("DELETE FROM instance WHERE seq = ?", gone)
+        self._runs.settle()
         self.instances -= len(gone)
         for number, state, length in totals:
             self._total(number, state, -1, -length)
@@ -327,6 +361,7 @@ class Tables:
 
     def _account(self, changes: Iterable[Change]) -> None:
         """Bring the totals up to what has just been committed."""
+        self._runs.settle()
         counts: Counter[tuple[int, int]] = Counter()
         sizes: Counter[tuple[int, int]] = Counter()
         for seq, number, old, new, segment, length, at_ns in changes:
@@ -385,6 +420,7 @@ class Tables:
         )
 
     def _transaction(self) -> _Transaction:
+        self._runs.begin()
         return _Transaction(self._connection)
 
 

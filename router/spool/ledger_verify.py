@@ -14,7 +14,7 @@ from router.errors import SpoolError
 from router.spool.faults import LedgerDamaged, ledger_error
 from router.spool.layout import FILE_MODE
 from router.spool.ledger_rows import INSTANCE_COLUMNS, checksum
-from router.spool.ledger_schema import BUSY_TIMEOUT_S, upgrade
+from router.spool.ledger_schema import BUSY_TIMEOUT_S, RUNS_SINCE, upgrade
 
 # Rows that decide about data: what is owed, and what is settled while its bytes are still there.
 _RELEVANT = "(d.state < 4 OR d.segment IN (SELECT value FROM json_each(?)))"
@@ -22,6 +22,9 @@ _DELIVERIES = f"""SELECT d.seq, n.name, d.segment, d.length, d.state, d.attempts
     d.error_class, d.status, d.checksum
     FROM delivery d LEFT JOIN destination n ON n.id = d.destination WHERE {_RELEVANT}"""
 _INSTANCES = f"SELECT * FROM instance WHERE seq IN (SELECT d.seq FROM delivery d WHERE {_RELEVANT})"
+
+_RUNS = """SELECT n.name, r.first_seq, r.last_seq, r.segment, r.length, r.at_ns, r.checksum
+    FROM pending_run r LEFT JOIN destination n ON n.id = r.destination"""
 
 
 def is_sound(path: Path, segments: Collection[int]) -> bool:
@@ -59,7 +62,10 @@ def _is_sound(connection: sqlite3.Connection, segments: Collection[int]) -> bool
     connection.execute("ROLLBACK")
     if connection.execute("PRAGMA user_version").fetchone() == (1,):
         return True  # had no checksums yet
-    if _schema_of(connection) != _schema():
+    is_later = connection.execute("PRAGMA user_version").fetchone()[0] >= RUNS_SINCE
+    if _schema_of(connection) != {one for one in _schema() if is_later or one[1] != "pending_run"}:
+        return False
+    if is_later and not _are_runs_sound(connection):
         return False
     return _are_rows_sound(connection, json.dumps(sorted(segments)))
 
@@ -95,6 +101,22 @@ def _are_rows_sound(connection: sqlite3.Connection, segments: str) -> bool:
             return False
         count += 1
     return count == len(seqs)
+
+
+def _are_runs_sound(connection: sqlite3.Connection) -> bool:
+    """Whether every run, and every instance in one, is as it was written."""
+    for name, *facts, expected in connection.execute(_RUNS).fetchall():
+        if checksum((name, *facts)) != expected:
+            return False
+        first, last = facts[0], facts[1]
+        count = 0
+        for row in connection.execute("SELECT * FROM instance WHERE seq BETWEEN ? AND ?", (first, last)):
+            if checksum(row[: INSTANCE_COLUMNS - 1]) != row[INSTANCE_COLUMNS - 1]:
+                return False
+            count += 1
+        if count != last - first + 1:
+            return False
+    return True
 
 
 def opening_error(error: sqlite3.Error) -> SpoolError:

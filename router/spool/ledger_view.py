@@ -56,8 +56,14 @@ def oldest(
     queries: Queries, batches: Sequence[Batch], destination: str, states: Sequence[DeliveryState]
 ) -> int | None:
     """Return when the oldest instance in one of the states was received (wall clock, ns), or None."""
-    unwritten = _unwritten(batches, destination)
-    first = min((seq for seq, mark in unwritten.items() if mark.state in states), default=None)
+    unwritten: dict[int, Mark] = {}  # but for what is pending in runs: it may be all there is
+    for batch in batches:
+        unwritten.update(batch.marks.get(destination, {}))
+    firsts = [seq for seq, mark in unwritten.items() if mark.state in states]
+    if DeliveryState.PENDING in states:
+        pending = [batch.first_pending(destination, unwritten) for batch in batches]
+        firsts += [seq for seq in pending if seq is not None]
+    first = min(firsts, default=None)
     for state in states:
         for seq in queries.first(destination, state, len(unwritten) + 1):
             if seq not in unwritten:
@@ -90,5 +96,5 @@ def _unwritten(batches: Sequence[Batch], destination: str) -> dict[int, Mark]:
     """Return the newest unwritten marks of a destination, by entry number."""
     unwritten: dict[int, Mark] = {}
     for batch in batches:
-        unwritten.update(batch.marks.get(destination, {}))
+        unwritten.update(batch.marks_of(destination))
     return unwritten

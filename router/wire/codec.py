@@ -78,7 +78,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     )
     from _codec.handler_lane import HandlerLane, LaneRequest
     from _codec.ledger_rows import RowWriter
-    from _codec.ledger_told import tell_delivered, tell_run
+    from _codec.ledger_told import PendingRun, tell_delivered, tell_run
     from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.reception import Reception
@@ -110,6 +110,7 @@ else:
         VIOLATION,
         PduReader,
     )
+    from router.wire.reference.ledger_told import PendingRun
     from router.wire.reference.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from router.wire.reference.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
     from router.wire.reference.segment_window import SegmentWindow
@@ -159,6 +160,7 @@ __all__ = [
     "LaneRequest",
     "Outlet",
     "PduReader",
+    "PendingRun",
     "Reception",
     "Ring",
     "RowWriter",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -40,6 +41,13 @@ def entry_of(seq: int, destinations: tuple[str, ...] = ("A",), segment: int = 1,
 
 def mark_of(seq: int, state: DeliveryState, destination: str = "A", **changes: int) -> Mark:
     return Mark(seq, destination, state, NOW, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True, params=[1, ledger_tables.RUN_MIN], ids=["in-runs", "in-rows"])
+def run_min(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """All that is pending is written as runs, or as these are few, a row each."""
+    monkeypatch.setattr(ledger_tables, "RUN_MIN", request.param)
+    return int(request.param)
 
 
 @pytest.fixture
@@ -380,8 +388,8 @@ def test_settled_rows_are_forgotten_when_too_old_or_too_many(
 def test_too_much_unwritten_is_congestion_and_then_refused(
     slow: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "UNWRITTEN_CONGESTED", 10)
-    monkeypatch.setattr(module, "UNWRITTEN_MAX", 20)
+    monkeypatch.setattr(module, "UNWRITTEN_CONGESTED", 6)  # rows: one an entry, one a run of pending ones
+    monkeypatch.setattr(module, "UNWRITTEN_MAX", 11)
     slow.add([entry_of(seq) for seq in range(1, 5)])
     assert not slow.congested
     slow.add([entry_of(seq) for seq in range(5, 11)])
@@ -623,12 +631,23 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
         Ledger(path)
 
 
+def plan_of(connection: sqlite3.Connection, statement: str, values: tuple[int, ...]) -> list[Any]:
+    if "?1" in statement:
+        values = values[: max(int(number) for number in re.findall(r"\?(\d)", statement))]
+    return connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+
+
 def test_every_statement_on_the_delivery_path_searches_and_never_scans_or_sorts(ledger: Ledger) -> None:
     from router.spool import ledger_queries as queries
 
     connection = ledger._queries._connection
-    for name in ("_PENDING", "_RETRY_MANY", "_RETRY_KEYS", "_RETRY_ONE", "_NEXT_RETRY", "_FIRST"):
+    names = ("_PENDING", "_RETRY_MANY", "_RETRY_KEYS", "_RETRY_ONE", "_NEXT_RETRY", "_FIRST", "_FLOWS")
+    in_runs = ("_PENDING_IN_RUNS", "_FIRST_IN_RUNS", "_FLOWS_IN_RUNS", "_OF_FLOW", "_IS_OWED", "_NEWEST")
+    for name in (*names, *in_runs):
         statement = getattr(queries, name)
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (0,) * statement.count("?")).fetchall()
+        values = (0,) * (5 if "?1" in statement else statement.count("?"))
+        plan = [step[3] for step in plan_of(connection, statement, values)]
         assert plan
-        assert all(step[3].startswith("SEARCH") for step in plan), (name, plan)
+        assert all(
+            step.startswith("SEARCH") or "SUBQUERY" in step or step == "SCAN CONSTANT ROW" for step in plan
+        ), (name, plan)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.spool.faults import SpoolFull, ledger_error
-from router.spool.ledger_insert import Inserter, PlainInserter, open_with_inserter
+from router.spool.ledger_insert import RUN_MIN, Inserter, PlainInserter, open_with_inserter
 from router.spool.ledger_schema import open_database
 from router.spool.record import Entry, InstanceRecord, Location
 from router.spool.states import DeliveryState, Mark
-from router.wire.codec import RowWriter
+from router.wire.codec import PendingRun, RowWriter
 
 from .spool_fixtures import record_of
 
@@ -52,9 +52,12 @@ marks = st.builds(
 )
 
 
+Drawn = tuple[dict[int, Entry], dict[str, dict[int, Mark]], dict[str, list[PendingRun]]]
+
+
 @st.composite
-def batches(draw: st.DrawFn) -> tuple[dict[int, Entry], dict[str, dict[int, Mark]]]:
-    """Draw entries, and marks of some of these and of others."""
+def batches(draw: st.DrawFn) -> Drawn:
+    """Draw entries, marks of some of these and of others, and runs of entries that began pending."""
     seqs = draw(st.lists(longs, max_size=150 if draw(st.booleans()) else 4, unique=True))
     record, location = draw(records), draw(locations)
     entries = {seq: Entry(seq, record, location) for seq in seqs}
@@ -67,7 +70,36 @@ def batches(draw: st.DrawFn) -> tuple[dict[int, Entry], dict[str, dict[int, Mark
         marked[name] = {seq: one._replace(seq=seq, destination=name) for seq in own}
         for seq in own[:3]:
             marked[name][seq] = draw(marks)._replace(seq=seq, destination=name)
-    return entries, marked
+    stretches = draw(stretches_in(entries))
+    pending = {
+        name: [run_of(entries, *stretch) for stretch in stretches if draw(st.booleans())]
+        for name in draw(st.lists(st.sampled_from(list(IDS)), unique=True))
+    }
+    for name in pending:  # what is in a run has a mark only if something happened to it
+        for seq in [seq for seq in marked.get(name, {}) if draw(st.booleans())]:
+            del marked[name][seq]
+    return entries, marked, pending
+
+
+@st.composite
+def stretches_in(draw: st.DrawFn, entries: dict[int, Entry]) -> list[tuple[int, int]]:
+    """Draw entries in a row, each row of one segment; return the first and the last of each."""
+    stretches = []
+    for first in sorted(draw(st.lists(st.integers(0, 60).map(lambda n: n * 100), max_size=4, unique=True))):
+        last = first + draw(st.integers(0, 60))
+        record, location = draw(records), draw(locations)._replace(file=None)
+        for seq in range(first, last + 1):
+            received_ns = 10 + seq * 7 % 5
+            entries[seq] = Entry(seq, record._replace(received_ns=received_ns), location)
+        stretches.append((first, last))
+    return stretches
+
+
+def run_of(entries: dict[int, Entry], first: int, last: int) -> PendingRun:
+    of_run = [entries[seq] for seq in range(first, last + 1)]
+    size = sum(entry.location.length for entry in of_run)
+    latest_ns = max(entry.record.received_ns for entry in of_run)
+    return PendingRun(first, last, of_run[0].location.segment, size, latest_ns)
 
 
 def plain(path: Path) -> tuple[sqlite3.Connection, Inserter]:
@@ -96,16 +128,17 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[sqlite
 
 @needs_compiled
 @settings(max_examples=100, deadline=None)
-@given(batches())
+@given(batches(), st.sampled_from([1, 5, 16, 1000]))
 def test_both_ways_write_the_same_rows_and_count_the_same(
     both: list[tuple[sqlite3.Connection, Inserter]],
-    batch: tuple[dict[int, Entry], dict[str, dict[int, Mark]]],
+    batch: Drawn,
+    run_min: int,
 ) -> None:
     found = []
     for connection, inserter in both:
         connection.execute("BEGIN")
-        sums, filed, others = inserter.insert(*batch, IDS)
-        found.append((rows_of(connection), sorted(map(tuple, sums)), filed, others))
+        sums, filed, others, runs = inserter.insert(*batch, IDS, run_min)
+        found.append((rows_of(connection), sorted(map(tuple, sums)), filed, others, list(map(tuple, runs))))
         connection.execute("ROLLBACK")
     assert isinstance(both[1][1], RowWriter)
     assert found[0] == found[1]
@@ -130,13 +163,13 @@ def test_a_full_disk_is_told_as_one_and_leaves_nothing(opened: tuple[sqlite3.Con
     connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     connection.execute("BEGIN")
     with pytest.raises(sqlite3.OperationalError) as caught:
-        inserter.insert(entries_of(*range(500)), {}, IDS)
+        inserter.insert(entries_of(*range(500)), {}, {}, IDS, RUN_MIN)
     assert isinstance(ledger_error(caught.value), SpoolFull)
     if connection.in_transaction:
         connection.execute("ROLLBACK")
     assert rows_of(connection) == [[], []]
     connection.execute("PRAGMA max_page_count = 100000")
-    inserter.insert(entries_of(*range(500)), {}, IDS)
+    inserter.insert(entries_of(*range(500)), {}, {}, IDS, RUN_MIN)
     assert len(rows_of(connection)[0]) == 500
 
 
@@ -144,11 +177,11 @@ def test_an_entry_that_is_there_is_an_error_with_its_code(
     opened: tuple[sqlite3.Connection, Inserter],
 ) -> None:
     connection, inserter = opened
-    inserter.insert(entries_of(1), {}, IDS)
+    inserter.insert(entries_of(1), {}, {}, IDS, RUN_MIN)
     with pytest.raises(sqlite3.IntegrityError) as caught:
-        inserter.insert(entries_of(1), {}, IDS)
+        inserter.insert(entries_of(1), {}, {}, IDS, RUN_MIN)
     assert caught.value.sqlite_errorname == "SQLITE_CONSTRAINT_PRIMARYKEY"
-    inserter.insert(entries_of(2), {}, IDS)
+    inserter.insert(entries_of(2), {}, {}, IDS, RUN_MIN)
     assert [row[0] for row in rows_of(connection)[0]] == [1, 2]
 
 
@@ -166,7 +199,7 @@ def test_what_no_column_can_hold_is_an_error(
     connection, inserter = opened
     connection.execute("BEGIN")
     with pytest.raises((sqlite3.Error, OverflowError, UnicodeEncodeError)):
-        inserter.insert({1: entry}, {}, IDS)
+        inserter.insert({1: entry}, {}, {}, IDS, RUN_MIN)
     connection.execute("ROLLBACK")
     assert rows_of(connection) == [[], []]
 
@@ -176,12 +209,12 @@ def test_what_is_no_entry_is_an_error(tmp_path: Path) -> None:
     connection, inserter = best(tmp_path / "ledger.sqlite")
     for other in (None, (1, 2), Entry(1, None, None)):  # type: ignore[arg-type]
         with pytest.raises(TypeError):
-            inserter.insert({1: other}, {}, IDS)  # type: ignore[dict-item]
+            inserter.insert({1: other}, {}, {}, IDS, RUN_MIN)  # type: ignore[dict-item]
     with pytest.raises(TypeError):
-        inserter.insert(entries_of(1), {"PACS": {1: (1, 2)}}, IDS)  # type: ignore[dict-item]
+        inserter.insert(entries_of(1), {"PACS": {1: (1, 2)}}, {}, IDS, RUN_MIN)  # type: ignore[dict-item]
     inserter.close()
     with pytest.raises(ValueError, match="closed"):
-        inserter.insert({}, {}, IDS)
+        inserter.insert({}, {}, {}, IDS, RUN_MIN)
     connection.close()
 
 
@@ -204,7 +237,7 @@ def test_connections_opened_at_the_same_time_are_not_mistaken(tmp_path: Path) ->
     assert len(opened) == 80
     for seq, (path, _, inserter) in enumerate(opened):
         assert isinstance(inserter, RowWriter)
-        inserter.insert(entries_of(seq, source=path.name), {}, IDS)
+        inserter.insert(entries_of(seq, source=path.name), {}, {}, IDS, RUN_MIN)
     for path, connection, inserter in opened:
         assert [row[14] for row in rows_of(connection)[0]] == [path.name]
         inserter.close()

@@ -156,7 +156,7 @@ def test_a_full_file_system_refuses_then_recovers_and_loses_nothing(tmp_path: Pa
     assert os.geteuid() == 0, "mounting needs root"
     mount = tmp_path / "small"
     mount.mkdir()
-    assert os.system(f"mount -t tmpfs -o size=3m tmpfs {mount}") == 0
+    assert os.system(f"mount -t tmpfs -o size=3200k tmpfs {mount}") == 0
     try:
         spool = opened(worker_directory(mount, 0))
         entries: list[Entry] = []
