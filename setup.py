@@ -26,6 +26,7 @@ DIRECTIVES = {
 }
 
 MODULES = (
+    "scatter_window",
     "framing",
     "pdata",
     "command",

@@ -2,13 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
-
-    ssize_t readv(int fd, const iovec *parts, int count)
+from _codec.scatter_window cimport ScatterWindow, iovec
 
 
 # What the next octet belongs to.
@@ -34,22 +28,6 @@ cdef enum LaneAnswer:
     LANE_LEAVES  # nothing was taken
     LANE_TAKES  # the dataset that follows goes into the buffer now attached
     LANE_TOOK  # all of it: no dataset follows
-
-
-cdef enum:
-    LEAD = 12  # octets before the payload of a P-DATA-TF with one fragment
-    SCATTER_PDUS_MAX = 64  # received in one go, at most
-
-
-cdef class ScatterWindow:
-    cdef readonly Py_ssize_t size  # bytes in all parts
-    cdef iovec _parts[2 * SCATTER_PDUS_MAX + 1]  # the rest of a fragment, then heads and payloads in turn
-    cdef uint8_t _heads[LEAD * SCATTER_PDUS_MAX]
-    cdef int _count  # of parts; 0: not to be received into
-    cdef int _first_head
-
-    cdef int _lay_out(self, uint8_t *place, uint64_t room, uint64_t first, uint64_t payload) noexcept
-    cdef bytes _gather(self, int part, size_t offset, Py_ssize_t left)
 
 
 cdef class Lane:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from typing_extensions import Buffer
 
+from _codec.scatter_window import ScatterWindow
+
 NEED_DATA: int
 PDU: int
 COMMAND: int
@@ -25,11 +27,6 @@ class Lane:
     def expects_much(self) -> bool: ...
     @property
     def is_taking(self) -> bool: ...
-
-class ScatterWindow:
-    @property
-    def size(self) -> int: ...
-    def receive(self, fd: int) -> int | None: ...
 
 class PduReader:
     pdu_max_bytes: int

@@ -15,12 +15,11 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_SetFromErrno
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from _codec.big_endian cimport load_u32
+from _codec.scatter_window cimport LEAD, ScatterWindow, iovec
 
 NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED = range(7)
 LANE_LEFT, LANE_LEFT_WHOLE = 7, 8
@@ -80,71 +79,6 @@ cdef class Lane:
 
     cdef int drop(self) except -1:
         return 0
-
-
-@cython.final
-cdef class ScatterWindow:
-    """Where the next PDUs of one dataset may be received: each payload into its place, each head aside.
-
-    size: the bytes it has room for. It is laid out for PDUs as long as the one before, of one fragment each.
-    """
-
-    def receive(self, int fd):
-        """Receive from a connected socket; 0 at the end of the stream, None if nothing is there.
-
-        Raises OSError. Take note of the count by PduReader.advance_scatter, before anything else is fed.
-        """
-        cdef ssize_t count
-        if self._count == 0:
-            raise ValueError("receive into a scatter window that is not laid out", 0)
-        with nogil:
-            count = readv(fd, self._parts, self._count)
-        if count >= 0:
-            return count
-        if errno == EAGAIN or errno == EINTR:
-            return None
-        PyErr_SetFromErrno(OSError)
-
-    cdef int _lay_out(self, uint8_t *place, uint64_t room, uint64_t first, uint64_t payload) noexcept:
-        # place: room bytes of the sink. first: what is due of a fragment. payload: of each PDU after it.
-        cdef uint8_t *head = self._heads
-        cdef uint64_t take = first if first < room else room
-        self._count = self._first_head = 0
-        self.size = <Py_ssize_t>take
-        if take:
-            self._parts[0].iov_base, self._parts[0].iov_len = place, take
-            self._count = self._first_head = 1
-            place += take
-            room -= take
-        while room and self._count < 2 * SCATTER_PDUS_MAX - 1:
-            take = payload if payload < room else room
-            self._parts[self._count].iov_base, self._parts[self._count].iov_len = head, LEAD
-            self._parts[self._count + 1].iov_base, self._parts[self._count + 1].iov_len = place, take
-            self._count += 2
-            self.size += LEAD + <Py_ssize_t>take
-            head += LEAD
-            place += take
-            room -= take
-        return 0
-
-    cdef bytes _gather(self, int part, size_t offset, Py_ssize_t left):
-        # left bytes of the stream, from an offset in a part on. The caller knows that so many were received.
-        cdef size_t take
-        cdef uint8_t *target
-        if left == 0:
-            return b""
-        gathered = PyBytes_FromStringAndSize(NULL, left)
-        target = <uint8_t *>PyBytes_AS_STRING(gathered)
-        while left:
-            take = self._parts[part].iov_len - offset
-            if take > <size_t>left:
-                take = left
-            memcpy(target, <uint8_t *>self._parts[part].iov_base + offset, take)
-            target += take
-            left -= take
-            part += 1
-            offset = 0
-        return gathered
 
 
 @cython.final
@@ -325,7 +259,7 @@ cdef class PduReader:
             return None
         if self._scatter is None:
             self._scatter = ScatterWindow.__new__(ScatterWindow)
-        self._scatter._lay_out(
+        self._scatter.lay_out(
             <uint8_t *>self._sink.buf + self.filled, room, first, self._pdu_length - PDV_HEAD_BYTES
         )
         return self._scatter
@@ -348,12 +282,12 @@ cdef class PduReader:
         cdef size_t offset = 0
         cdef int event = EVENT_NONE
         cdef int part
-        if window is None or window._count == 0 or not 0 <= n <= window.size:
+        if window is None or window.count == 0 or not 0 <= n <= window.size:
             raise ValueError("advance beyond the scatter window", n)
         keep = self._sink_object if self._sink_object is not None else <object>self._sink.obj
-        window._count, part = 0, window._first_head
+        window.count, part = 0, window.first_head
         if part and left:
-            take = min(left, <Py_ssize_t>window._parts[0].iov_len)
+            take = min(left, <Py_ssize_t>window.parts[0].iov_len)
             left -= take
             event = self._take_event(self._placed(take))
         while left and event == EVENT_NONE:
@@ -362,7 +296,7 @@ cdef class PduReader:
                 break
             take = min(left, <Py_ssize_t>LEAD)
             self.consumed = 0
-            event = self._run(<const uint8_t *>window._parts[part].iov_base, take)
+            event = self._run(<const uint8_t *>window.parts[part].iov_base, take)
             left -= self.consumed
             if event == EVENT_NEED_DATA:
                 event = EVENT_NONE
@@ -370,9 +304,9 @@ cdef class PduReader:
                 offset = self.consumed
                 break
             part += 1
-            if left == 0 or not self._is_place(&window._parts[part]):
+            if left == 0 or not self._is_place(&window.parts[part]):
                 break
-            take = min(left, <Py_ssize_t>window._parts[part].iov_len)
+            take = min(left, <Py_ssize_t>window.parts[part].iov_len)
             if <uint64_t>take > self._pdv_left:
                 # Shorter than the one before, and something follows it.
                 take = offset = <Py_ssize_t>self._pdv_left
@@ -382,7 +316,7 @@ cdef class PduReader:
             left -= take
             event = self._take_event(self._placed(take))
             part += 1
-        rest = window._gather(part, offset, left)
+        rest = window.gather(part, offset, left)
         del keep
         return EVENT_NEED_DATA if event == EVENT_NONE else event, rest
 

@@ -15,14 +15,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
 from _codec.clock cimport now
-from _codec.framing cimport (
-    PHASE_DATASET,
-    TURN_DATASET,
-    TURN_MORE_COMMAND,
-    PduReader,
-    ScatterWindow,
-    readv,
-)
+from _codec.framing cimport PHASE_DATASET, TURN_DATASET, TURN_MORE_COMMAND, PduReader
+from _codec.scatter_window cimport ScatterWindow, readv
 from _codec.send_lane cimport SendLane
 
 cdef extern from "sys/socket.h" nogil:
@@ -189,9 +183,9 @@ cdef class Reception:
                 break
             self._is_long = True
             size = window.size
-            count = readv(self._fd, window._parts, window._count)
+            count = readv(self._fd, window.parts, window.count)
             if count <= 0:
-                window._count = 0
+                window.count = 0
                 break
             received[0] += count
             event, rest = reader.advance_scatter(count)

@@ -16,34 +16,10 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 from posix.unistd cimport close, dup
 
-from _codec cimport little_endian as little
 from _codec.clock cimport now
-from _codec.command_elements cimport (
-    AFFECTED_SOP_CLASS_UID,
-    AFFECTED_SOP_INSTANCE_UID,
-    C_STORE_RQ,
-    C_STORE_RSP,
-    COMMAND_DATA_SET_TYPE,
-    COMMAND_FIELD,
-    COMMAND_PDU_MAX,
-    CONTROL_LAST,
-    DATASET_FOLLOWS,
-    GROUP_LENGTH_BYTES,
-    MESSAGE_ID,
-    MESSAGE_ID_BEING_RESPONDED_TO,
-    NO_DATASET,
-    PDU_HEAD_BYTES,
-    PRIORITY,
-    STATUS,
-    UID_MAX,
-    Element,
-    end_command_pdu,
-    next_element,
-    put_pdu_head,
-    put_uid,
-    put_us,
-)
+from _codec.command_elements cimport COMMAND_PDU_MAX, CONTROL_LAST, PDU_HEAD_BYTES, UID_MAX, put_pdu_head
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TOOK, Lane, LaneAnswer, PduReader
+from _codec.store_exchange cimport read_store_response, write_store_request
 
 cdef extern from "sys/uio.h" nogil:
     struct iovec:
@@ -287,7 +263,7 @@ cdef class SendLane(Lane):
     ) except LANE_FAILED:
         cdef int message_id = 0
         cdef int status = STATUS_MISSING
-        if not _read_response(data, size, &message_id, &status):
+        if not read_store_response(data, size, &message_id, &status):
             return LANE_LEAVES
         return LANE_TOOK if self._take(context_id, message_id, status) else LANE_LEAVES
 
@@ -388,8 +364,9 @@ cdef class SendLane(Lane):
         cdef Py_ssize_t fragment_left = 0
         cdef Py_ssize_t index, at, take
         _pieces[0].octets = _command
-        _pieces[0].size = _write_command(
-            context_id, self._message_id, sop_class, sop_class_bytes, sop_instance, sop_instance_bytes
+        _pieces[0].size = write_store_request(
+            _command, context_id, self._message_id, sop_class, sop_class_bytes, sop_instance,
+            sop_instance_bytes,
         )
         _pieces[0].buffer = -1
         for buffer in buffers:
@@ -451,68 +428,3 @@ cdef class SendLane(Lane):
 
 def _began(SendOperation operation):
     return operation.began
-
-
-cdef Py_ssize_t _write_command(
-    int context_id, int message_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
-    const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes,
-) noexcept:
-    # The C-STORE-RQ as one P-DATA-TF in _command; the caller has checked the UIDs' lengths.
-    cdef uint8_t *at = _command + PDU_HEAD_BYTES + GROUP_LENGTH_BYTES
-    at = put_uid(at, AFFECTED_SOP_CLASS_UID, sop_class, sop_class_bytes)
-    at = put_us(at, COMMAND_FIELD, C_STORE_RQ)
-    at = put_us(at, MESSAGE_ID, message_id)
-    at = put_us(at, PRIORITY, 0)
-    at = put_us(at, COMMAND_DATA_SET_TYPE, DATASET_FOLLOWS)
-    at = put_uid(at, AFFECTED_SOP_INSTANCE_UID, sop_instance, sop_instance_bytes)
-    return end_command_pdu(_command, context_id, at)
-
-
-cdef bint _read_response(const uint8_t *data, Py_ssize_t size, int *message_id, int *status) noexcept:
-    # True for a C-STORE-RSP without a dataset, whose elements ascend and are whole (PS3.7 Table 9.3-2);
-    # status stays as it was if there is none.
-    cdef Element element
-    cdef int value
-    cdef int seen = 0
-    element.number, element.after = -1, 0
-    while element.after < size:
-        if not next_element(data, size, &element):
-            return False
-        if element.number not in (
-            COMMAND_FIELD, MESSAGE_ID_BEING_RESPONDED_TO, COMMAND_DATA_SET_TYPE, STATUS
-        ):
-            if not _has_fitting_length(element.number, element.length):
-                return False  # the general way says what is wrong
-            continue
-        if element.length != 2:
-            if element.number == STATUS:
-                continue
-            return False
-        value = little.load_u16(element.value)
-        if element.number == COMMAND_FIELD:
-            if value != C_STORE_RSP:
-                return False
-            seen |= 1
-        elif element.number == MESSAGE_ID_BEING_RESPONDED_TO:
-            message_id[0] = value
-            seen |= 2
-        elif element.number == COMMAND_DATA_SET_TYPE:
-            if value != NO_DATASET:
-                return False
-            seen |= 4
-        else:
-            status[0] = value
-    return seen & 7 == 7
-
-
-cdef bint _has_fitting_length(int number, Py_ssize_t length) noexcept:
-    # Whether a value of this length can be of the element's VR (PS3.7 Table E.1-1), as command.pyx asks.
-    if number == 0:
-        return length == 4
-    if number in (0x0901, 0x1005):  # AT
-        return length & 3 == 0
-    if number in (
-        0x0110, 0x0700, 0x0903, 0x1002, 0x1008, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031,
-    ):  # US
-        return length & 1 == 0
-    return True

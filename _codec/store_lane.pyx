@@ -21,6 +21,23 @@ from _codec cimport big_endian as big
 from _codec.clock cimport now, wall_ns
 from _codec.command_elements cimport UID_MAX
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
+from _codec.packed cimport (
+    KIND_RECEIPT,
+    KIND_RELEASE,
+    KIND_TICKET,
+    PACKED_ARRAY_0,
+    PACKED_ARRAY_3,
+    PACKED_ARRAY_6,
+    PACKED_EMPTY,
+    PACKED_FALSE,
+    PACKED_TRUE,
+    PACKED_U64,
+    PACKED_STR8,
+    PACKED_ARRAY16,
+    append_octets,
+    pack_slots,
+    pack_u64,
+)
 from _codec.ring cimport Ring
 from _codec.store_request cimport (
     OPEN_MAX,
@@ -41,21 +58,7 @@ cdef enum:
     SLOTS_TAKEN_MAX = 1000  # of one dataset in the lane
     RECEIPTS_MAX = 4096  # taken in one go
     PACKED_MAX = 4096  # of what is the same in all tickets of a context
-    # msgpack
-    PACKED_ARRAY_0 = 0x90
-    PACKED_ARRAY_3 = 0x93
-    PACKED_ARRAY_6 = 0x96
-    PACKED_EMPTY = 0xA0
-    PACKED_FALSE = 0xC2
-    PACKED_TRUE = 0xC3
-    PACKED_U32 = 0xCE
-    PACKED_U64 = 0xCF
-    PACKED_STR8 = 0xD9
-    PACKED_ARRAY16 = 0xDC
-    KIND_TICKET = 0
     TICKET_ELEMENTS = 16  # the kind and the fields of handoff/ticket.py Ticket
-    KIND_RECEIPT = 1
-    KIND_RELEASE = 2
     RECEIPT_BYTES_MIN = 15  # no slots
     RELEASE_BYTES_MIN = 12
 
@@ -340,29 +343,20 @@ cdef class StoreInlet:
         # The lane has seen to it that the record is no longer than the buffer.
         cdef Context context = lane._contexts[lane._context_id]
         cdef uint8_t *at = self._buffer
-        cdef Py_ssize_t slot
         at[0] = PACKED_ARRAY16
         at[1] = 0
         at[2] = TICKET_ELEMENTS
         at[3] = KIND_TICKET
-        at = _pack_u64(at + 4, self._last_ticket_id)
-        at[0] = PACKED_ARRAY16
-        at[1] = <uint8_t>(len(lane._slots) >> 8)
-        at[2] = <uint8_t>(len(lane._slots) & 0xFF)
-        at += 3
-        for slot in lane._slots:
-            at[0] = PACKED_U32
-            big.store_u32(at + 1, <uint32_t>slot)
-            at += 5
+        at = pack_slots(pack_u64(at + 4, self._last_ticket_id), lane._slots)
         at[0] = PACKED_EMPTY  # no file
-        at = _pack_u64(at + 1, dataset_bytes)
-        at = _append(at, context.head)
+        at = pack_u64(at + 1, dataset_bytes)
+        at = append_octets(at, context.head)
         at[0] = PACKED_STR8
         at[1] = <uint8_t>request.sop_instance_bytes
         memcpy(at + 2, request.sop_instance, request.sop_instance_bytes)
-        at = _append(at + 2 + request.sop_instance_bytes, context.tail)
-        at = _pack_u64(at, wall_ns())
-        at = _pack_u64(at, lane._association_id)
+        at = append_octets(at + 2 + request.sop_instance_bytes, context.tail)
+        at = pack_u64(at, wall_ns())
+        at = pack_u64(at, lane._association_id)
         at[0] = 0  # no CRC32C of a file
         return at + 1 - self._buffer
 
@@ -543,15 +537,3 @@ cdef class StoreLane(Lane):
             if self._send is None and self._open.count == 0:
                 self._otherwise = None
         return 0
-
-
-cdef inline uint8_t *_pack_u64(uint8_t *at, uint64_t value) noexcept:
-    at[0] = PACKED_U64
-    big.store_u32(at + 1, <uint32_t>(value >> 32))
-    big.store_u32(at + 5, <uint32_t>value)
-    return at + 9
-
-
-cdef inline uint8_t *_append(uint8_t *at, bytes octets) noexcept:
-    memcpy(at, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
-    return at + PyBytes_GET_SIZE(octets)

@@ -5,7 +5,17 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix.unistd cimport write
 
-from _codec cimport big_endian as big
+from _codec.packed cimport (
+    KIND_RECEIPT,
+    KIND_RELEASE,
+    PACKED_ARRAY_3,
+    PACKED_ARRAY_6,
+    PACKED_EMPTY,
+    PACKED_FALSE,
+    PACKED_TRUE,
+    pack_slots,
+    pack_u64,
+)
 from _codec.ring cimport Ring
 from _codec.ticket_record cimport TicketView
 
@@ -60,13 +70,13 @@ cdef class TicketPort:
         cdef uint8_t *at = receipt
         self.unanswered.remove(ticket_id)
         slots = self.held.pop(ticket_id) if releases else ()
-        at[0] = 0x96
-        at[1] = 1  # Receipt
-        at = _put_u64(at + 2, ticket_id)
+        at[0] = PACKED_ARRAY_6
+        at[1] = KIND_RECEIPT
+        at = pack_u64(at + 2, ticket_id)
         at[0] = 0  # status
-        at[1] = 0xA0  # no comment
-        at = _put_slots(at + 2, slots)
-        at[0] = 0xC3 if releases else 0xC2
+        at[1] = PACKED_EMPTY  # no comment
+        at = pack_slots(at + 2, slots)
+        at[0] = PACKED_TRUE if releases else PACKED_FALSE
         self._send(receipt, at + 1 - receipt, True)
         return 0
 
@@ -75,9 +85,9 @@ cdef class TicketPort:
         cdef uint8_t record[RECORD_MAX]
         cdef uint8_t *at = record
         slots = self.held.pop(ticket_id)
-        at[0] = 0x93
-        at[1] = 2  # Release
-        at = _put_slots(_put_u64(at + 2, ticket_id), slots)
+        at[0] = PACKED_ARRAY_3
+        at[1] = KIND_RELEASE
+        at = pack_slots(pack_u64(at + 2, ticket_id), slots)
         self._send(record, at - record, len(slots) > QUIET_SLOTS_MAX)
         return 0
 
@@ -94,26 +104,3 @@ cdef class TicketPort:
         elif pushed == 2:
             write(self.bell, &one, 8)
         return 0
-
-
-cdef inline uint8_t *_put_u64(uint8_t *at, uint64_t number) noexcept:
-    at[0] = 0xCF
-    big.store_u32(at + 1, <uint32_t>(number >> 32))
-    big.store_u32(at + 5, <uint32_t>number)
-    return at + 9
-
-
-cdef uint8_t *_put_slots(uint8_t *at, tuple slots) except NULL:
-    cdef Py_ssize_t slot
-    if not slots:
-        at[0] = 0x90
-        return at + 1
-    at[0] = 0xDC
-    at[1] = 0
-    at[2] = <uint8_t>len(slots)
-    at += 3
-    for slot in slots:
-        at[0] = 0xCE
-        big.store_u32(at + 1, <uint32_t>slot)
-        at += 5
-    return at

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 from router.api import pydicom_loading
 from router.api.observation import ObservedAssociation
 from router.drivers.channel import ConnectionTimeouts
-from router.drivers.connection import Connection, Deadlines
+from router.drivers.connection import Connection
 from router.drivers.event_loop import EventLoopDriver
+from router.drivers.patience import Deadlines
 from router.drivers.pdu_tap import PduTap
 from router.protocol.association import OUTPUT_BYTES
 from router.protocol.association import Association as ProtocolAssociation
@@ -164,7 +165,7 @@ class LoopConnection(Connection):
         idle_s = self._timeouts.idle_s
         if idle_s is None or self._is_reading_paused or self.association.is_receiving:
             return
-        if self.association.is_established and now - max(self.last_byte_at, self._busy_at) >= idle_s:
+        if self.association.is_established and now - max(self.last_byte_at, self._patience.busy_at) >= idle_s:
             self._on_idle()
 
     def _on_end(self, _: Connection) -> None:

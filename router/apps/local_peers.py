@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from router.apps.part10 import Part10File
-from router.drivers.connection import Connection, Deadlines
+from router.drivers.connection import Connection
 from router.drivers.event_loop import EventLoopDriver
+from router.drivers.patience import Deadlines
 from router.protocol.association import Association, Limits
 from router.protocol.indications import MessageReceived
 from router.protocol.negotiation import AnyStorage, negotiate_as_acceptor

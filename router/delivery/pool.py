@@ -17,8 +17,9 @@ from typing import Any
 
 from router.config.peers import Destination as DestinationSettings
 from router.delivery.retry import ErrorClass, NoContext
-from router.drivers.connection import Connection, Deadlines
+from router.drivers.connection import Connection
 from router.drivers.event_loop import EventLoopDriver
+from router.drivers.patience import Deadlines
 from router.drivers.tls_context import destination_context
 from router.errors import AssociationAborted, AssociationRejected, RouterError
 from router.protocol.association import Association, Limits

@@ -11,11 +11,10 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from router.drivers.pace import PROGRESS_MIN_BYTES, Pace
+from router.drivers.patience import Deadlines, Patience
 from router.drivers.socket_options import rearm_quick_ack, set_connection_options
 from router.errors import DeadlineExceeded, PeerViolation
 from router.protocol.association import Association
@@ -46,21 +45,6 @@ ANSWERS_WAITING_MAX = 256
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long a connection may keep us waiting, in seconds; None: for ever.
-
-    artim_s: PS3.8 section 9.1.5, in total: from connection to request, and from the last PDU to the close.
-    idle_s: no byte and no request in progress. progress_s: no byte in the middle of a message, or too few.
-    write_s: the peer takes no byte of what we send, or too few (see pace.py).
-    """
-
-    artim_s: float = 30.0
-    idle_s: float | None = 600.0
-    progress_s: float | None = 60.0
-    write_s: float | None = 60.0
-
-
 class Connection(asyncio.BufferedProtocol):
     """One association on one transport connection.
 
@@ -78,7 +62,6 @@ class Connection(asyncio.BufferedProtocol):
         self.association = association
         self.conversation = Conversation(association, services)
         self.conversation.on_settled = self.advance
-        self.deadlines = deadlines
         self.peer_address: tuple[str, int] = ("", 0)
         self.opened_at = 0.0
         self.last_byte_at = 0.0
@@ -95,12 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._kept: memoryview | None = None
         self._is_reading_paused = False
         self._is_writing_paused = False
-        self._busy_at = 0.0
-        self._in_pace = Pace()
-        self._out_bytes = 0
-        self._out_at = 0.0
-        self._artim_seen = 0
-        self._artim_deadline: float | None = None
+        self._patience = Patience(deadlines, association)
         self._is_closing = False
         self._is_forsaken = False
         # Datasets that we send lie in memory that is somebody else's again once their procedures have ended.
@@ -197,9 +175,8 @@ class Connection(asyncio.BufferedProtocol):
             self._flush()
             if not association.indications:
                 break
-        if association.artim_starts != self._artim_seen:
-            self._artim_seen = association.artim_starts
-            self._artim_deadline = monotonic() + self.deadlines.artim_s
+        if self._patience.has_artim_started:
+            self._patience.watch_artim(monotonic())
         if association.close_connection and not self._is_closing:
             self._close()
 
@@ -334,7 +311,8 @@ class Connection(asyncio.BufferedProtocol):
         if address:
             self.peer_address = (address[0], address[1])
         self._driver.connections[self] = None
-        self.opened_at = self.last_byte_at = self._out_at = self.conversation.now = monotonic()
+        self.opened_at = self.last_byte_at = self.conversation.now = monotonic()
+        self._patience.begin(self.opened_at)
         self.association.transport_opened()
         self.advance()
 
@@ -412,23 +390,21 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return
+        patience = self._patience
         if self.conversation.is_busy:
-            self._busy_at = now
-        unsent = self._confirm_output()
-        out = self.bytes_sent - unsent
-        if not unsent or out - self._out_bytes >= PROGRESS_MIN_BYTES:
-            self._out_bytes = out
-            self._out_at = now
-        elif self.deadlines.write_s is not None and now - self._out_at >= self.deadlines.write_s:
+            patience.busy_at = now
+        if patience.is_output_stuck(now, self.bytes_sent, self._confirm_output()):
             self._drop("the peer does not take what we send")
             return
         self.conversation.expire(now)
         if self.lane is not None:
             self._check_lane(self.lane, now)
-        if self._artim_deadline is not None and now >= self._artim_deadline:
-            self._artim_deadline = None
+        if patience.is_artim_over(now):
             self.association.artim_expired()
-        self._check_silence(now)
+        why = patience.broken_by(now, self.last_byte_at, self.bytes_received, self._is_reading_paused)
+        if why is not None:
+            source, text = why
+            self.abort(source, 0, text)
         self.advance()
 
     def _check_lane(self, lane: SendLane, now: float) -> None:
@@ -437,21 +413,6 @@ class Connection(asyncio.BufferedProtocol):
             lane.settle()
         if lane.is_late(now):
             lane.end(DeadlineExceeded("dimse_s", lane.deadline_s))
-
-    def _check_silence(self, now: float) -> None:
-        association = self.association
-        if not association.is_established or self._is_reading_paused or not association.is_receiving:
-            self._in_pace.rest()
-        if not association.is_established or self._is_reading_paused:
-            return
-        progress_s, idle_s = self.deadlines.progress_s, self.deadlines.idle_s
-        if association.is_receiving:
-            if progress_s is not None and now - self.last_byte_at >= progress_s:
-                self.abort(2, 0, f"no byte for {progress_s:g} s in the middle of a message")
-            elif progress_s is not None and self._in_pace.is_too_slow(now, self.bytes_received, progress_s):
-                self.abort(2, 0, f"hardly a byte for {progress_s:g} s in the middle of a message")
-        elif idle_s is not None and now - max(self.last_byte_at, self._busy_at) >= idle_s:
-            self.abort(0, 0, f"idle for {idle_s:g} s")
 
     # Inside
 

@@ -12,7 +12,8 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 from router import crash_points
-from router.drivers.connection import Connection, Deadlines
+from router.drivers.connection import Connection
+from router.drivers.patience import Deadlines
 from router.handoff.sink import ReceivedDataset
 from router.handoff.ticket import Receipt, Ticket, pack_constant_parts
 from router.processes.admission import Admitted

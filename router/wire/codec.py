@@ -26,6 +26,7 @@ _MODULES = (
     "pdata",
     "reception",
     "ring",
+    "scatter_window",
     "segment_window",
     "send_lane",
     "sqlite_link",
@@ -74,7 +75,6 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         UNRECOGNISED,
         VIOLATION,
         PduReader,
-        ScatterWindow,
     )
     from _codec.handler_lane import HandlerLane, LaneRequest
     from _codec.ledger_rows import RowWriter
@@ -83,6 +83,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.reception import Reception
     from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from _codec.scatter_window import ScatterWindow
     from _codec.segment_window import SegmentWindow
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
     from _codec.sqlite_link import linked

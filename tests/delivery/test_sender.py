@@ -9,8 +9,9 @@ import pytest
 from router.delivery.pool import PooledAssociation
 from router.delivery.retry import ErrorClass, Failure
 from router.delivery.sender import SLOW_ANSWER_S, Item, send
-from router.drivers.connection import Connection, Deadlines
+from router.drivers.connection import Connection
 from router.drivers.event_loop import EventLoopDriver
+from router.drivers.patience import Deadlines
 from router.protocol.association import Association, Limits
 from router.protocol.upper_layer import Role
 from router.services import establish, release

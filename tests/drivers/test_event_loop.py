@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from router.drivers.connection import ANSWERS_WAITING_MAX, Connection, Deadlines
+from router.drivers.connection import ANSWERS_WAITING_MAX, Connection
 from router.drivers.event_loop import EventLoopDriver
 from router.drivers.pace import PROGRESS_MIN_BYTES
+from router.drivers.patience import Deadlines
 from router.errors import AssociationAborted, DeadlineExceeded
 from router.protocol.association import Association, Limits
 from router.protocol.indications import MessageReceived
@@ -331,9 +332,9 @@ def test_an_idle_association_is_aborted_and_a_busy_one_is_not() -> None:
             assert connection.association.is_established
             one.answers[0].settle(Reply(0))
             await peer.read_response()
-            connection.check_deadlines(connection._busy_at + 599)
+            connection.check_deadlines(connection._patience.busy_at + 599)
             assert connection.association.is_established
-            connection.check_deadlines(connection._busy_at + 601)
+            connection.check_deadlines(connection._patience.busy_at + 601)
             assert await peer.read_pdu() == abort_pdu(0, 0)
 
     run(test())
@@ -477,7 +478,7 @@ def test_a_peer_that_takes_no_byte_is_dropped_and_one_that_takes_some_is_not() -
             await until(lambda: connection._is_writing_paused)
             now = monotonic()
             connection.check_deadlines(now)
-            connection._out_bytes -= PROGRESS_MIN_BYTES  # as if so many had gone out since
+            connection._patience._out_bytes -= PROGRESS_MIN_BYTES  # as if so many had gone out since
             connection.check_deadlines(now + 61)
             assert not answered.done()
             connection.check_deadlines(now + 61 + 61)

@@ -1,0 +1,6 @@
+"""Types of scatter_window.pyx."""
+
+class ScatterWindow:
+    @property
+    def size(self) -> int: ...
+    def receive(self, fd: int) -> int | None: ...
