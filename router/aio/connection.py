@@ -14,9 +14,9 @@ from router.drivers.connection import Connection
 from router.drivers.event_loop import EventLoopDriver
 from router.drivers.patience import Deadlines
 from router.drivers.pdu_tap import PduTap
-from router.protocol.association import OUTPUT_BYTES
 from router.protocol.association import Association as ProtocolAssociation
 from router.protocol.messages import Buffer
+from router.protocol.output import OUTPUT_BYTES
 from router.protocol.upper_layer import Role
 from router.services.conversation import Services
 

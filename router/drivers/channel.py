@@ -149,7 +149,7 @@ class Channel:
         association = self.association
         if self._kept is not None or association.blocked:
             return False
-        return not self._unsent or association.entries_waiting <= ANSWERS_WAITING_MAX
+        return not self._unsent or len(association.output) <= ANSWERS_WAITING_MAX
 
     def _receive(self) -> None:
         """Read what is there, but stop at a whole message so that it is handled first."""

@@ -84,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         # Datasets that we send lie in memory that is somebody else's again once their procedures have ended.
         self._watches_output = association.role is Role.REQUESTOR
         if self._watches_output:
-            association.watch_output()
+            association.output.watch()
         if self._reception is not None:
             # On the instance, before the transport binds them: what receives in place of the methods below.
             self.get_buffer = self._reception.get_buffer  # type: ignore[method-assign]
@@ -273,7 +273,7 @@ class Connection(asyncio.BufferedProtocol):
     def lane_sent(self, count: int, rest: list[Buffer] | None) -> None:
         """Take note of a message of count bytes that the lane has begun to send; send the rest of it."""
         self.bytes_sent += count
-        self.association.count_output(count)
+        self.association.output.count(count)
         if rest is not None and self._transport is not None:
             self._transport.writelines(rest)
 
@@ -445,7 +445,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         unsent = 0 if transport is None else transport.get_write_buffer_size()
         if self._watches_output:
-            self.association.confirm_output(self.bytes_sent - unsent)
+            self.association.output.confirm(self.bytes_sent - unsent)
         return unsent
 
     def _forsake_unsent(self) -> None:
@@ -462,7 +462,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def _is_choked(self) -> bool:
         """Whether more answers wait for a peer that does not take them than it may make us hold."""
-        return self._is_writing_paused and self.association.entries_waiting > ANSWERS_WAITING_MAX
+        return self._is_writing_paused and len(self.association.output) > ANSWERS_WAITING_MAX
 
     def _keep(self, rest: bytes) -> None:
         self._kept = memoryview(rest if self._kept is None else bytes(self._kept) + rest)

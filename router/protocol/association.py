@@ -10,13 +10,14 @@ another PDU in two.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from router.errors import AssociationAborted, LimitReached, PeerViolation
 from router.protocol.indications import Indication, MessageReceived
 from router.protocol.messages import Buffer, CommandSet, DatasetSink, OpenSink, open_memory_sink
 from router.protocol.negotiation import AcceptedContext
+from router.protocol.output import OUTPUT_BYTES, Output, cut_dataset
 from router.protocol.states import Event, State
 from router.protocol.upper_layer import Role, Transition, UpperLayer
 from router.standard.dimse_fields import (
@@ -29,9 +30,6 @@ from router.standard.dimse_fields import (
 from router.wire import codec
 from router.wire.codec import HandlerLane, Reception, ScatterWindow, SendLane, StoreLane
 from router.wire.pdus import Abort, AssociateAC, AssociateRJ, AssociateRQ, Pdu, decode_pdu
-
-OUTPUT_BYTES = 1 << 20
-"""How much one call of next_output() gathers, about."""
 
 RECEIVING_STATES = frozenset({State.STA6, State.STA7})
 
@@ -94,11 +92,7 @@ class Association:
         self._sink_attached = False
         self._message: tuple[int, CommandSet] | None = None
         self._held_command: tuple[int, CommandSet] | None = None
-        self.entries_queued = 0
-        self._outbox: deque[Sequence[Buffer] | Iterator[Sequence[Buffer]]] = deque()
-        self._output_bytes = 0
-        self._ends: deque[int] | None = None
-        self._entries_out = 0
+        self.output = Output()
 
     # What the driver reads
 
@@ -150,7 +144,7 @@ class Association:
     @property
     def is_quiet(self) -> bool:
         """Whether there is nothing to hand on, to send or to wait for."""
-        return not (self._upper_layer.indications or self._outbox or self.blocked)
+        return not (self._upper_layer.indications or self.output.entries or self.blocked)
 
     @property
     def refused_request(self) -> bool:
@@ -160,35 +154,7 @@ class Association:
     @property
     def has_output(self) -> bool:
         """Whether next_output() has something."""
-        return bool(self._outbox)
-
-    @property
-    def entries_waiting(self) -> int:
-        """How many entries of the output next_output() has not given whole."""
-        return len(self._outbox)
-
-    # What is out: for drivers that send later than they are given
-
-    def watch_output(self) -> None:
-        """Begin to keep account of what is out; the driver then confirms it. Without: everything is, at
-        once."""
-        self._ends = deque()
-        self._entries_out = self.entries_queued - len(self._outbox)
-
-    def confirm_output(self, bytes_out: int) -> None:
-        """Take note that so many of the bytes next_output() ever gave have left this process."""
-        ends = self._ends
-        while ends and ends[0] <= bytes_out:
-            ends.popleft()
-            self._entries_out += 1
-
-    def count_output(self, count: int) -> None:
-        """Take note that so many bytes were given to the connection past next_output()."""
-        self._output_bytes += count
-
-    def is_out(self, entry: int) -> bool:
-        """Whether the output has left this process up to this value of entries_queued."""
-        return self._ends is None or entry <= self._entries_out
+        return bool(self.output.entries)
 
     # A short cut for one kind of message
 
@@ -204,7 +170,7 @@ class Association:
 
     def use_reception(self, reception: Reception, transport: object, lane: SendLane | None, fd: int) -> None:
         """Let what the lane takes pass by receive(); the rest comes to take_event(). See Reception.open."""
-        reception.open(transport, self._reader, lane, fd, self._outbox, self._ends)
+        reception.open(transport, self._reader, lane, fd, self.output.entries, self.output.ends)
 
     @property
     def lane_open(self) -> int:
@@ -223,7 +189,7 @@ class Association:
 
     def transport_closed(self, text: str = "connection closed") -> None:
         """Tell that the connection is gone, for whatever reason (Evt17)."""
-        self._outbox.clear()
+        self.output.drop()
         self._handle(Event.TRANSPORT_CLOSED, text=text)
         self._discard_message()
 
@@ -292,27 +258,7 @@ class Association:
 
     def next_output(self, bytes_max: int = OUTPUT_BYTES) -> list[Buffer]:
         """Return the next buffers to send, whole PDUs, about bytes_max; empty when there is nothing."""
-        gathered: list[Buffer] = []
-        size = 0
-        outbox = self._outbox
-        ends = self._ends
-        while outbox and size < bytes_max:
-            first = outbox[0]
-            if isinstance(first, Iterator):
-                part = next(first, None)
-                is_whole = part is None
-            else:
-                part = first
-                is_whole = True
-            if part is not None:
-                gathered.extend(part)
-                size += sum(map(len, part))
-            if is_whole:
-                outbox.popleft()
-                if ends is not None:
-                    ends.append(self._output_bytes + size)
-        self._output_bytes += size
-        return gathered
+        return self.output.take(bytes_max)
 
     # Verbs
 
@@ -359,14 +305,14 @@ class Association:
         """Queue one message whose command set is encoded already; the state was checked by the caller."""
         head = codec.command_pdus(context_id, command, self.peer_maximum_length)
         if dataset is None:
-            self._queue((head,))
+            self.output.queue((head,))
         elif isinstance(dataset, list | tuple):
             pdus = codec.dataset_pdus(context_id, dataset, self.peer_maximum_length)
             pdus.insert(0, head)
-            self._queue(pdus)
+            self.output.queue(pdus)
         else:
-            self._queue((head,))
-            self._queue(self._cut(context_id, iter(dataset)))
+            self.output.queue((head,))
+            self.output.queue(cut_dataset(context_id, iter(dataset), self.peer_maximum_length))
 
     def release(self) -> None:
         """A-RELEASE request (Evt11)."""
@@ -396,7 +342,7 @@ class Association:
 
     def send_whole(self, pdus: bytes) -> None:
         """Queue PDUs that are encoded already; the state was checked by the caller."""
-        self._queue((pdus,))
+        self.output.queue((pdus,))
 
     # Inside
 
@@ -404,10 +350,6 @@ class Association:
         self.requests_open += change
         if self._lane is not None:
             self._lane.others_open = self.requests_open
-
-    def _queue(self, entry: Sequence[Buffer] | Iterator[Sequence[Buffer]]) -> None:
-        self._outbox.append(entry)
-        self.entries_queued += 1
 
     def _handle(
         self,
@@ -421,7 +363,7 @@ class Association:
         before = upper_layer.state
         upper_layer.handle(event, pdu, violation=violation, text=text)
         if upper_layer.outbox:
-            self._queue(tuple(upper_layer.outbox))
+            self.output.queue(tuple(upper_layer.outbox))
             upper_layer.outbox.clear()
         after = upper_layer.state
         if before in RECEIVING_STATES and after not in RECEIVING_STATES:
@@ -435,7 +377,7 @@ class Association:
         self._deaf = True
         self._discard_message()
         if self.state is not State.STA13:
-            self._outbox.clear()
+            self.output.drop()
 
     def _establish(self, contexts: Iterable[AcceptedContext], peer_maximum_length: int | None) -> None:
         self.contexts = {context.context_id: context for context in contexts}
@@ -577,11 +519,3 @@ class Association:
         if sink is not None:
             self._reader.attach(None)
             sink.discard()
-
-    def _cut(self, context_id: int, chunks: Iterator[Buffer]) -> Iterator[Sequence[Buffer]]:
-        """Cut a dataset into P-DATA-TFs as it leaves; one chunk is looked ahead to know the last fragment."""
-        chunk: Buffer = next(chunks, b"")
-        for following in chunks:
-            yield codec.dataset_pdus(context_id, (chunk,), self.peer_maximum_length, False)
-            chunk = following
-        yield codec.dataset_pdus(context_id, (chunk,), self.peer_maximum_length, True)

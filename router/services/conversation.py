@@ -245,7 +245,7 @@ class Conversation:
         for task in late:
             if task.done or task.deadline is None:
                 continue
-            if task.message_id is not None and not self.association.is_out(task.output_entry):
+            if task.message_id is not None and not self.association.output.is_out(task.output_entry):
                 task.deadline = now + (task.timeout_s or 0.0)
             else:
                 self.step(task, DeadlineExceeded(task.deadline_name, task.timeout_s or 0.0))
@@ -311,7 +311,7 @@ class Conversation:
     def _wait(self, task: Task, step: NextIndication) -> None:
         task.waiting = True
         if not task.output_entry or step.message_id != task.message_id:
-            task.output_entry = self.association.entries_queued
+            task.output_entry = self.association.output.queued
         if step.message_id != task.message_id:
             self._expect(task, step.message_id)
         task.timeout_s = step.timeout_s
@@ -394,7 +394,7 @@ class Conversation:
                 del self._abandoned[message_id]
             return
         task = self._by_message_id.get(message_id) if isinstance(message_id, int) else None
-        if task is not None and not self.association.is_out(task.output_entry):
+        if task is not None and not self.association.output.is_out(task.output_entry):
             self._hold_early(message)
         elif task is not None:
             self._deliver(task, message)

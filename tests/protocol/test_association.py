@@ -401,34 +401,34 @@ def test_a_streamed_dataset_is_closed_when_the_association_is_given_up() -> None
 def test_without_a_watch_everything_counts_as_out_at_once() -> None:
     association = requestor()
     association.send_message(ECHO_CONTEXT, echo_rq())
-    assert association.is_out(association.entries_queued)
+    assert association.output.is_out(association.output.queued)
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_a_watched_message_is_out_when_its_last_byte_is(is_streamed: bool) -> None:
     association = requestor()
-    association.watch_output()
-    before = association.entries_queued
+    association.output.watch()
+    before = association.output.queued
     dataset: Any = chunks(bytes(1000), bytes(1000)) if is_streamed else [bytes(2000)]
     association.send_message(STORE_CONTEXT, store_rq(1), dataset)
-    first = association.entries_queued
+    first = association.output.queued
     association.send_message(ECHO_CONTEXT, echo_rq(2))
-    second = association.entries_queued
+    second = association.output.queued
     assert before < first < second
     out = len(encode_pdu(associate_rq()))
     sizes = []
     while gathered := association.next_output(1):
         out += sum(map(len, gathered))
         sizes.append(out)
-    assert association.is_out(before)
-    assert not association.is_out(first)
-    association.confirm_output(sizes[-2] - 1)
-    assert not association.is_out(first)
-    association.confirm_output(out - 1)
-    assert association.is_out(first)
-    assert not association.is_out(second)
-    association.confirm_output(out)
-    assert association.is_out(second)
+    assert association.output.is_out(before)
+    assert not association.output.is_out(first)
+    association.output.confirm(sizes[-2] - 1)
+    assert not association.output.is_out(first)
+    association.output.confirm(out - 1)
+    assert association.output.is_out(first)
+    assert not association.output.is_out(second)
+    association.output.confirm(out)
+    assert association.output.is_out(second)
 
 
 def test_artim_expiry_is_heeded_only_while_it_runs() -> None:
