@@ -58,11 +58,13 @@ cdef class CommitLane:
     cdef bint _is_asleep  # the commit's thread, in serve()
     cdef bint _is_called
     cdef bint _is_wanted  # what _wanted says
+    cdef uint64_t _requested_seq  # the owner's
     cdef Group _wanted
     cdef Group _synced
     cdef int _error  # of the sync that failed
     cdef uint64_t _groups
     cdef double _seconds
+    cdef double _last_s
 
     def __cinit__(self, int bell, before=None):
         cdef pthread_condattr_t attributes
@@ -85,8 +87,12 @@ cdef class CommitLane:
     def request(self, int descriptor, uint64_t segment, uint64_t seq, uint64_t offset):
         """Have a segment synced, whose entries up to seq, which ends at offset, are written; owner's thread.
 
-        Nothing else may have to be synced for them. A request that was not begun yet is replaced.
+        Nothing else may have to be synced for them. A request that was not begun yet is replaced; one for the
+        same entries is not needed twice.
         """
+        if seq == self._requested_seq:
+            return
+        self._requested_seq = seq
         pthread_mutex_lock(&self._mutex)
         self._wanted = Group(descriptor, segment, seq, offset)
         self._is_wanted = True
@@ -119,6 +125,11 @@ cdef class CommitLane:
     def synced_seq(self):
         """The newest entry that is durable by this lane, 0 for none."""
         return self._synced.seq
+
+    @property
+    def last_s(self):
+        """How long the newest sync took; 0 before the first."""
+        return self._last_s
 
     def taken(self):
         """Return (segment, seq, offset) of the newest entry that is durable by this lane, how many groups
@@ -183,7 +194,8 @@ cdef class CommitLane:
             return error
         self._synced = group
         self._groups += 1
-        self._seconds += now() - began
+        self._last_s = now() - began
+        self._seconds += self._last_s
         pthread_mutex_unlock(&self._mutex)
         write(self._bell, &one, sizeof(one))
         pthread_mutex_lock(&self._mutex)

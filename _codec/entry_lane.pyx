@@ -27,6 +27,7 @@ from crc32c import crc32c
 cdef enum:
     FACTS_MAX = 8192  # of an instance's facts in the lane
     RUN_MAX = 256  # entries written at once
+    RUN_BYTES = 256 << 10  # a run of so many is written without waiting for more
     KIND_INSTANCE = 1  # as in spool/segment.py
     HEAD_BYTES = 48  # as in spool/segment.py
 
@@ -313,7 +314,11 @@ cdef class EntryLane:
 
     cdef bint _make_room(self, uint64_t size) except -1:
         # Room for one more record in the run, or the beginning of a new run; False: the spool takes nothing.
-        if self._run and (self._offset + size > self._end or len(self._run) >= RUN_MAX):
+        if self._run and (
+            self._offset + size > self._end
+            or self._offset - self._begin >= RUN_BYTES
+            or len(self._run) >= RUN_MAX
+        ):
             self.flush()
         if not self._run:
             place = self._spool.begin_run(size)

@@ -48,6 +48,8 @@ SEGMENT_BYTES_MIN = 256 << 10  # holds the largest facts and the largest dataset
 SEGMENT_BYTES_MAX = 1 << 30
 CLOSE_TIMEOUT_S = 60.0
 FILL_TIMEOUT_S = 10.0
+SYNC_AT_ONCE_BYTES = 256 << 10  # of a run: the disk begins with them while those after them are written,
+SHORT_SYNC_S = 0.002  # if that is what syncs take; where they take longer, each should cover more
 UNSYNCED_MARKER_S = 0.1  # between markers where nothing is synced: each group is durable at once there
 
 
@@ -250,6 +252,8 @@ class SpoolWriter:
         self._check()
         assert self._segment is not None
         self._write_records(self._segment, buffers, size, count, None)
+        if size >= SYNC_AT_ONCE_BYTES and self._lane is not None and self._lane.last_s < SHORT_SYNC_S:
+            self._request_lane()
 
     def _write_records(
         self,

@@ -58,6 +58,7 @@ def test_what_was_requested_is_durable_after_a_sync_and_the_owner_is_told(bell, 
     lane.request(file, 3, 7, 4096)
     assert not lane.serve(REST_S)
     *place, groups, seconds = lane.taken()
+    assert lane.last_s == seconds
     assert (lane.synced_seq, place, groups, rings(bell)) == (7, [3, 7, 4096], 1, 1)
     assert seconds > 0
 
@@ -69,6 +70,14 @@ def test_a_request_that_was_not_begun_is_replaced(bell, file):
     lane.serve(REST_S)
     assert lane.taken()[:4] == (1, 7, 700, 1)
     assert rings(bell) == 1
+
+
+def test_what_is_asked_for_twice_is_synced_once(bell, file):
+    lane = CommitLane(bell)
+    for _ in range(2):
+        lane.request(file, 1, 5, 500)
+        lane.serve(REST_S)
+    assert (lane.taken()[3], rings(bell)) == (1, 1)
 
 
 def test_what_is_requested_during_a_sync_waits_for_the_next(bell, file):

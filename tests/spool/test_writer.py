@@ -19,11 +19,12 @@ from router.spool.disk import Buffer, Disk, UnsyncedDisk
 from router.spool.faults import NotYet, ObjectTooLarge, SpoolFailed, SpoolFull
 from router.spool.layout import incoming_directory
 from router.spool.payload import PayloadStore
+from router.spool.record import encode_record
 from router.spool.recycled import RecycledSegments
 from router.spool.scan import SegmentScan, Sound
-from router.spool.segment import HEADER_BYTES
+from router.spool.segment import HEADER_BYTES, Kind, encode_head, encode_trailer, record_bytes
 from router.spool.segment_file import FILL_AHEAD_BYTES
-from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
+from router.spool.writer import SEGMENT_BYTES_MIN, SYNC_AT_ONCE_BYTES, SpoolWriter, WriterSettings
 from router.wire.codec import CommitLane
 
 from .spool_fixtures import (
@@ -33,6 +34,7 @@ from .spool_fixtures import (
     FaultyDisk,
     append,
     crash,
+    crc_of,
     dataset_of,
     directory_at,
     record_of,
@@ -682,6 +684,49 @@ def test_a_large_object_and_a_new_segment_take_the_general_way(bell: Bell) -> No
     count = bell.writer.appended_seq
     bell.writer.close()
     assert len(recovered(bell.directory)[0]) == count
+
+
+def run_of(bell: Bell, number: int, length: int) -> list[Buffer]:
+    """Return the record that begin_run has room for next."""
+    facts, data = encode_record(record_of(number)), dataset_of(number, length)
+    size = record_bytes(len(facts), length)
+    segment, nonce, offset, _, seq, _ = bell.writer.begin_run(size)
+    head = encode_head(Kind.INSTANCE, segment, nonce, offset, seq, facts, length)
+    return [head + facts, data, encode_trailer(crc_of(data), len(head) + len(facts) + length)]
+
+
+@needs_lane
+@pytest.mark.parametrize(("length", "is_synced"), [(SYNC_AT_ONCE_BYTES, True), (1000, False)])
+def test_the_disk_begins_with_a_long_run_before_it_is_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, is_synced: bool
+) -> None:
+    monkeypatch.setattr("router.spool.writer.SHORT_SYNC_S", DEADLINE_S)
+    bell = Bell(tmp_path, WriterSettings(segment_bytes=16 * SYNC_AT_ONCE_BYTES))
+    bell.begin()
+    run = run_of(bell, 1, length)
+    bell.writer.write_run(run, sum(map(len, run)), 1)
+    if is_synced:
+        bell.wait_durable(2)
+        assert bell.lane_groups == 1
+        bell.writer.sync_soon()
+    bell.writer.close()
+    assert bell.lane_groups == is_synced
+    os.close(bell.fd)
+    assert recovered(bell.directory)[0]["1.2.3.1"] == dataset_of(1, length)
+
+
+@needs_lane
+def test_where_syncs_take_long_a_long_run_waits_for_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.spool.writer.SHORT_SYNC_S", 0.0)
+    bell = Bell(tmp_path, WriterSettings(segment_bytes=16 * SYNC_AT_ONCE_BYTES))
+    bell.begin()
+    run = run_of(bell, 1, SYNC_AT_ONCE_BYTES)
+    bell.writer.write_run(run, sum(map(len, run)), 1)
+    bell.writer.close()
+    assert bell.lane_groups == 0
+    os.close(bell.fd)
 
 
 @needs_lane
