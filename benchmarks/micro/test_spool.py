@@ -68,6 +68,35 @@ def buffers_of(length: int) -> list[memoryview]:
     return [data[start : start + SLOT_BYTES] for start in range(0, length, SLOT_BYTES)]
 
 
+@pytest.fixture(params=["lane", "general"])
+def told(request: pytest.FixtureRequest, directory: WorkerDirectory) -> Iterator[tuple[SpoolWriter, int]]:
+    """A writer that syncs by its lane, or on the general way, and the eventfd that it rings."""
+    bell = os.eventfd(0, os.EFD_CLOEXEC)
+    store, settings, lane = PayloadStore(directory), WriterSettings(), request.param == "lane"
+    writer = SpoolWriter(
+        directory, store, lambda: os.eventfd_write(bell, 1), settings, bell=bell if lane else None
+    )
+    yield writer, bell
+    writer.close()
+    os.close(bell)
+
+
+@pytest.mark.parametrize("owner", ["waits", "is_busy"])
+def test_one_group_until_its_owner_is_told(benchmark: Any, told: tuple[SpoolWriter, int], owner: str) -> None:
+    writer, bell = told
+    record, buffers, waits = record_of(1), buffers_of(SMALL_BYTES), owner == "waits"
+
+    def commit() -> None:
+        seq, _ = writer.append(record, buffers)
+        writer.sync_soon()
+        while writer.durable_seq < seq:
+            if waits:
+                os.eventfd_read(bell)
+        writer.take_durable()
+
+    benchmark.pedantic(commit, rounds=200, warmup_rounds=20)
+
+
 def writer_at(directory: WorkerDirectory, wait_s: float = 0.0, *, fsync: bool = True) -> SpoolWriter:
     def sync(descriptor: int) -> None:
         os.fdatasync(descriptor)
