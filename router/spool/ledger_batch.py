@@ -6,6 +6,7 @@ writes. One that nothing has happened to yet is part of a run (PendingRun) until
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
@@ -100,25 +101,29 @@ class Batch:
         """Take a new state."""
         of_destination = self.marks.setdefault(mark.destination, {})
         old = of_destination.get(mark.seq)
+        entry = self.entries.get(mark.seq)
+        state = DeliveryState.PENDING
         if old is None:
             self.rows += 1
-            old = self._first_mark(mark.destination, mark.seq)
-        if old is not None:
-            if not may_follow(old.state, mark.state):
+            if entry is not None and not self._is_in_run(mark.destination, mark.seq):
+                return  # never owed to this destination
+        else:
+            state = old.state
+            if not may_follow(state, mark.state):
                 return
             if old.takes_over:
                 mark = mark._replace(takes_over=True)
-        entry = self.entries.get(mark.seq)
         if entry is not None:
-            if old is None:
-                return  # never owed to this destination
-            self._count(mark.destination, old.state, -1, entry)
+            self._count(mark.destination, state, -1, entry)
             self._count(mark.destination, mark.state, 1, entry)
         of_destination[mark.seq] = mark
 
     def mark_of(self, destination: str, seq: int) -> Mark | None:
         """Return the newest state of an entry that was told here, the one it began with included."""
-        return self.marks.get(destination, {}).get(seq) or self._first_mark(destination, seq)
+        mark = self.marks.get(destination, {}).get(seq)
+        if mark is None and self._is_in_run(destination, seq):
+            return pending_mark(destination, self.entries[seq])
+        return mark
 
     def marks_of(self, destination: str) -> dict[int, Mark]:
         """As mark_of, of all entries. Makes a mark for each that is pending."""
@@ -137,13 +142,13 @@ class Batch:
         )
         return next((seq for seq in numbers if seq not in settled), None)
 
-    def _first_mark(self, destination: str, seq: int) -> Mark | None:
-        """Return the mark of an entry that is in a run."""
-        entry = self.entries.get(seq)
-        runs = self.pending.get(destination, ())
-        if entry is None or not any(run.first_seq <= seq <= run.last_seq for run in runs):
-            return None
-        return pending_mark(destination, entry)
+    def _is_in_run(self, destination: str, seq: int) -> bool:
+        """Whether an entry began pending here."""
+        runs = self.pending.get(destination)
+        if not runs:
+            return False
+        at = bisect_right(runs, seq, key=_first_seq) - 1
+        return at >= 0 and seq <= runs[at].last_seq
 
     @property
     def covered(self) -> Position | None:
@@ -173,7 +178,7 @@ class Batch:
         """Settle a delivery as diverted, and let it begin towards the alternate, if it is not owed there."""
         self.mark(mark)
         seq, of_alternate = mark.seq, self.marks.setdefault(alternate, {})
-        if seq in of_alternate or self._first_mark(alternate, seq) is not None:
+        if seq in of_alternate or self._is_in_run(alternate, seq):
             return
         begun = Mark(seq, alternate, DeliveryState.PENDING, mark.at_ns, takes_over=True)
         of_alternate[seq] = begun
@@ -191,6 +196,10 @@ class Batch:
             change = self.changes[destination] = [0] * (2 * STATES)
         change[state] += count
         change[STATES + state] += size
+
+
+def _first_seq(run: PendingRun) -> int:
+    return run.first_seq
 
 
 def whole(entry: Entry | StoredEntry) -> Entry:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.spool.ledger_insert import INSERT_DELIVERY
@@ -24,6 +24,7 @@ _RUNS = """SELECT destination, first_seq, last_seq, segment, length, at_ns FROM 
     ORDER BY destination, last_seq"""
 _TAKEN = """SELECT count(*), coalesce(sum(length), 0) FROM delivery
     WHERE seq BETWEEN ? AND ? AND destination = ?"""
+_IS_THERE = "SELECT 1 FROM delivery WHERE seq = ? AND destination = ?"
 _LEFT = """SELECT i.seq, i.length, i.received_ns FROM instance i
     LEFT JOIN delivery d ON d.seq = i.seq AND d.destination = ?
     WHERE i.seq BETWEEN ? AND ? AND d.seq IS NULL"""
@@ -103,10 +104,22 @@ class Runs:
         """Return the runs whose entries are in a segment."""
         return [run for runs in self._runs.values() for run in runs if run.segment == segment]
 
-    def among(self, seqs: Collection[int]) -> list[Run]:
-        """Return the runs that some of these entries lie in."""
-        found = {run: None for number in self._runs for seq in seqs if (run := self.find(number, seq))}
-        return list(found)
+    def among(self, seqs: Sequence[int]) -> list[Run]:
+        """Return the runs that some of these entries, which are in order, lie in."""
+        found = []
+        for runs in self._runs.values():
+            for run in runs[bisect_left(runs, seqs[0], key=_last_seq) :]:
+                if run.first_seq > seqs[-1]:
+                    break
+                if seqs[bisect_left(seqs, run.first_seq)] <= run.last_seq:
+                    found.append(run)
+        return found
+
+    def has_pending(self, seq: int) -> bool:
+        """Whether an entry is pending by any run."""
+        numbers = [number for number in self._runs if self.find(number, seq) is not None]
+        execute = self._connection.execute
+        return any(execute(_IS_THERE, (seq, number)).fetchone() is None for number in numbers)
 
     def pending(self, run: Run) -> list[tuple[int, int, int]]:
         """Return what is pending by a run: numbers, bytes, when received."""

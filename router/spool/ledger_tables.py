@@ -17,7 +17,7 @@ from router import crash_points
 from router.spool.ledger_batch import Batch, may_follow
 from router.spool.ledger_insert import INSERT_DELIVERY, RUN_MIN, open_with_inserter
 from router.spool.ledger_rows import checksum, delivery_row, state_columns
-from router.spool.ledger_runs import Runs, is_in_run
+from router.spool.ledger_runs import Runs
 from router.spool.ledger_schema import open_database
 from router.spool.record import Entry
 from router.spool.segment import Position
@@ -45,10 +45,8 @@ _NEWER_DELIVERED = """SELECT 1 FROM instance o CROSS JOIN delivery d ON d.seq = 
         AND d.destination = ? AND d.state = 4 LIMIT 1"""
 _HAS_OPEN = "SELECT 1 FROM delivery WHERE seq = ? AND state < 4 LIMIT 1"  # what has a file is in no run
 _PLACE = "SELECT segment, length FROM instance WHERE seq = ?"
-_RECEIVED = f"""SELECT seq, received_ns,
+_RECEIVED = """SELECT seq, received_ns,
         EXISTS (SELECT 1 FROM delivery d WHERE d.seq = i.seq AND d.state < 4)
-        OR EXISTS (SELECT 1 FROM destination n WHERE {is_in_run("n.id", "i.seq")}
-            AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.seq = i.seq AND d.destination = n.id))
     FROM instance i WHERE seq > ? ORDER BY seq LIMIT ?"""
 
 
@@ -305,7 +303,8 @@ class Tables:
         excess = self.instances - rows_max
         rows = self._connection.execute(_RECEIVED, (self._prune_cursor, PRUNE_ROWS)).fetchall()
         self._prune_cursor = rows[-1][0] if len(rows) == PRUNE_ROWS else 0
-        settled = [(seq, received) for seq, received, is_open in rows if not is_open]
+        has_pending = self._runs.has_pending
+        settled = [(seq, received) for seq, received, is_open in rows if not (is_open or has_pending(seq))]
         gone = [
             (seq,) for i, (seq, received) in enumerate(settled) if i < excess or received < received_before_ns
         ]
