@@ -1,11 +1,45 @@
-"""When an instance is given up: its failures counted against the limit of their class. No I/O."""
+"""Whose fault a failure is: when an instance is given up for its own, and when the destination is set back.
+
+No I/O.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from router.delivery.retry import POISON_ABORTS_MAX, ErrorClass, Failure, Limit
+from router.delivery.retry import POISON_ABORTS_MAX, Blame, ErrorClass, Failure, Limit
 from router.delivery.sender import Item
+
+REFUSED_IN_A_ROW_MAX = 32
+"""So many instances refused for good, without one taken in between: it is the destination that is ill. Then
+one is tried from time to time, in place of giving up all that it is owed."""
+
+
+class Streak:
+    """Failure statuses in a row at one destination."""
+
+    def __init__(self) -> None:
+        self._busy = 0
+        self._refused = 0
+        self._delivered_count = 0
+
+    def is_of_destination(self, item: Item, failure: Failure, delivered_count: int) -> bool:
+        """Count a failure; say whether the whole destination has to wait.
+
+        Single instances may meet a lack of resources for ever. delivered_count: as in reason_to_give_up.
+        """
+        if delivered_count != self._delivered_count:
+            self._delivered_count = delivered_count
+            self._busy = self._refused = 0
+        if failure.error_class is ErrorClass.BUSY:
+            if item.tries:
+                return False
+            self._busy += 1
+            return self._busy > 1
+        if failure.error_class is ErrorClass.REFUSED:
+            self._refused += 1
+            return self._refused >= REFUSED_IN_A_ROW_MAX
+        return failure.treatment.blame is not Blame.INSTANCE
 
 
 def reason_to_give_up(

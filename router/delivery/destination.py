@@ -20,7 +20,7 @@ from time import monotonic
 
 from router.config.peers import Destination as DestinationSettings
 from router.delivery.alarm import Alarm
-from router.delivery.blame import reason_to_give_up
+from router.delivery.blame import Streak, reason_to_give_up
 from router.delivery.circuit import Circuit
 from router.delivery.fair import FairQueue
 from router.delivery.lane_waits import LaneWaits
@@ -54,10 +54,6 @@ ANSWERED_STEPS_MAX = 2
 """Back-off steps for a destination that answers, but failures only: single instances may be the reason, and
 are passed by."""
 
-REFUSED_IN_A_ROW_MAX = 32
-"""So many instances refused for good, without one taken in between: it is the destination that is ill. Then
-one is tried from time to time, in place of giving up all that it is owed."""
-
 
 class Destination:
     """See the module's text. All methods are called on the worker's event loop.
@@ -89,9 +85,7 @@ class Destination:
         self._lane_waits = LaneWaits()
         self._suspects = 0
         self._alone: Item | None = None
-        self._busy_in_a_row = 0
-        self._refused_in_a_row = 0
-        self._delivered_at_failure = 0
+        self._streak = Streak()
         self._opening_setbacks = 0
         self._open_again_at = 0.0
         self._hungry_at = 0
@@ -396,9 +390,6 @@ class Destination:
             self._queue.leave(item)
             self._listener.delivered(self, item, status, seconds)
         else:
-            if self.delivered_count != self._delivered_at_failure:
-                self._delivered_at_failure = self.delivered_count
-                self._busy_in_a_row = self._refused_in_a_row = 0
             self._take_failure(item, association, failure)
             if self.circuit.setbacks:
                 self._return_immediate(failure)
@@ -421,7 +412,7 @@ class Destination:
             self._pool.discard(association, failure.text)
 
     def _fail(self, item: Item, failure: Failure) -> None:
-        if self._is_of_destination(item, failure):
+        if self._streak.is_of_destination(item, failure, self.delivered_count):
             self._set_back(failure)
         if item.is_immediate:
             self._queue.leave(item)
@@ -462,19 +453,6 @@ class Destination:
 
     def _judge(self, item: Item, failure: Failure) -> Failure | None:
         return reason_to_give_up(item, failure, self.settings.attempts_max, self.delivered_count)
-
-    def _is_of_destination(self, item: Item, failure: Failure) -> bool:
-        """Whether the whole destination has to wait. Single instances may meet a lack of resources for
-        ever."""
-        if failure.error_class is ErrorClass.BUSY:
-            if item.tries:
-                return False
-            self._busy_in_a_row += 1
-            return self._busy_in_a_row > 1
-        if failure.error_class is ErrorClass.REFUSED:
-            self._refused_in_a_row += 1
-            return self._refused_in_a_row >= REFUSED_IN_A_ROW_MAX
-        return failure.treatment.blame is not Blame.INSTANCE
 
     # Opening and its outcomes
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from router.delivery.blame import REFUSED_IN_A_ROW_MAX
 from router.delivery.circuit import Circuit, CircuitState
-from router.delivery.destination import REFUSED_IN_A_ROW_MAX
 from router.delivery.retry import ErrorClass, Failure
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, C_ECHO_RQ, COMMAND_FIELD
 from router.standard.uids import VERIFICATION
