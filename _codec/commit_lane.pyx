@@ -96,17 +96,13 @@ cdef class CommitLane:
         pthread_mutex_lock(&self._mutex)
         self._wanted = Group(descriptor, segment, seq, offset)
         self._is_wanted = True
-        if self._is_asleep:
-            pthread_cond_signal(&self._changed)
-        pthread_mutex_unlock(&self._mutex)
+        self._unlock_and_wake()
 
     def call(self):
         """Have serve() return as soon as no sync runs; from any thread."""
         pthread_mutex_lock(&self._mutex)
         self._is_called = True
-        if self._is_asleep:
-            pthread_cond_signal(&self._changed)
-        pthread_mutex_unlock(&self._mutex)
+        self._unlock_and_wake()
 
     def serve(self, double idle_s):
         """Sync what is requested; return True once call() was called, False after so long without either.
@@ -141,6 +137,13 @@ cdef class CommitLane:
         synced, groups, seconds = self._synced, self._groups, self._seconds
         pthread_mutex_unlock(&self._mutex)
         return synced.segment, synced.seq, synced.offset, groups, seconds
+
+    cdef void _unlock_and_wake(self) noexcept nogil:
+        # In this order, or who is woken would wait for the mutex at once.
+        cdef bint is_asleep = self._is_asleep
+        pthread_mutex_unlock(&self._mutex)
+        if is_asleep:
+            pthread_cond_signal(&self._changed)
 
     cdef int _serve(self, double idle_s, bint *is_called) noexcept nogil:
         # Return an errno, or 0.
