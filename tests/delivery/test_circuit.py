@@ -8,7 +8,7 @@ from router.delivery.retry import ErrorClass, Failure
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, C_ECHO_RQ, COMMAND_FIELD
 from router.standard.uids import VERIFICATION
 from router.wire.pdus import Abort, AssociateRJ, ContextResult, encode_pdu
-from tests.support.owed import Outcomes, destination, item, offer_all
+from tests.support.owed import Outcomes, destination, facing, item, offer_all
 from tests.support.scripted_scp import Peer, acceptance, run, scripted_acceptor, until
 
 REFUSED = Failure(ErrorClass.CONNECT, None, "refused")
@@ -49,8 +49,7 @@ def test_a_peer_that_was_down_is_asked_by_c_echo_before_an_instance_is_risked() 
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (acceptor, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: len(outcomes.delivered_items) == 2)
             assert len(acceptor.peers) == 2
@@ -75,8 +74,7 @@ def test_no_instance_is_sent_while_c_echo_fails() -> None:
         peer.send(encode_pdu(Abort(0, 0)))
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (acceptor, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: len(outcomes.delivered_items) == 2)
             sent = [m for peer in acceptor.peers[1:4] for m in peer.messages]
@@ -112,11 +110,7 @@ def test_a_peer_without_verification_is_tested_by_one_instance() -> None:
     one_holder = []
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, operations_max=4) as one,
-        ):
+        async with facing(script, operations_max=4) as (acceptor, one, outcomes):
             one_holder.append(one)
             offer_all(one, [item(seq) for seq in range(1, 9)])
             await until(lambda: len(outcomes.delivered_items) == 8)
@@ -138,8 +132,7 @@ def test_a_destination_that_is_owed_nothing_is_tested_and_is_up_again() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (acceptor, one, outcomes):
             offer_all(one, [item(1, is_immediate=True)])
             await until(lambda: outcomes.returned_items)
             assert not one.is_up
@@ -202,10 +195,10 @@ def test_one_that_refuses_everything_is_tried_from_time_to_time_and_its_instance
         await peer.serve(lambda _: 0xC000)
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0, attempts_max=1) as one,
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0, attempts_max=1) as (
+            _,
+            one,
+            outcomes,
         ):
             offer_all(one, [item(seq) for seq in range(1, 101)])
             await until(lambda: not one.is_up)

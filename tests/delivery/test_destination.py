@@ -13,7 +13,7 @@ from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.standard.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import MR_IMAGE_STORAGE
 from router.wire.pdus import Abort, AssociateRJ, ContextResult, ReleaseRP, encode_pdu
-from tests.support.owed import Bytes, Outcomes, destination, item, offer_all
+from tests.support.owed import Bytes, Outcomes, destination, facing, item, offer_all
 from tests.support.scripted_scp import Message, Peer, acceptance, run, scripted_acceptor, until
 
 
@@ -23,8 +23,7 @@ def uid_of(message: Message) -> str:
 
 def test_instances_arrive_whole_and_by_age() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor() as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing() as (acceptor, one, outcomes):
             items = [item(seq, payload=Bytes(b"ab" * seq, b"cd")) for seq in range(1, 21)]
             offer_all(one, items)
             await until(lambda: len(outcomes.delivered_items) == 20)
@@ -56,11 +55,7 @@ def test_a_window_is_filled_only_as_far_as_the_peer_grants() -> None:
     one_holder: list[Any] = []
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, operations_max=16) as one,
-        ):
+        async with facing(script, operations_max=16) as (_, one, outcomes):
             one_holder.append(one)
             offer_all(one, [item(seq) for seq in range(1, 11)])
             await until(lambda: len(outcomes.delivered_items) == 10)
@@ -75,11 +70,7 @@ def test_two_versions_of_an_instance_are_never_in_flight_together() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, operations_max=16) as one,
-        ):
+        async with facing(script, operations_max=16) as (_, one, outcomes):
             offer_all(one, [item(1, "1.9"), item(2, "1.9"), item(3, "1.8"), item(4, "1.9")])
             await until(lambda: len(outcomes.delivered_items) == 4)
             versions = [each.seq for each, _ in outcomes.delivered_items if each.sop_instance == "1.9"]
@@ -93,11 +84,7 @@ def test_a_later_version_in_another_transfer_syntax_waits_for_the_earlier() -> N
     """Its presentation context may be there already while the earlier one's must first be negotiated."""
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor() as acceptor,
-            destination(acceptor.port, outcomes, associations_max=2) as one,
-        ):
+        async with facing(associations_max=2) as (_, one, outcomes):
             offer_all(one, [item(1, "1.1", transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN)])
             await until(lambda: len(outcomes.delivered_items) == 1)
             offer_all(
@@ -117,8 +104,7 @@ def test_a_warning_is_a_delivery() -> None:
         await peer.serve(lambda _: 0xB007)
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (_, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             assert outcomes.delivered_items[0][1] == 0xB007
@@ -132,11 +118,7 @@ def test_a_refused_instance_is_dead_after_its_attempts_and_its_neighbours_pass()
         await peer.serve(lambda message: 0xA900 if uid_of(message) == "1.2.2" else 0)
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=3) as one,
-        ):
+        async with facing(script, attempts_max=3) as (acceptor, one, outcomes):
             offer_all(one, [item(1), item(2), item(3)])
             await until(lambda: outcomes.dead_items)
             assert outcomes.uids() == ["1.2.1", "1.2.3"]
@@ -156,8 +138,7 @@ def test_a_newer_version_waits_for_the_retry_of_the_older() -> None:
         await peer.serve(lambda _: next(answers))
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (_, one, outcomes):
             offer_all(one, [item(1, "1.9"), item(2, "1.9")])
             await until(lambda: len(outcomes.delivered_items) == 2)
             assert [each.seq for each, _ in outcomes.delivered_items] == [1, 2]
@@ -173,8 +154,7 @@ def test_a_busy_peer_sets_the_destination_back_and_nothing_is_counted_against_th
         await peer.serve(lambda _: next(answers, 0))
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (_, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: len(outcomes.delivered_items) == 2)
             assert sorted(outcomes.uids()) == ["1.2.1", "1.2.2"]
@@ -200,11 +180,7 @@ def test_poison_dies_alone_and_its_neighbours_pass() -> None:
             peer.send(encode_pdu(ReleaseRP()))
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, operations_max=4) as one,
-        ):
+        async with facing(script, operations_max=4) as (acceptor, one, outcomes):
             offer_all(one, [item(seq) for seq in range(1, 7)])
             await until(lambda: len(outcomes.delivered_items) == 5)
             while not outcomes.dead_items:
@@ -228,11 +204,7 @@ def test_a_peer_that_drops_every_association_is_not_hammered() -> None:
         await peer.read_message()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0) as one,
-        ):
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0) as (acceptor, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: outcomes.failures)
             await until(lambda: not acceptor.open)
@@ -249,11 +221,7 @@ def test_a_peer_that_aborts_as_soon_as_it_has_accepted_is_not_hammered() -> None
         peer.send(encode_pdu(acceptance(rq)) + encode_pdu(Abort(2, 0)))
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0) as one,
-        ):
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0) as (acceptor, one, _):
             offer_all(one, [item(1)])
             await until(lambda: not one.is_up)
             await until(lambda: not acceptor.open)
@@ -271,11 +239,7 @@ def test_a_peer_that_releases_as_soon_as_it_has_accepted_is_answered_and_not_ham
     answers: list[int] = []
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0) as one,
-        ):
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0) as (acceptor, one, _):
             offer_all(one, [item(1)])
             await until(lambda: not one.is_up)
             await until(lambda: not acceptor.open)
@@ -297,11 +261,7 @@ def test_an_abort_while_opening_is_nobodys_poison() -> None:
 
     async def test() -> None:
         nonlocal is_down
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, idle_s=0) as one,
-        ):
+        async with facing(script, idle_s=0) as (acceptor, one, outcomes):
             for round_ in range(1, 5):
                 is_down = True
                 one.tend(float("inf"))
@@ -322,11 +282,7 @@ def test_a_permanent_rejection_counts_against_the_oldest_only() -> None:
         peer.send(encode_pdu(AssociateRJ(1, 1, 7)))
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=2) as one,
-        ):
+        async with facing(script, attempts_max=2) as (_, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: len(outcomes.dead_items) == 1)
             assert outcomes.dead_items[0][0].seq == 1
@@ -347,11 +303,7 @@ def test_a_transient_rejection_is_tried_again_for_ever() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=1) as one,
-        ):
+        async with facing(script, attempts_max=1) as (_, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             assert not outcomes.dead_items
@@ -373,11 +325,7 @@ def test_a_refused_context_does_not_hold_up_the_others() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=2) as one,
-        ):
+        async with facing(script, attempts_max=2) as (_, one, outcomes):
             offer_all(one, [item(1, sop_class=MR_IMAGE_STORAGE), item(2), item(3)])
             await until(lambda: len(outcomes.delivered_items) == 2 and outcomes.dead_items)
             assert outcomes.dead_items[0][1].error_class is ErrorClass.NO_CONTEXT
@@ -393,11 +341,7 @@ def test_an_immediate_instance_is_returned_at_the_first_failure() -> None:
         await peer.serve(lambda _: 0xA700)
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0) as one,
-        ):
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0) as (_, one, outcomes):
             offer_all(one, [item(1, is_immediate=True), item(2, is_immediate=True), item(3)])
             await until(lambda: len(outcomes.returned_items) == 2)
             assert [each.seq for each, _ in outcomes.returned_items] == [1, 2]
@@ -426,11 +370,7 @@ def test_what_is_damaged_in_the_spool_dies_alone_however_many_there_are() -> Non
     """They all fail at once, without the network: neither recursion nor a dictionary changed underfoot."""
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor() as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=1) as one,
-        ):
+        async with facing(attempts_max=1) as (_, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             broken = [
@@ -451,11 +391,7 @@ def test_what_is_damaged_in_the_spool_dies_alone_however_many_there_are() -> Non
 
 def test_what_cannot_be_read_just_now_waits_without_count_and_its_neighbours_pass() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor() as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=1, retry_first_s=0.01, retry_max_s=0.01) as one,
-        ):
+        async with facing(attempts_max=1, retry_first_s=0.01, retry_max_s=0.01) as (acceptor, one, outcomes):
             payload = Bytes(b"xx", trouble=Unreadable("no descriptor"))
             offer_all(one, [item(1, payload=payload), item(2)])
             await until(lambda: len(outcomes.failures) >= 3 and outcomes.delivered_items)
@@ -471,11 +407,7 @@ def test_what_cannot_be_read_just_now_waits_without_count_and_its_neighbours_pas
 
 def test_a_spool_that_fails_in_the_middle_of_a_dataset_aborts_and_does_not_blame_the_peer() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor() as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=1) as one,
-        ):
+        async with facing(attempts_max=1) as (acceptor, one, outcomes):
             bad = Bytes(b"ab" * 100_000, is_streamed=True, trouble=RecordDamaged("checksum mismatch"))
             offer_all(one, [item(1, payload=bad), item(2)])
             await until(lambda: outcomes.dead_items and outcomes.delivered_items)
@@ -490,8 +422,7 @@ def test_a_spool_that_fails_in_the_middle_of_a_dataset_aborts_and_does_not_blame
 
 def test_a_payload_that_breaks_its_promises_aborts_its_association_only() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor() as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing() as (acceptor, one, outcomes):
             odd = Bytes(b"abc", b"def", is_streamed=True)
             offer_all(one, [item(1, payload=odd), item(2)])
             await until(lambda: outcomes.failures and outcomes.delivered_items)
@@ -516,11 +447,7 @@ def test_a_retired_association_on_which_an_operation_fails_gives_its_place_back(
     gone = asyncio.Event()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, dimse_s=0.3) as one,
-        ):
+        async with facing(script, dimse_s=0.3) as (acceptor, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: len(acceptor.messages) == 1)
             offer_all(one, [item(2, sop_class=MR_IMAGE_STORAGE)])
@@ -538,11 +465,7 @@ def test_what_does_not_fit_waits_in_the_ledger_and_is_fetched_by_age() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, operations_max=16) as one,
-        ):
+        async with facing(script, operations_max=16) as (acceptor, one, outcomes):
             items = [item(seq) for seq in range(1, FLOW_MAX + 200)]
             outcomes.backlog = [each for each in items if not one.offer(each)]
             assert len(outcomes.backlog) == 199
@@ -566,11 +489,7 @@ def test_wake_up_ends_the_wait_for_the_destination_and_for_single_instances() ->
         await peer.serve(lambda _: next(answers, 0))
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0) as one,
-        ):
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0) as (_, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: len(outcomes.failures) == 2)
             assert one.queued == 2
@@ -586,11 +505,7 @@ def test_an_instance_that_waits_can_be_withdrawn_wherever_it_waits() -> None:
         await peer.serve(lambda _: 0xC000)
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0) as one,
-        ):
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0) as (_, one, outcomes):
             offer_all(one, [item(1, "1.9"), item(2, "1.9"), item(3, "1.9")])
             await until(lambda: outcomes.failures)
             assert one.queued == 3
@@ -615,8 +530,7 @@ def test_an_immediate_instance_can_be_recalled_until_it_is_sent() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (_, one, outcomes):
             items = [item(seq, is_immediate=True) for seq in (1, 2, 3)]
             offer_all(one, items)
             await until(lambda: one.in_flight)
@@ -637,11 +551,7 @@ def test_a_payload_that_fails_otherwise_than_foreseen_hurts_its_instance_only() 
             raise AssertionError("nothing there any more")
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor() as acceptor,
-            destination(acceptor.port, outcomes, attempts_max=1) as one,
-        ):
+        async with facing(attempts_max=1) as (_, one, outcomes):
             offer_all(one, [item(1, payload=Broken()), item(2)])
             await until(lambda: outcomes.failures and outcomes.delivered_items)
             assert outcomes.failures[0][1].error_class is ErrorClass.UNREADABLE
@@ -657,11 +567,7 @@ def test_closing_does_not_wait_for_instances_that_are_far_from_their_retry() -> 
         await peer.serve(lambda message: 0xC000 if uid_of(message) == "1.2.1" else 0)
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, retry_first_s=60.0, retry_max_s=60.0) as one,
-        ):
+        async with facing(script, retry_first_s=60.0, retry_max_s=60.0) as (_, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: outcomes.failures)
             async with asyncio.timeout(10):

@@ -8,14 +8,13 @@ from dataclasses import replace
 from router.standard.dimse_fields import C_ECHO_RQ, COMMAND_FIELD
 from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE, MR_IMAGE_STORAGE, VERIFICATION
-from tests.support.owed import Outcomes, destination, item, offer_all
+from tests.support.owed import Outcomes, destination, facing, item, offer_all
 from tests.support.scripted_scp import Peer, run, scripted_acceptor, until
 
 
 def test_a_mixed_study_goes_over_one_association() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor() as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing() as (acceptor, one, outcomes):
             classes = (CT_IMAGE_STORAGE, MR_IMAGE_STORAGE)
             offer_all(one, [item(seq, sop_class=classes[seq % 2]) for seq in range(1, 9)])
             await until(lambda: len(outcomes.delivered_items) == 8)
@@ -30,8 +29,7 @@ def test_a_mixed_study_goes_over_one_association() -> None:
 
 def test_what_was_needed_once_is_proposed_again() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor() as acceptor, destination(acceptor.port, outcomes, idle_s=0) as one:
+        async with facing(idle_s=0) as (acceptor, one, outcomes):
             for seq, sop_class in enumerate((CT_IMAGE_STORAGE, MR_IMAGE_STORAGE), 1):
                 offer_all(one, [item(seq, sop_class=sop_class)])
                 await until(lambda seq=seq: len(outcomes.delivered_items) == seq)
@@ -55,11 +53,7 @@ def test_more_contexts_than_an_association_takes_go_over_further_ones() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, operations_max=16) as one,
-        ):
+        async with facing(script, operations_max=16) as (acceptor, one, outcomes):
             offer_all(one, [item(seq, sop_class=f"1.2.999.{seq}") for seq in range(1, 131)])
             await until(lambda: len(outcomes.delivered_items) == 130)
             assert all(peer.rq and len(peer.rq.presentation_contexts) <= 128 for peer in acceptor.peers)
@@ -99,8 +93,7 @@ def test_no_more_associations_are_opened_than_allowed_or_needed() -> None:
 
 def test_an_idle_association_is_released_in_order() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor() as acceptor, destination(acceptor.port, outcomes, idle_s=0) as one:
+        async with facing(idle_s=0) as (acceptor, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             one.tend(float("inf"))
@@ -113,11 +106,7 @@ def test_an_idle_association_is_released_in_order() -> None:
 
 def test_keep_alive_tests_the_last_idle_association_with_an_echo() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor() as acceptor,
-            destination(acceptor.port, outcomes, idle_s=0, keep_alive=True) as one,
-        ):
+        async with facing(idle_s=0, keep_alive=True) as (acceptor, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             one.tend(float("inf"))
@@ -143,11 +132,7 @@ def test_an_instance_that_comes_during_the_keep_alive_echo_is_sent_after_it() ->
             peer.respond(message)
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, idle_s=0, keep_alive=True, acse_s=0.2) as one,
-        ):
+        async with facing(script, idle_s=0, keep_alive=True, acse_s=0.2) as (acceptor, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             one.tend(float("inf"))
@@ -174,11 +159,7 @@ def test_an_instance_that_comes_during_a_failing_keep_alive_echo_is_sent_over_an
     fail = asyncio.Event()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, idle_s=0, keep_alive=True) as one,
-        ):
+        async with facing(script, idle_s=0, keep_alive=True) as (acceptor, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             one.tend(float("inf"))
@@ -201,8 +182,7 @@ def test_a_release_by_the_peer_is_answered_and_the_next_instance_opens_anew() ->
         assert (await peer.read_pdu())[0] == 6
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (_, one, outcomes):
             for seq in (1, 2):
                 offer_all(one, [item(seq)])
                 await until(lambda seq=seq: len(outcomes.delivered_items) == seq)
@@ -250,8 +230,7 @@ def test_closing_while_an_association_is_being_opened_leaves_nothing() -> None:
     asked = asyncio.Event()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor(script) as acceptor, destination(acceptor.port, outcomes) as one:
+        async with facing(script) as (_, one, _):
             offer_all(one, [item(1)])
             await asked.wait()
             await one.close(0.0)
@@ -278,10 +257,10 @@ def test_the_window_granted_is_remembered_for_how_many_to_open() -> None:
         await peer.serve()
 
     async def test() -> None:
-        outcomes = Outcomes()
-        async with (
-            scripted_acceptor(script) as acceptor,
-            destination(acceptor.port, outcomes, operations_max=16, associations_max=4, idle_s=0) as one,
+        async with facing(script, operations_max=16, associations_max=4, idle_s=0) as (
+            acceptor,
+            one,
+            outcomes,
         ):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
@@ -296,8 +275,7 @@ def test_the_window_granted_is_remembered_for_how_many_to_open() -> None:
 
 def test_settings_that_change_hold_for_the_next_association() -> None:
     async def test() -> None:
-        outcomes = Outcomes()
-        async with scripted_acceptor() as acceptor, destination(acceptor.port, outcomes, idle_s=0) as one:
+        async with facing(idle_s=0) as (acceptor, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             one.update(one.settings.model_copy(update={"calling_ae_title": "OTHER"}))

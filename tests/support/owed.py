@@ -16,7 +16,7 @@ from router.errors import SpoolError
 from router.protocol.messages import Buffer
 from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE
-from tests.support.scripted_scp import until
+from tests.support.scripted_scp import Script, ScriptedAcceptor, scripted_acceptor, until
 
 
 class Bytes:
@@ -131,6 +131,19 @@ async def destination(port: int, outcomes: Outcomes, **changes: Any) -> AsyncIte
         driver.stop()
     assert one.in_flight == 0
     assert one.associations_open == 0
+
+
+@asynccontextmanager
+async def facing(
+    script: Script | None = None, **changes: Any
+) -> AsyncIterator[tuple[ScriptedAcceptor, Destination, Outcomes]]:
+    """Run one destination and the peer that it sends to; changes: of its settings."""
+    outcomes = Outcomes()
+    async with (
+        scripted_acceptor(script) as acceptor,
+        destination(acceptor.port, outcomes, **changes) as one,
+    ):
+        yield acceptor, one, outcomes
 
 
 def offer_all(one: Destination, items: Iterable[Item]) -> None:
