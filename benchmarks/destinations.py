@@ -5,9 +5,9 @@ slow, flapping, rejecting, busy, refusing, aborting, silent or takes no byte; as
 Method: each condition is measured in rounds of a pair, alone and with company, in turning order, each with a
 router and a spool of its own; the share is the median of the pairs' ratios. The rate counts until the last
 instance is at the healthy sink.
-What would make it lie: other load on the machine (look at the spread of the pairs), and a machine of so few
-cores that the ill peer's own work (flapping, slow, busy and refusing do take and answer) takes from the
-router's.
+What would make it lie: other load on the machine (look at the spread of the pairs), and the ill peer's own
+work, which has a machine of its own elsewhere: it runs at the lowest priority. A flapping one is sent
+everything while it is well, so that it is a second healthy one for half of the time.
 Run as `python -m benchmarks.destinations --conditions dead silent --rounds 5 --duration 2`.
 """
 
@@ -109,7 +109,7 @@ def ill(condition: str, directory: Path) -> Iterator[int]:
     if condition == "dead":
         yield port
         return
-    command = [sys.executable, "-m", "benchmarks.peers.sick", condition, str(port)]
+    command = ["nice", "-n", "19", sys.executable, "-m", "benchmarks.peers.sick", condition, str(port)]
     with peer_process(condition, command, directory, environment=ENVIRONMENT) as peer:
         if condition != "flapping":
             peer.wait_listening(port)
