@@ -18,6 +18,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
+from posix.unistd cimport read, write
 
 cdef extern from *:
     """
@@ -305,3 +306,15 @@ cdef class Ring:
             return NULL
         tail[0] += skipped + size
         return self._records + offset + LENGTH_BYTES
+
+
+def clear_bell(int bell):
+    """Silence a doorbell, an eventfd that does not block; one that is silent already stays so."""
+    cdef uint64_t rung
+    read(bell, &rung, sizeof(rung))
+
+
+def ring_bell(int bell):
+    """Ring a doorbell, if that is possible: who listens looks anyway."""
+    cdef uint64_t one = 1
+    write(bell, &one, sizeof(one))

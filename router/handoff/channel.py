@@ -21,7 +21,7 @@ from collections import deque
 from contextlib import suppress
 
 from router.errors import LimitReached
-from router.wire.codec import RING_HEADER_BYTES, Ring
+from router.wire.codec import RING_HEADER_BYTES, Ring, clear_bell, ring_bell
 
 RING_BYTES_MIN = 65536
 RECEIVE_RECORDS_MAX = 256
@@ -63,7 +63,7 @@ class ChannelEnd:
         self._pop_many = inbound.pop_many
         self._push = outbound.push
         # A predecessor may have died between writing a record and ringing for it.
-        _ring_bell(peer_bell)
+        ring_bell(peer_bell)
 
     def fileno(self) -> int:
         """Return the doorbell to wait on for reading; call `clear` when it rings."""
@@ -71,8 +71,7 @@ class ChannelEnd:
 
     def clear(self) -> None:
         """Silence the doorbell. Then receive until `sleep` says True."""
-        with suppress(OSError):  # it was silent, mostly
-            os.eventfd_read(self._bell)
+        clear_bell(self._bell)
 
     def send(self, record: bytes) -> bool:
         """Write one record; False if the ring has no room: keep it, this end's doorbell rings when there is.
@@ -81,7 +80,7 @@ class ChannelEnd:
         """
         written = self._push(record)
         if written == 2:
-            _ring_bell(self._peer_bell)
+            ring_bell(self._peer_bell)
         elif not written:
             self._own_room[0] = 1
             return False
@@ -138,7 +137,7 @@ class ChannelEnd:
         """Ring for the peer if it waits for room; to be called after records were taken."""
         if self._peer_room[0]:
             self._peer_room[0] = 0
-            _ring_bell(self._peer_bell)
+            ring_bell(self._peer_bell)
 
     def rings(self) -> tuple[Ring, Ring, int]:
         """Return the ring to send into, the one to receive from, and the peer's doorbell: for a lane."""
@@ -256,12 +255,6 @@ class Outbox:
         while waiting and self._end.send(waiting[0]):
             waiting.popleft()
         return not waiting
-
-
-def _ring_bell(bell: int) -> None:
-    """Wake the peer. If that fails the record stands in the ring all the same: peers look anyway."""
-    with suppress(OSError):
-        os.eventfd_write(bell, 1)
 
 
 def _read_head(memory: mmap.mmap, fd: int) -> int:

@@ -112,7 +112,8 @@ class Intake:
 
     def receive_past(self, forwarder: Forwarder) -> Ticket | None:
         """Let the forward lane take the tickets it can; return the first that it cannot, or None."""
-        self._outbox.flush()
+        if self._outbox:
+            self._outbox.flush()
         if self._port is None:
             receipts, tickets, bell = self._end.rings()
             books = (self._held, self._unanswered, self._outbox)
@@ -191,7 +192,8 @@ class Intake:
         """
         self._end.clear()
         is_asleep = self._end.sleep() or self.is_full
-        self._outbox.flush()
+        if self._outbox:
+            self._outbox.flush()
         return is_asleep
 
     def _answer_recount(self, recount: Recount) -> None:

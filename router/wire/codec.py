@@ -82,7 +82,13 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.outlet import Outlet
     from _codec.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
     from _codec.reception import Reception
-    from _codec.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from _codec.ring import (
+        RING_CAPACITY_MIN_BYTES,
+        RING_HEADER_BYTES,
+        Ring,
+        clear_bell,
+        ring_bell,
+    )
     from _codec.scatter_window import ScatterWindow
     from _codec.segment_window import SegmentWindow
     from _codec.send_lane import CallbackUser, SendLane, SendOperation
@@ -113,7 +119,13 @@ else:
     )
     from router.wire.reference.ledger_told import PendingRun
     from router.wire.reference.pdata import FRAGMENT_MAX_BYTES, command_pdus, dataset_pdus
-    from router.wire.reference.ring import RING_CAPACITY_MIN_BYTES, RING_HEADER_BYTES, Ring
+    from router.wire.reference.ring import (
+        RING_CAPACITY_MIN_BYTES,
+        RING_HEADER_BYTES,
+        Ring,
+        clear_bell,
+        ring_bell,
+    )
     from router.wire.reference.segment_window import SegmentWindow
     from router.wire.reference.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from router.wire.reference.tally import Histogram, Tally
@@ -175,11 +187,13 @@ __all__ = [
     "StructureScan",
     "Tally",
     "TicketPort",
+    "clear_bell",
     "command_pdus",
     "dataset_pdus",
     "decode_command",
     "encode_command",
     "linked",
+    "ring_bell",
     "scan_attributes",
     "tell_delivered",
     "tell_run",

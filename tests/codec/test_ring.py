@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import struct
 
 import pytest
@@ -203,3 +205,24 @@ def test_a_damaged_head_does_not_make_push_leave_the_buffer(r):
 
 def test_capacity_is_cut_to_whole_words(r):
     assert r.Ring(bytearray(HEADER + 135), True).capacity_bytes == 128
+
+
+def test_a_doorbell_rings_until_it_is_silenced_and_silencing_it_twice_is_no_mistake(r):
+    bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        r.ring_bell(bell)
+        r.ring_bell(bell)
+        assert select.select([bell], [], [], 0)[0] == [bell]
+        r.clear_bell(bell)
+        assert select.select([bell], [], [], 0)[0] == []
+        r.clear_bell(bell)
+    finally:
+        os.close(bell)
+
+
+def test_a_doorbell_that_cannot_be_rung_is_no_mistake(r):
+    bell = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        r.ring_bell(bell)
+    finally:
+        os.close(bell)

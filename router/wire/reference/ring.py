@@ -13,7 +13,9 @@ Layout, native byte order:
 
 from __future__ import annotations
 
+import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -217,3 +219,15 @@ class Ring:
 
 def _padded_size(length: int) -> int:
     return (length + _LENGTH_BYTES + 7) & ~7
+
+
+def clear_bell(bell: int) -> None:
+    """Silence a doorbell, an eventfd that does not block; one that is silent already stays so."""
+    with suppress(OSError):
+        os.eventfd_read(bell)
+
+
+def ring_bell(bell: int) -> None:
+    """Ring a doorbell, if that is possible: who listens looks anyway."""
+    with suppress(OSError):
+        os.eventfd_write(bell, 1)
