@@ -47,6 +47,9 @@ cdef class Reception:
 
     cdef object _connection
     cdef object _transport
+    cdef object _unsent_bytes  # of the transport: how many wait in it
+    cdef object _is_closing
+    cdef object _upper_layer
     cdef object _get_buffer  # the general way
     cdef object _buffer_updated
     cdef object _staging
@@ -76,7 +79,7 @@ cdef class Reception:
         self._first_of_long = staging[:FIRST_OF_LONG]
         self._fd = NO_SOCKET
 
-    def open(self, transport, PduReader reader, SendLane lane, int fd, outbox, ends):
+    def open(self, transport, upper_layer, PduReader reader, SendLane lane, int fd, outbox, ends):
         """Take the short cut from now on: the reader has a lane.
 
         lane: if it is one that sends. fd: the transport's socket; -1: it is not to be read or written to
@@ -84,6 +87,9 @@ cdef class Reception:
         received.
         """
         self._transport = transport
+        self._unsent_bytes = transport.get_write_buffer_size
+        self._is_closing = transport.is_closing
+        self._upper_layer = upper_layer
         self._reader = reader
         self._lane = lane
         self._fd = fd
@@ -97,7 +103,7 @@ cdef class Reception:
         self._fd = NO_SOCKET
         self._outbox = self._ends = None
         self._connection = self._get_buffer = self._buffer_updated = None
-        self._transport = None
+        self._transport = self._unsent_bytes = self._is_closing = self._upper_layer = None
 
     def get_buffer(self, sizehint):
         """Return where the next octets are to be received."""
@@ -153,6 +159,16 @@ cdef class Reception:
         if self._outbox or self._ends:
             connection.go_on()
 
+    def has_unsent(self):
+        """Whether octets wait, so that none may be sent past them; also if none may be sent at all."""
+        return (
+            self._transport is None
+            or bool(self._outbox)
+            or self._unsent_bytes() > 0
+            or self._is_closing()
+            or not self._upper_layer.may_send_data
+        )
+
     def send(self, bytes pdus):
         """Send PDUs that a lane has encoded, in their turn; nothing if no message may be sent any more."""
         cdef ssize_t count
@@ -160,7 +176,7 @@ cdef class Reception:
         connection = self._connection
         if connection is None:
             return
-        if self._fd == NO_SOCKET or connection.has_unsent():
+        if self._fd == NO_SOCKET or self.has_unsent():
             connection.send_whole(pdus)
             return
         count = send(self._fd, PyBytes_AS_STRING(pdus), size, MSG_NOSIGNAL | MSG_DONTWAIT)

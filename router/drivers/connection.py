@@ -218,7 +218,7 @@ class Connection(asyncio.BufferedProtocol):
             window,
             self.association.peer_maximum_length,
             owner,
-            self.has_unsent,
+            self.has_unsent if self._reception is None else self._reception.has_unsent,
             self.lane_sent,
             self.lane_violated,
             self.conversation.message_ids,

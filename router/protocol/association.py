@@ -170,7 +170,8 @@ class Association:
 
     def use_reception(self, reception: Reception, transport: object, lane: SendLane | None, fd: int) -> None:
         """Let what the lane takes pass by receive(); the rest comes to take_event(). See Reception.open."""
-        reception.open(transport, self._reader, lane, fd, self.output.entries, self.output.ends)
+        output = self.output
+        reception.open(transport, self._upper_layer, self._reader, lane, fd, output.entries, output.ends)
 
     @property
     def lane_open(self) -> int:

@@ -52,7 +52,7 @@ class Connected(Fed):
         self.bytes_received = 0
         self.written = b""
         self.bytes_sent = self.advances = 0
-        self.is_held = False
+        self.is_held = self.is_over = False
         self.last_byte_at = 0.0
         self.general = 0
         self.staging = memoryview(bytearray(STAGING_BYTES))
@@ -90,8 +90,13 @@ class Connected(Fed):
         self.advances += 1
         super().advance()
 
-    def has_unsent(self) -> bool:
-        return self.association.has_output
+    def get_write_buffer_size(self) -> int:
+        """As the transport's."""
+        return len(self.written)
+
+    def is_closing(self) -> bool:
+        """As the transport's."""
+        return self.is_over
 
     def write(self, octets: bytes) -> None:
         """As the transport's: what did not go at once."""
@@ -274,6 +279,26 @@ def test_a_response_goes_to_the_socket_at_once_if_nothing_waits() -> None:
         receiver.advance()
         assert receiver.out == before + b"firstsecond"
         played(receiver, [])
+
+
+def test_nothing_goes_past_what_waits_or_after_the_end() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        receiver = Connected(1, folder, reads_socket=True)
+        assert not receiver.reception.has_unsent()
+        receiver.written = b"waits"
+        assert receiver.reception.has_unsent()
+        receiver.written = b""
+        receiver.is_over = True
+        assert receiver.reception.has_unsent()
+        receiver.is_over = False
+        receiver.association.abort()
+        receiver.advance()
+        assert receiver.reception.has_unsent()
+        receiver.reception.send(b"response")
+        with pytest.raises(BlockingIOError):
+            receiver.far.recv(1)
+        played(receiver, [])
+        assert receiver.reception.has_unsent()
 
 
 def test_a_response_under_tls_goes_the_general_way() -> None:

@@ -490,6 +490,7 @@ def test_a_connection_that_is_busy_does_not_delay_the_other_destination(
 ) -> None:
     busy: set[Connection] = set()
     original = Connection.has_unsent
+    monkeypatch.setattr("router.drivers.connection.Reception", None)  # which asks by itself
     monkeypatch.setattr(Connection, "has_unsent", lambda self: self in busy or original(self))
 
     async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
