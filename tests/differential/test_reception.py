@@ -180,8 +180,9 @@ SIZES = st.sampled_from((2, 100, 4000, 33_000, 100_000, SLOT_BYTES, SLOT_BYTES +
 FRAGMENTS = st.sampled_from((4000, 16_370, 16_370, 60_000))
 SPLITS = st.sampled_from((1 << 20, 1 << 20, 100_000, 20_000, 997))
 stores = st.builds(
+    # No PDU that is too long: what was answered before it depends on how much of it was read with it.
     lambda number, size, fragment, per_pdu: usual(
-        number, f"1.2.{number}", size, fragment=fragment, per_pdu=per_pdu
+        number, f"1.2.{number}", size, fragment=fragment, per_pdu=per_pdu if fragment < 30_000 else 1
     ),
     st.integers(1, 5),
     SIZES,
