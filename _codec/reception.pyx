@@ -10,10 +10,10 @@ the event loop to find. PS3.8 section 9.3.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
+from _codec.borrowed cimport borrowed_octets
 from _codec.clock cimport now
 from _codec.framing cimport PHASE_DATASET, TURN_DATASET, TURN_MORE_COMMAND, PduReader
 from _codec.scatter_window cimport ScatterWindow, readv
@@ -70,11 +70,7 @@ cdef class Reception:
         self._get_buffer = connection.get_buffer
         self._buffer_updated = connection.buffer_updated
         self._staging = staging
-        # Not exported for good: the garbage collector could not clear the memory in a cycle then.
-        cdef Py_buffer view
-        PyObject_GetBuffer(staging, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
-        self._octets = <const uint8_t *>view.buf
-        PyBuffer_Release(&view)
+        self._octets = borrowed_octets(staging)
         self._first = first
         self._first_of_long = staging[:FIRST_OF_LONG]
         self._fd = NO_SOCKET

@@ -11,13 +11,13 @@ receipt. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from posix.unistd cimport write
 
 from _codec cimport big_endian as big
+from _codec.borrowed cimport borrowed_octets
 from _codec.clock cimport now, wall_ns
 from _codec.command_elements cimport UID_MAX
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
@@ -149,12 +149,8 @@ cdef class StoreInlet:
         self._free = slab.free_slots
         self._taken = slab.taken
         self._taken_octets = <uint8_t *>self._taken
-        # Not exported for good: the garbage collector could not clear a view in a cycle then.
-        cdef Py_buffer lent
-        PyObject_GetBuffer(slab.lent, &lent, PyBUF_SIMPLE | PyBUF_WRITABLE)
-        self._lent_octets = <uint8_t *>lent.buf
-        PyBuffer_Release(&lent)
         self._lent = slab.lent
+        self._lent_octets = borrowed_octets(self._lent)
         self._views = slab.views
         self._slot_bytes = slab.slot_bytes
         self._spill_bytes = spill_bytes

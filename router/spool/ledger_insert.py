@@ -35,21 +35,10 @@ class Sum(NamedTuple):
     at_ns: int
 
 
-class Run(NamedTuple):
-    """Entries that nothing has happened to at a destination. destination: its number. at_ns: the latest."""
-
-    destination: int
-    first_seq: int
-    last_seq: int
-    segment: int
-    size_bytes: int
-    at_ns: int
-
-
 SixNumbers = tuple[int, int, int, int, int, int]
 Inserted = tuple[Iterable[SixNumbers], list[int], list[Mark], Sequence[SixNumbers]]
-"""Sums; numbers of the entries whose dataset has a file of its own; marks that are of other entries; runs,
-which are still to be written."""
+"""Sums; numbers of the entries whose dataset has a file of its own; marks that are of other entries; runs as
+ledger_runs.Run begins (destination to at_ns), which are still to be written."""
 
 
 class Inserter(Protocol):
@@ -103,7 +92,7 @@ class PlainInserter:
         """See Inserter."""
         sums: dict[tuple[int, int, int], Sum] = {}
         others: list[Mark] = []
-        runs: list[Run] = []
+        runs: list[SixNumbers] = []
 
         def pieces() -> Iterator[tuple[object, ...]]:
             for name, began in pending.items():
@@ -116,7 +105,7 @@ class PlainInserter:
                     last_ns = max(mark.at_ns for mark in begin)
                     _add(sums, Sum(number, DeliveryState.PENDING, segment, len(piece), size, last_ns))
                     if len(piece) >= run_min:
-                        runs.append(Run(number, piece[0], piece[-1], segment, size, last_ns))
+                        runs.append((number, piece[0], piece[-1], segment, size, last_ns))
                         continue
                     for mark, entry in zip(begin, of_piece, strict=True):
                         yield delivery_row(mark, number, segment, entry.location.length)
