@@ -6,8 +6,9 @@ Method: each condition is measured in rounds of a pair, alone and with company, 
 router and a spool of its own; the share is the median of the pairs' ratios. The rate counts until the last
 instance is at the healthy sink.
 What would make it lie: other load on the machine (look at the spread of the pairs), and the ill peer's own
-work, which has a machine of its own elsewhere: it runs at the lowest priority. A flapping one is sent
-everything while it is well, so that it is a second healthy one for half of the time.
+work, which has a machine of its own elsewhere: it runs at the lowest priority. A flapping one is a second
+healthy one while it is well, so that a run shorter than its ups and downs shows how it happened to begin:
+beside it a run lasts FLAPS_MIN of them at least, whatever the duration asked for.
 Run as `python -m benchmarks.destinations --conditions dead silent --rounds 5 --duration 2`.
 """
 
@@ -26,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peers.process import HOST, free_port, peer_process
-from benchmarks.peers.sick import MANNERS
+from benchmarks.peers.sick import FLAP_S, MANNERS
 from router.bench.controls import ENVIRONMENT, SinkControl
 from router.bench.measure import Measurement, measure
 from router.bench.router_relay import RouterSetup, router_relay
@@ -34,6 +35,7 @@ from router.bench.work import Work
 
 CONDITIONS = ("dead", *MANNERS)
 BAR = 0.9
+FLAPS_MIN = 2
 TABLE = 'ae_title = "ILL"\nhost = "{host}"\nport = {port}\nassociations_max = 4'
 
 
@@ -50,7 +52,8 @@ def main() -> None:
                 order = ["", name] if round_number % 2 == 0 else [name, ""]
                 for condition in order:
                     run += 1
-                    found[condition] = one(condition, run, Path(directory) / str(run), options)
+                    seconds = duration_for(name, options.duration)
+                    found[condition] = one(condition, run, Path(directory) / str(run), seconds, options)
                 pairs[name].append((found[""], found[name]))
                 console.print(
                     f"round {round_number} {name}: alone {found[''].line()}; beside {found[name].line()}",
@@ -83,14 +86,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def one(condition: str, run: int, directory: Path, options: argparse.Namespace) -> Measurement:
+def duration_for(condition: str, seconds: float) -> float:
+    """Return for how long to send, in seconds, alone and beside this condition."""
+    return max(seconds, FLAPS_MIN * 2 * FLAP_S) if condition == "flapping" else seconds
+
+
+def one(
+    condition: str, run: int, directory: Path, seconds: float, options: argparse.Namespace
+) -> Measurement:
     """Measure one router with a healthy sink, and beside it an ill destination unless condition is ""."""
     with ExitStack() as stack:
         work = Work(
             kind=(options.kind,),
             associations=options.associations,
             window=options.window,
-            duration=options.duration,
+            duration=seconds,
             called="ROUTER",
         )
         sink = stack.enter_context(SinkControl.start(work.kind_words(), directory))
@@ -125,7 +135,8 @@ def table(pairs: dict[str, list[tuple[Measurement, Measurement]]], options: argp
     """Lay the shares out."""
     found = Table(
         title=f'{options.kind}, ack = "{options.ack}", {options.associations} associations, window '
-        f"{options.window}, {options.rounds} rounds of {options.duration} s; bar {BAR}"
+        f"{options.window}, {options.rounds} rounds of {options.duration} s (flapping: "
+        f"{duration_for('flapping', options.duration)} s); bar {BAR}"
     )
     for column in (
         "beside",

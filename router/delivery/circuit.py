@@ -37,7 +37,7 @@ class Circuit:
 
     setbacks: failures in a row. down_since: of the first of them; None while closed. opened: how often it
     left CLOSED. last: the latest failure, also after it was overcome. is_restrained: less is sent than could
-    be.
+    be. closed_at: when it last went back to CLOSED; -inf if it never left it.
     """
 
     __slots__ = (
@@ -45,6 +45,7 @@ class Circuit:
         "_opening_before",
         "_ramp_from",
         "blocked_until",
+        "closed_at",
         "down_since",
         "is_restrained",
         "is_tested",
@@ -65,6 +66,7 @@ class Circuit:
         self.last: Failure | None = None
         self.is_tested = True
         self.is_restrained = False
+        self.closed_at = float("-inf")
         self._last_opening = self._opening_before = float("-inf")
         self._ramp_from: float | None = None
 
@@ -105,6 +107,7 @@ class Circuit:
         self.blocked_until = 0.0
         self.down_since = None
         self.is_tested = True
+        self.closed_at = now
         is_flapping = now - self._opening_before < FLAP_WINDOW_S
         self._ramp_from = now if is_flapping else None
         self.is_restrained = is_flapping

@@ -137,6 +137,11 @@ class Destination:
         return self.circuit.setbacks == 0
 
     @property
+    def came_back_at(self) -> float:
+        """When it last began to answer after it had not, monotonic; -inf if it always did."""
+        return self.circuit.closed_at
+
+    @property
     def is_well(self) -> bool:
         """Whether an answer may be expected soon."""
         return not self.circuit.is_restrained and not self.is_late

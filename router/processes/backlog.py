@@ -11,10 +11,12 @@ UID that is owed as well. Flows are fetched in the order in which they got behin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from time import monotonic
 
 from router.delivery.destination import Destination
 from router.delivery.fair import FLOW_MAX, QUANTUM_INSTANCES
 from router.delivery.sender import FlowName, Item
+from router.processes.pace import PORTION_S, Pace
 from router.spool.ledger import Ledger
 from router.spool.states import Owed
 
@@ -47,6 +49,7 @@ class Backlog:
         self._ledger = ledger
         self._behind: dict[FlowName, int] = {}
         self._cursor = 0
+        self._pace = Pace()
 
     @property
     def must_wait(self) -> bool:
@@ -117,6 +120,10 @@ class Backlog:
     def fetch(self, item_of: Callable[[Owed], Item]) -> float | None:
         """Bring into memory what there is room for; return in how many seconds to go on, None: when there is
         room again."""
+        allowance = self._pace.allowance(self.destination.came_back_at, monotonic())
+        if allowance == 0:
+            return PORTION_S
+        most = FETCH_MAX if allowance is None else min(allowance, FETCH_MAX)
         if self.is_scanning:
             self._scan()
         items: list[Item] = []
@@ -126,16 +133,19 @@ class Backlog:
             for flow in list(self._behind):
                 room = self.destination.room(flow)
                 if room >= FLOW_MAX // 2 or room >= QUANTUM_INSTANCES // 2 >= self.destination.held_of(flow):
-                    is_held_up |= self._fetch(flow, min(room, FETCH_MAX - len(items)), item_of, items)
+                    is_held_up |= self._fetch(flow, min(room, most - len(items)), item_of, items)
                     fetched += 1
-                if len(items) >= FETCH_MAX or fetched >= FETCH_FLOWS_MAX:
+                if len(items) >= most or fetched >= FETCH_FLOWS_MAX:
                     break
         finally:  # what was fetched before the ledger could not be read counts as held already
             is_last = not self.is_scanning and not self._behind
             if items or is_last:
+                self._pace.count(len(items))
                 self.destination.refill(items, is_last)
         if self.is_scanning and len(self._behind) < FLOWS_MAX:
             return SCAN_PAUSE_S
+        if len(items) == allowance:
+            return PORTION_S
         return HELD_UP_PAUSE_S if is_held_up else None
 
     def _fetch(self, flow: FlowName, limit: int, item_of: Callable[[Owed], Item], items: list[Item]) -> bool:

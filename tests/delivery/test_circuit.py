@@ -29,6 +29,7 @@ def test_it_opens_half_opens_and_closes() -> None:
     circuit.half_open()
     circuit.close(120.0)
     assert (circuit.state, circuit.setbacks, circuit.down_since) == (CircuitState.CLOSED, 0, None)
+    assert circuit.closed_at == 120.0
     assert circuit.last is REFUSED
     circuit.set_back(BUSY, 200.0, 1.0)
     assert circuit.opened == 2

@@ -17,6 +17,7 @@ from router.delivery.fair import FairQueue
 from router.delivery.sender import FlowName, Item
 from router.processes import backlog as module
 from router.processes.backlog import Backlog
+from router.processes.pace import FIRST_RATE, PORTION_S, RETURN_S
 from router.spool import ledger as ledger_module
 from router.spool.faults import SpoolFull
 from router.spool.ledger import Ledger
@@ -35,6 +36,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.is_up = True
+        self.came_back_at = float("-inf")
         self.is_backlogged = False
         self.queue = FairQueue()
         self.items: list[Item] = []
@@ -338,3 +340,24 @@ def test_a_ledger_that_cannot_be_read_for_a_moment_costs_nothing_of_what_is_owed
         setting.fetch()
     assert sorted(one.entry_id or 0 for one in setting.memory.items) == list(range(1, 7))
     assert setting.backlog.held == set(range(1, 7))
+
+
+def test_one_that_came_back_is_given_what_it_missed_in_portions(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 50.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    setting.memory.is_up = False
+    for _ in range(100):
+        setting.arrive()
+    setting.memory.is_up = True
+    setting.memory.came_back_at = now
+    assert setting.backlog.fetch(item_of) == PORTION_S
+    assert len(setting.memory.items) == PORTION_S * FIRST_RATE
+    assert setting.backlog.fetch(item_of) == PORTION_S
+    assert len(setting.memory.items) == PORTION_S * FIRST_RATE
+    assert setting.memory.is_backlogged
+    now += RETURN_S
+    assert setting.backlog.fetch(item_of) is None
+    assert len(setting.memory.items) == 100
+    assert not setting.memory.is_backlogged
