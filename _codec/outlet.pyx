@@ -122,7 +122,9 @@ cdef class Outlet:
         must_wait = self.backlog.must_wait
         if must_wait:
             self.takes_entries = False
-            self.leaves_entries = self.in_flight > 0 or not (self.owner.is_up and self.owner.is_idle)
+            self.leaves_entries = (
+                self.in_flight > 0 or self.backlog.is_paced or not (self.owner.is_up and self.owner.is_idle)
+            )
             return 0
         self.leaves_entries = False
         self.takes_entries = self.owner.takes_directly

@@ -35,7 +35,7 @@ from router.bench.work import Work
 
 CONDITIONS = ("dead", *MANNERS)
 BAR = 0.9
-FLAPS_MIN = 2
+FLAPS_MIN = 4
 TABLE = 'ae_title = "ILL"\nhost = "{host}"\nport = {port}\nassociations_max = 4'
 
 

@@ -29,6 +29,9 @@ FETCH_MAX = 512
 FETCH_FLOWS_MAX = 8
 """Flows fetched for in one go: each costs a query."""
 
+TRIAL_MAX = 8
+"""Entries fetched for a destination that is tried after a failure: one at a time is sent."""
+
 SCAN_MAX = 1000
 """Entries looked through in one go."""
 
@@ -40,12 +43,15 @@ HELD_UP_PAUSE_S = 0.25
 
 
 class Backlog:
-    """See the module's text. held: numbers of the entries in the destination's memory."""
+    """See the module's text. held: numbers of the entries in the destination's memory. is_paced: the next
+    portion is brought when it is time, whatever comes meanwhile.
+    """
 
     def __init__(self, destination: Destination, ledger: Ledger) -> None:
         self.destination = destination
         self.held: set[int] = set()
         self.is_scanning = False
+        self.is_paced = False
         self._ledger = ledger
         self._behind: dict[FlowName, int] = {}
         self._cursor = 0
@@ -120,11 +126,10 @@ class Backlog:
     def fetch(self, item_of: Callable[[Owed], Item]) -> float | None:
         """Bring into memory what there is room for; return in how many seconds to go on, None: when there is
         room again."""
-        allowance = self._pace.allowance(self.destination.came_back_at, monotonic())
-        if allowance == 0:
+        most = self._most_now()
+        if most == 0:
             return PORTION_S
-        most = FETCH_MAX if allowance is None else min(allowance, FETCH_MAX)
-        if self.is_scanning:
+        if self.is_scanning and not (self.is_paced and self._behind):
             self._scan()
         items: list[Item] = []
         is_held_up = False
@@ -142,11 +147,21 @@ class Backlog:
             if items or is_last:
                 self._pace.count(len(items))
                 self.destination.refill(items, is_last)
+        self.is_paced = self.is_paced and not is_last
+        if self.is_paced:
+            return PORTION_S
         if self.is_scanning and len(self._behind) < FLOWS_MAX:
             return SCAN_PAUSE_S
-        if len(items) == allowance:
-            return PORTION_S
         return HELD_UP_PAUSE_S if is_held_up else None
+
+    def _most_now(self) -> int:
+        """Return how many entries may be fetched in one go now."""
+        if not self.destination.is_up:
+            self.is_paced = False
+            return TRIAL_MAX
+        allowance = self._pace.allowance(self.destination.came_back_at, monotonic())
+        self.is_paced = allowance is not None
+        return FETCH_MAX if allowance is None else min(allowance, FETCH_MAX)
 
     def _fetch(self, flow: FlowName, limit: int, item_of: Callable[[Owed], Item], items: list[Item]) -> bool:
         """Fetch for one flow; return whether it is held up by another, whose older version goes first."""

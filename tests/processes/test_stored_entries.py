@@ -14,6 +14,7 @@ import pytest
 
 from router.delivery.retry import ErrorClass, Failure
 from router.drivers.connection import Connection
+from router.processes import pace
 from router.spool import ledger_insert
 from router.spool.disk import PAGE_BYTES, Disk
 from router.spool.faults import SpoolFailed
@@ -388,6 +389,34 @@ def test_what_a_destination_that_is_down_is_owed_costs_the_others_no_general_way
     assert ends["statuses"] == [0] * len(UIDS)
     assert ends["A"] == ends["B"] == UIDS
     assert found[0] == found[1]
+    assert made == []
+
+
+def test_what_comes_while_a_destination_is_given_what_it_missed_in_portions_costs_the_others_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FIRST_RATE", 20)  # one by one
+    many = [f"1.2.100.{number}" for number in range(60)]
+    made: list[int] = []
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        back, backlog = one.worker.owing.destinations["B"], one.worker.owing.backlogs["B"]
+        back.circuit.set_back(Failure(ErrorClass.CONNECT, None, "test"), monotonic(), 1e6)
+        await store_in_bundles(one, many[:40])
+        back.wake_up()
+        await until(lambda: backlog.is_paced and back.is_up and back.is_idle)
+        if (entries := one.worker.forwarding.entries) is not None:
+            general = entries.handled_of
+            entries.handled_of = lambda stored: made.append(stored.seq) or general(stored)
+        await store_in_bundles(one, many[40:])
+        await until(lambda: peers["A"].uids() == UIDS[:2] + many)
+        assert backlog.must_wait
+        await all_settled(one)
+
+    ends = both(tmp_path, scene, {"A": None, "B": None}, more=ONE_BY_ONE)
+    assert ends["A"] == ends["B"] == UIDS[:2] + many
     assert made == []
 
 
