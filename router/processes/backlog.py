@@ -129,7 +129,7 @@ class Backlog:
         most = self._most_now()
         if most == 0:
             return PORTION_S
-        if self.is_scanning and not (self.is_paced and self._behind):
+        if self.is_scanning:
             self._scan()
         items: list[Item] = []
         is_held_up = False
