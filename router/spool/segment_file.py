@@ -24,6 +24,10 @@ from router.wire.codec import SegmentWindow
 FILL_AHEAD_BYTES = 8 << 20
 """Zeros ahead of the records, at most; or four times what the last commit held, where that is more."""
 
+CUT_SHARE_MIN = 0.75
+"""Share of its capacity that a file written again has to have where a full disk does not let it grow: it holds
+the largest record still."""
+
 
 @dataclass(slots=True, eq=False)
 class SegmentFile:
@@ -118,28 +122,48 @@ def create_segment(
     """Make, preallocate and head a new segment. Raises OSError; then nothing is left.
 
     nonce: secret, and never used before (see segment.py). recycled: a file to write again instead of a fresh
-    one (see recycled.py). window: that it was written through then, of the same capacity.
+    one (see recycled.py); on a full disk the segment may become as short as that is. window: that it was written
+    through then, of the same capacity.
     """
-    if recycled is not None:
-        try:
-            disk.rename(recycled, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                disk.unlink(recycled)
-            raise
-    descriptor = disk.create(path) if recycled is None else disk.reopen(path)
-    segment = SegmentFile(number, path, descriptor, nonce, capacity)
+    descriptor = disk.create(path) if recycled is None else _reopen(disk, path, recycled)
+    segment = SegmentFile(number, path, descriptor, nonce, capacity, window=window)
     there = 0 if recycled is None else min(os.fstat(descriptor).st_size, capacity)
-    segment.filled = segment.zeroed = max(HEADER_BYTES, there) if disk.needs_filling else capacity
     try:
         if there < capacity:  # what is there need not be looked at again, page by page
-            disk.allocate(descriptor, capacity - there, there)
+            _grow(disk, segment, there)
+        segment.filled = segment.zeroed = max(HEADER_BYTES, there) if disk.needs_filling else segment.capacity
         disk.write(descriptor, [encode_header(number, segment.nonce)], HEADER_BYTES, 0)
-        segment.window = window or disk.window(descriptor, capacity)
+        segment.window = segment.window or disk.window(descriptor, segment.capacity)
     except OSError:
         remove_segment(disk, segment)
         raise
     return segment
+
+
+def _reopen(disk: Disk, path: Path, recycled: Path) -> int:
+    """Give a file to be written again its new name, and open it. Raises OSError; then it is gone."""
+    try:
+        disk.rename(recycled, path)
+        return disk.reopen(path)
+    except OSError:
+        for name in (recycled, path):
+            with contextlib.suppress(OSError):
+                disk.unlink(name)
+        raise
+
+
+def _grow(disk: Disk, segment: SegmentFile, there: int) -> None:
+    """Let a file grow to the segment's capacity; if the disk is full, and most is there, that has to do.
+
+    Raises OSError.
+    """
+    try:
+        disk.allocate(segment.descriptor, segment.capacity - there, there)
+    except OSError as error:
+        if error.errno not in FULL_ERRNOS or there < segment.capacity * CUT_SHARE_MIN:
+            raise
+        segment.close_window()
+        segment.capacity = there
 
 
 def remove_segment(disk: Disk, segment: SegmentFile) -> None:

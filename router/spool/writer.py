@@ -19,7 +19,7 @@ from crc32c import crc32c
 
 from router.errors import SpoolError
 from router.spool.disk import Buffer, Disk, UnsyncedDisk
-from router.spool.faults import NotYet, ObjectTooLarge, SpoolFailed, SpoolFull, spool_error
+from router.spool.faults import FULL_ERRNOS, NotYet, ObjectTooLarge, SpoolFailed, SpoolFull, spool_error
 from router.spool.gathered import Gathered, sync_group
 from router.spool.group_commit import GroupCommit
 from router.spool.large import StagedFile, stage_buffers, stage_file
@@ -363,11 +363,21 @@ class SpoolWriter:
 
         Segments are used in the order of their numbers: recovery and the ledger's checkpoint rely on it.
         """
-        recycled = window = None
-        if self._recycled is not None and (recycled := self._recycled.take()) is not None:
+        recycled = self._recycled.take() if self._recycled is not None else None
+        if recycled is not None:
+            try:
+                return self._next_file(recycled)
+            except OSError as error:
+                if error.errno not in FULL_ERRNOS:
+                    raise
+                self._give_space_back()  # and it is gone itself: there may be room for a fresh one now
+        self._check_quota(self._settings.segment_bytes)
+        return self._next_file(None)
+
+    def _next_file(self, recycled: Path | None) -> SegmentFile:
+        window = None
+        if recycled is not None and self._recycled is not None:
             window = self._recycled.take_window(recycled)
-        if recycled is None:
-            self._check_quota(self._settings.segment_bytes)
         number = self._next_segment
         self._next_segment += 1
         path, nonce = self._directory.segment_path(number), self._directory.nonce_of(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,6 +270,32 @@ def test_of_a_file_that_is_written_again_only_what_was_cut_off_is_allocated(ram:
         assert found.st_blocks * 512 >= length
         segment.abandon(disk)
     assert allocated == [(0, CAPACITY), (CAPACITY - 10_000, 10_000)]
+
+
+def test_on_a_full_ram_disk_a_settled_file_is_written_at_the_length_it_has(ram: Path) -> None:
+    class Full(UnsyncedDisk):
+        def allocate(self, descriptor: int, length: int, start: int = 0) -> None:
+            if start:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            super().allocate(descriptor, length, start)
+
+    directory = directory_at(ram)
+    recycled = RecycledSegments(directory, UnsyncedDisk())
+    store = PayloadStore(directory)
+    writer = writer_at(directory, store, settings=UNSYNCED, disk=Full(), recycled=recycled)
+    for number in range(8):
+        write_through(writer, [number], 60_000)
+        writer.sync_soon()
+    store.delete_segments([1], recycled)
+    assert recycled.held_bytes < SEGMENT_BYTES_MIN
+    for number in range(8, 16):
+        write_through(writer, [number], 60_000)
+        writer.sync_soon()
+    assert recycled.held_bytes == 0
+    crash(writer)
+    found, report, _ = recovered(directory)
+    assert all(found[f"1.2.3.{n}"] == dataset_of(n, 60_000) for n in range(8, 16))
+    assert not report.damages
 
 
 def test_the_writer_of_a_ram_disk_takes_files_that_were_settled(ram: Path) -> None:

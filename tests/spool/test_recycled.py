@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from router.spool.disk import Disk
-from router.spool.layout import worker_directory
-from router.spool.record import Entry
+from router.spool.faults import SpoolFull
+from router.spool.layout import WorkerDirectory, worker_directory
+from router.spool.record import META_BYTES_MAX, Entry
 from router.spool.recycled import RECYCLED_MAX, RecycledSegments, remove_recycled
 from router.spool.segment_file import create_segment
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
 from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
 from tests.spool.spool_fixtures import (
+    SMALL,
     FaultyDisk,
     append,
     crash,
@@ -114,6 +116,100 @@ def test_a_file_that_cannot_be_renamed_is_deleted_and_not_forgotten(tmp_path: Pa
     with pytest.raises(OSError, match="No space"):
         create_segment(disk, worker_directory(tmp_path, 0).segment_path(2), 2, 1, CAPACITY, kept)
     assert not list(worker_directory(tmp_path, 0).segments.glob("*.free"))
+
+
+class FullDisk(FaultyDisk):
+    """A disk with room for so many bytes more, and what is deleted."""
+
+    def __init__(self, free_bytes: int) -> None:
+        super().__init__()
+        self.free_bytes = free_bytes
+
+    def allocate(self, descriptor: int, length: int, start: int = 0) -> None:
+        self.calls.append("allocate")
+        if length > self.free_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.free_bytes -= length
+        super().allocate(descriptor, length, start)
+
+    def unlink(self, path: Path) -> None:
+        if path.exists():
+            self.free_bytes += path.stat().st_size
+        super().unlink(path)
+
+
+def kept_files(directory: WorkerDirectory, disk: Disk, *lengths: int) -> RecycledSegments:
+    """Return settled files of these lengths, the last of which is taken first."""
+    recycled = RecycledSegments(directory, disk)
+    for number, length in enumerate(lengths, 900):
+        path = directory.segment_path(number)
+        path.write_bytes(bytes(length))
+        assert recycled.keep(path)
+    recycled.settle()
+    return recycled
+
+
+NEARLY = SEGMENT_BYTES_MIN - 4096
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        (NEARLY,),  # used as it is
+        (NEARLY, 4096),  # dropped with the other: a fresh one fits
+    ],
+)
+def test_a_full_disk_that_lets_no_kept_file_grow_refuses_nothing(
+    tmp_path: Path, lengths: tuple[int, ...]
+) -> None:
+    directory, disk = directory_at(tmp_path), FullDisk(0)
+    recycled = kept_files(directory, disk, *lengths)
+    writer = writer_at(directory, settings=SMALL, disk=disk, recycled=recycled)
+    length = 50_000
+    entries = [append(writer, number, length) for number in range(4)]
+    disk.free_bytes = 2 * SEGMENT_BYTES_MIN
+    entries += [append(writer, number, length) for number in range(4, 8)]
+    assert entries[-1].location.segment > entries[0].location.segment
+    writer.close()
+    found, report, _ = recovered(directory)
+    assert found == {f"1.2.3.{number}": dataset_of(number, length) for number in range(8)}
+    assert (report.damages, report.torn_records) == ([], 0)
+
+
+def test_a_segment_that_stayed_short_takes_the_largest_record(tmp_path: Path) -> None:
+    directory, disk = directory_at(tmp_path), FullDisk(0)
+    short = SEGMENT_BYTES_MIN * 3 // 4
+    writer = writer_at(directory, settings=SMALL, disk=disk, recycled=kept_files(directory, disk, short))
+    length = SMALL.large_from_bytes - 1
+    append(writer, 1, length, rules=("r" * (META_BYTES_MAX - 1000),))
+    writer.close()
+    assert directory.segment_path(directory.segment_numbers()[0]).stat().st_size <= short
+    found, _, _ = recovered(directory)
+    assert found == {"1.2.3.1": dataset_of(1, length)}
+
+
+def test_a_kept_file_that_is_too_short_is_no_segment_on_a_full_disk(tmp_path: Path) -> None:
+    directory, disk = directory_at(tmp_path), FullDisk(0)
+    recycled = kept_files(directory, disk, SEGMENT_BYTES_MIN // 2)
+    writer = writer_at(directory, settings=SMALL, disk=disk, recycled=recycled)
+    with pytest.raises(SpoolFull):
+        append(writer, 1)
+    assert os.listdir(directory.segments) == []
+    disk.free_bytes = SEGMENT_BYTES_MIN
+    append(writer, 2)
+    writer.close()
+    assert list(recovered(directory)[0]) == ["1.2.3.2"]
+
+
+def test_a_file_that_cannot_be_opened_again_leaves_nothing(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    disk = FaultyDisk(kind="reopen", error=errno.EMFILE)
+    recycled = kept_files(directory, disk, SEGMENT_BYTES_MIN)
+    writer = writer_at(directory, settings=SMALL, disk=disk, recycled=recycled)
+    append(writer, 1)
+    assert len(directory.segment_numbers()) == 1
+    writer.close()
+    assert list(recovered(directory)[0]) == ["1.2.3.1"]
 
 
 def test_only_so_many_files_are_kept(tmp_path: Path) -> None:
