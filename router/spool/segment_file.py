@@ -25,8 +25,8 @@ FILL_AHEAD_BYTES = 8 << 20
 """Zeros ahead of the records, at most; or four times what the last commit held, where that is more."""
 
 CUT_SHARE_MIN = 0.75
-"""Share of its capacity that a file written again has to have where a full disk does not let it grow: it holds
-the largest record still."""
+"""Share of its capacity that a file written again has to have where a full disk does not let it grow: the
+largest record still fits into it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,8 +122,8 @@ def create_segment(
     """Make, preallocate and head a new segment. Raises OSError; then nothing is left.
 
     nonce: secret, and never used before (see segment.py). recycled: a file to write again instead of a fresh
-    one (see recycled.py); on a full disk the segment may become as short as that is. window: that it was written
-    through then, of the same capacity.
+    one (see recycled.py); on a full disk the segment may become as short as that is. window: that it was
+    written through then, of the same capacity.
     """
     descriptor = disk.create(path) if recycled is None else _reopen(disk, path, recycled)
     segment = SegmentFile(number, path, descriptor, nonce, capacity, window=window)
