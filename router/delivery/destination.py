@@ -1,7 +1,8 @@
-"""One destination of one worker: what it is owed in memory, and what is sent right now.
+"""One destination of one worker: what is sent to it now, and what follows from each outcome.
 
-Whether it is sent to says its circuit breaker (circuit.py), in which order its fair queue (fair.py), over
-what its pool (pool.py), and what a failure means the table in retry.py.
+What it is owed in memory waits in waiting_items.py, in the order of fair.py. Whether it is sent to says its
+circuit breaker (circuit.py), when it is tried again back_off.py, over what it is sent its pool (pool.py), and
+what a failure means the table in retry.py.
 Blame: when the peer falls with several instances under way, each of them is a suspect and goes alone until it
 is answered; only what was alone under way is blamed. Bounded: at most QUEUE_HARD_MAX instances are held here;
 the rest stays in the ledger.
@@ -10,9 +11,6 @@ the rest stays in the ledger.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import logging
-import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -20,26 +18,16 @@ from time import monotonic
 
 from router.config.peers import Destination as DestinationSettings
 from router.delivery.alarm import Alarm
+from router.delivery.back_off import BackOff
 from router.delivery.blame import Streak, reason_to_give_up
 from router.delivery.circuit import Circuit
-from router.delivery.fair import FairQueue
-from router.delivery.lane_waits import LaneWaits
 from router.delivery.listener import Listener
 from router.delivery.pool import AssociationPool, Key, PooledAssociation
-from router.delivery.retry import (
-    OURS,
-    SLOW_STEPS,
-    Blame,
-    ErrorClass,
-    Failure,
-    back_off_s,
-    failure_of_error,
-)
+from router.delivery.retry import OURS, Blame, ErrorClass, Failure, failure_of_error
 from router.delivery.sender import FlowName, Item, send
+from router.delivery.waiting_items import WaitingItems
 from router.drivers.event_loop import EventLoopDriver
 from router.wire.codec import Outlet
-
-logger = logging.getLogger(__name__)
 
 CROWD = 64
 """Instances that wait in the queue of a destination that hardly answers; the others stay in the ledger."""
@@ -49,10 +37,6 @@ CROWD_OF_NEW = 512
 
 HUNGRY_EVERY = 64
 """Deliveries after which the ledger is asked for more, if it has more."""
-
-ANSWERED_STEPS_MAX = 2
-"""Back-off steps for a destination that answers, but failures only: single instances may be the reason, and
-are passed by."""
 
 
 class Destination:
@@ -75,21 +59,18 @@ class Destination:
         self._driver = driver
         self._listener = listener
         self._pool = AssociationPool(driver, settings, self.pump, self._open_failed, self._associated)
-        self._queue = FairQueue()
+        self._waiting = WaitingItems()
+        self._queue = self._waiting.queue
         self.outlet: Outlet | None = None
         if Outlet is not None:
             self.outlet = Outlet(self, name, self._queue.versions)
             self.outlet.lanes = self._pool.lanes
             self._queue.sign = self.outlet
-        self._retrying: list[tuple[float, int, Item]] = []
-        self._lane_waits = LaneWaits()
-        self._suspects = 0
         self._alone: Item | None = None
         self._streak = Streak()
-        self._opening_setbacks = 0
-        self._open_again_at = 0.0
         self._hungry_at = 0
         self._alarm = Alarm(driver.loop, self.pump)
+        self._back_off = BackOff(self.circuit, settings, self._alarm)
         self._is_draining = False
         self._is_pumping = False
         self._pump_again = False
@@ -117,7 +98,7 @@ class Destination:
             self.circuit.setbacks
             or self.circuit.is_restrained
             or self.is_late
-            or self._suspects
+            or self._waiting.suspects
             or self._is_draining
         )
 
@@ -180,6 +161,7 @@ class Destination:
     def update(self, settings: DestinationSettings) -> None:
         """Take over changed settings; associations open already keep what was negotiated."""
         self.settings = settings
+        self._back_off.settings = settings
         self._pool.update(settings)
         self.pump()
 
@@ -231,13 +213,8 @@ class Destination:
 
     def wake_up(self) -> None:
         """End every wait now: somebody says that the destination is back, or the instances are mended."""
-        self.circuit.blocked_until = 0.0
-        self._open_again_at = 0.0
-        self._lane_waits.clear()
-        for _, _, item in self._retrying:
-            item.attempts = 0
-        self._retrying = [(0.0, seq, item) for _, seq, item in self._retrying]
-        heapq.heapify(self._retrying)
+        self._back_off.end()
+        self._waiting.retry_now()
         self.pump()
 
     def pump(self) -> None:
@@ -262,24 +239,24 @@ class Destination:
             return
         if self.outlet is not None and self.outlet.waiting:
             self.outlet.entries.go_on(self.outlet)
-        if self._retrying:
-            self._take_due_retries(monotonic())
+        if self._waiting.retrying:
+            self._waiting.take_due(monotonic())
         if self.circuit.setbacks and not self._may_try():
             return
         self._pump_lanes()
         if self._wants_more and (self.delivered_count >= self._hungry_at or not self._queue.has_waiting()):
             self._hungry_at = self.delivered_count + HUNGRY_EVERY
             self._listener.hungry(self)
-        if self._retrying:
-            self._alarm.at(self._retrying[0][0])
+        if self._waiting.retrying:
+            self._alarm.at(self._waiting.retrying[0][0])
         if self.outlet is not None:
             self.outlet.has_waiting = self._queue.has_waiting() or self.is_backlogged
 
     def _pump_lanes(self) -> None:
         queue, pool = self._queue, self._pool
-        passed = self._lanes_that_wait() if self._lane_waits else []
+        passed = self._back_off.lanes_that_wait(pool) if self._back_off.lanes else []
         while (key := queue.next_key(passed)) is not None:
-            if (self.circuit.is_restrained or self._suspects) and self._has_to_wait():
+            if (self.circuit.is_restrained or self._waiting.suspects) and self._has_to_wait():
                 return
             association = pool.find(key)
             if association is None:
@@ -291,7 +268,7 @@ class Destination:
     def _has_to_wait(self) -> bool:
         """Whether nothing may be sent now to a peer that failed, or during which others fell."""
         now = monotonic()
-        most = 1 if self._suspects else self.circuit.in_flight_max(now)
+        most = 1 if self._waiting.suspects else self.circuit.in_flight_max(now)
         return now < self.circuit.blocked_until or (most is not None and self.in_flight >= most)
 
     def tend(self, now: float) -> None:
@@ -316,9 +293,7 @@ class Destination:
         """Forget everything that waits: it is in the ledger. False, and nothing done, while any is not."""
         if self.in_flight or self._queue.has_immediate():
             return False
-        self._queue.clear()
-        self._retrying.clear()
-        self._suspects = 0
+        self._waiting.clear()
         return True
 
     def shed(self) -> list[Item]:
@@ -326,16 +301,8 @@ class Destination:
         return self._queue.take_out_untried()
 
     def _take_out(self, is_wanted: Callable[[Item], bool]) -> bool:
-        item = self._queue.take_out(is_wanted)
-        if item is not None:
-            self._suspects -= item.is_suspect
-        else:
-            waiting = next((one for one in self._retrying if is_wanted(one[2])), None)
-            if waiting is None:
-                return False
-            self._retrying.remove(waiting)
-            heapq.heapify(self._retrying)
-            self._queue.leave(waiting[2])
+        if not self._waiting.take_out(is_wanted):
+            return False
         self.pump()
         return True
 
@@ -348,25 +315,12 @@ class Destination:
         self._alarm.close()
         await self._pool.close(max(0.5, deadline - monotonic()))
 
-    # Queue
-
-    def _put_back(self, item: Item) -> None:
-        """Return an item to its lane; its UID stays its own."""
-        self._suspects += item.is_suspect
-        self._queue.push(item)
-
-    def _take_due_retries(self, now: float) -> None:
-        while self._retrying and self._retrying[0][0] <= now:
-            self._put_back(heapq.heappop(self._retrying)[2])
-
     def _want_association(self, key: Key) -> None:
         pool = self._pool
         if pool.opening and (self.circuit.setbacks or pool.opening * pool.expected_window >= self.queued):
             return
         if pool.can_open():
-            if self._open_again_at and monotonic() < self._open_again_at:
-                self._alarm.at(self._open_again_at)
-            else:
+            if self._back_off.may_open():
                 pool.open(key, reversed(self._queue.keys()))
         elif pool.lacks_context(key):
             pool.make_room()
@@ -385,7 +339,7 @@ class Destination:
         """Take the outcome of an item under way; failure None: delivered with this status."""
         self._own_in_flight -= 1
         if item.is_suspect:
-            self._suspects -= 1
+            self._waiting.suspects -= 1
         if self.outlet is not None and (failure is None or failure.status is not None):
             self.outlet.ease()
         if failure is None:
@@ -439,13 +393,13 @@ class Destination:
             item.tries += 1
             # Counted from when the destination is tried again, so that its neighbours, who are not suspected,
             # go first.
-            delay = self._blocked_s() + self._delay(item.tries, failure)
-            heapq.heappush(self._retrying, (monotonic() + delay, item.seq, item))
+            delay = self._back_off.left_s() + self._back_off.delay_s(item.tries, failure)
+            self._waiting.retry_at(monotonic() + delay, item)
             self._listener.failed(self, item, failure, delay)
 
     def _stay(self, item: Item, failure: Failure) -> None:
-        self._put_back(item)
-        self._listener.failed(self, item, failure, self._blocked_s())
+        self._waiting.put_back(item)
+        self._listener.failed(self, item, failure, self._back_off.left_s())
 
     def _fall_with_another(self, item: Item, cause: ErrorClass, failure: Failure) -> None:
         """Put back an item whose association ended during an older one."""
@@ -454,7 +408,7 @@ class Destination:
             self._listener.returned(self, item, failure)
             return
         item.is_suspect = cause not in OURS
-        self._put_back(item)
+        self._waiting.put_back(item)
 
     def _judge(self, item: Item, failure: Failure) -> Failure | None:
         return reason_to_give_up(item, failure, self.settings.attempts_max, self.delivered_count)
@@ -463,7 +417,7 @@ class Destination:
 
     def _associated(self, outcome: str) -> None:
         if outcome == "accepted":
-            self._opening_setbacks = 0
+            self._back_off.take_opening()
         self._listener.association(self, outcome)
 
     def _open_failed(self, error: BaseException, key: Key) -> None:
@@ -476,15 +430,12 @@ class Destination:
             self._hold_lane(key, failure)
         elif not failure.treatment.is_counted and self.is_up and self._pool.is_any_usable:
             # It serves us already: perhaps not more associations than these.
-            self._opening_setbacks += 1
-            self._open_again_at = monotonic() + self._delay(self._opening_setbacks, failure)
+            self._back_off.take_opening_failure(failure)
             self._listener.unreachable(self, failure)
         else:
             self._set_back(failure)
             self._listener.unreachable(self, failure)
-            if failure.treatment.is_counted and self._queue.lanes.get(key):
-                first = self._queue.pop(key)
-                self._suspects -= first.is_suspect
+            if failure.treatment.is_counted and (first := self._waiting.take_first(key)) is not None:
                 self._fail(first, failure)
             self._return_immediate(failure)
         self.pump()
@@ -492,11 +443,8 @@ class Destination:
     def _hold_lane(self, key: Key, failure: Failure) -> None:
         """Let all that needs a presentation context wait that the peer has refused; the attempt counts for
         each."""
-        delay = self._delay(self._lane_waits.refusals(key) + 1, failure)
-        self._lane_waits.hold(key, monotonic() + delay)
-        for item in self._queue.drain(key):
-            self._suspects -= item.is_suspect
-            item.is_suspect = False
+        delay = self._back_off.hold_lane(key, failure)
+        for item in self._waiting.take_lane(key):
             if item.is_immediate:
                 self._queue.leave(item)
                 self._listener.returned(self, item, failure)
@@ -507,15 +455,6 @@ class Destination:
                 self._queue.push(item)
                 self._listener.failed(self, item, failure, delay)
 
-    def _lanes_that_wait(self) -> list[Key]:
-        for key in self._lane_waits.refused():
-            if not self._pool.lacks_context(key):
-                self._lane_waits.forget(key)
-        waiting, until = self._lane_waits.waiting(monotonic())
-        if waiting:
-            self._alarm.at(until)
-        return waiting
-
     def _return_immediate(self, failure: Failure) -> None:
         """Return what shall not wait until the destination is back."""
         for item in self._queue.take_out_immediate():
@@ -525,10 +464,9 @@ class Destination:
 
     def _may_try(self) -> bool:
         """Go on with the test of a destination that was set back; return whether instances may go."""
-        circuit = self.circuit
-        if monotonic() < circuit.blocked_until:
-            self._alarm.at(circuit.blocked_until)
+        if not self._back_off.is_over():
             return False
+        circuit = self.circuit
         circuit.half_open()
         if not circuit.is_tested:
             self._pool.probe(reversed(self._queue.keys()), self._probed)
@@ -546,22 +484,6 @@ class Destination:
             self._open_failed(error, keys[0] if keys else ("", ""))
 
     def _set_back(self, failure: Failure) -> None:
-        now = monotonic()
-        if now < self.circuit.blocked_until:
-            return
-        setbacks = self.circuit.setbacks + 1
-        if failure.status is not None:
-            setbacks = min(setbacks, ANSWERED_STEPS_MAX)
-        self.circuit.set_back(failure, now, self._delay(setbacks, failure))
-        if self.outlet is not None:
+        if self._back_off.set_back(failure) and self.outlet is not None:
             self.outlet.is_ill = True
             self.outlet.catch_up()
-        self._alarm.at(self.circuit.blocked_until)
-
-    def _blocked_s(self) -> float:
-        return max(0.0, self.circuit.blocked_until - monotonic()) if self.circuit.setbacks else 0.0
-
-    def _delay(self, attempts: int, failure: Failure) -> float:
-        settings = self.settings
-        steps = attempts + SLOW_STEPS if failure.treatment.is_slow else attempts
-        return back_off_s(steps, settings.retry_first_s, settings.retry_max_s, random.random())
