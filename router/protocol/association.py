@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from router.errors import AssociationAborted, LimitReached, PeerViolation
+from router.protocol.incoming_message import IncomingMessage
 from router.protocol.indications import Indication, MessageReceived
-from router.protocol.messages import Buffer, CommandSet, DatasetSink, OpenSink, open_memory_sink
+from router.protocol.messages import Buffer, CommandSet, OpenSink, open_memory_sink
 from router.protocol.negotiation import AcceptedContext
 from router.protocol.output import OUTPUT_BYTES, Output, cut_dataset
 from router.protocol.states import Event, State
@@ -88,9 +89,7 @@ class Association:
         )
         self._lane: StoreLane | HandlerLane | None = None
         self._deaf = False
-        self._sink: DatasetSink | None = None
-        self._sink_attached = False
-        self._message: tuple[int, CommandSet] | None = None
+        self._incoming = IncomingMessage(self._reader)
         self._held_command: tuple[int, CommandSet] | None = None
         self.output = Output()
 
@@ -129,7 +128,7 @@ class Association:
     @property
     def mid_message(self) -> bool:
         """Whether some fragments of a message have arrived and others have not."""
-        return self._sink is not None or self._reader.mid_message
+        return self._incoming.is_under_way or self._reader.mid_message
 
     @property
     def is_receiving(self) -> bool:
@@ -251,8 +250,8 @@ class Association:
             return True
         if self._held_command is not None:
             self.blocked = not self._release_held_command()
-        elif self._sink is not None and not self._sink_attached:
-            self.blocked = not self._attach_next_buffer()
+        elif self._incoming.lacks_buffer:
+            self.blocked = not self._incoming.attach_next_buffer()
         else:
             self.blocked = False
         return not self.blocked
@@ -393,7 +392,7 @@ class Association:
             if event == codec.SINK_FULL:
                 return self._next_buffer()
             if event == codec.DATASET_END:
-                self._end_message()
+                self.indications.append(self._incoming.end())
             elif event == codec.PDU:
                 self._take_pdu()
             elif event == codec.LANE_LEFT:
@@ -401,7 +400,7 @@ class Association:
                 return self._next_buffer()
             elif event == codec.LANE_LEFT_WHOLE:
                 self._take_from_lane()
-                self._end_message()
+                self.indications.append(self._incoming.end())
             elif event == codec.UNRECOGNISED:
                 raise PeerViolation(f"PDU type {self._reader.pdu_type:02X}H is unrecognised", reason=1)
             else:
@@ -434,9 +433,8 @@ class Association:
     def _take_from_lane(self) -> None:
         """Go on the general way with a message that the lane has begun."""
         assert self._lane is not None
-        octets, self._sink = self._lane.leave()
-        self._sink_attached = True
-        self._message = (self._reader.context_id, codec.decode_command(octets))
+        octets, sink = self._lane.leave()
+        self._incoming.go_on(self._reader.context_id, codec.decode_command(octets), sink)
         self._count_request(1)
 
     def _begin_message(self) -> bool:
@@ -471,52 +469,18 @@ class Association:
         if command[COMMAND_DATA_SET_TYPE] == NO_DATASET:
             self.indications.append(MessageReceived(context_id, command, None))
         else:
-            self._message = (context_id, command)
-            self._sink = self._open_sink(self, self.contexts[context_id], command)
-            self._sink_attached = False
-            self._attach_next_buffer()
+            sink = self._open_sink(self, self.contexts[context_id], command)
+            self._incoming.begin(context_id, command, sink)
         return True
 
     def _next_buffer(self) -> bool:
-        sink = self._sink
-        assert sink is not None
-        if self._sink_attached:
-            sink.filled(self._reader.filled)
-            self._sink_attached = False
-        if self._attach_next_buffer():
+        if self._incoming.next_buffer():
             return True
         self.blocked = True
         return False
 
-    def _attach_next_buffer(self) -> bool:
-        assert self._sink is not None
-        buffer = self._sink.next_buffer()
-        if buffer is None:
-            return False
-        self._reader.attach(buffer)
-        self._sink_attached = True
-        return True
-
-    def _end_message(self) -> None:
-        sink = self._sink
-        assert sink is not None
-        assert self._message is not None
-        if self._sink_attached:
-            sink.filled(self._reader.filled)
-            self._reader.attach(None)
-            self._sink_attached = False
-        context_id, command = self._message
-        self._sink = None
-        self._message = None
-        self.indications.append(MessageReceived(context_id, command, sink.finish()))
-
     def _discard_message(self) -> None:
-        sink = self._sink
-        self._sink = None
-        self._message = None
         self._held_command = None
         self.blocked = False
         self._reader.drop_lane_message()
-        if sink is not None:
-            self._reader.attach(None)
-            sink.discard()
+        self._incoming.discard()
