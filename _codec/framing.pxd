@@ -1,8 +1,6 @@
-"""The reader's insides, for the lanes that take messages from it without a Python object on the way."""
+"""The reader's insides, for lanes and for what receives in its stead, without a Python object on the way."""
 
 from libc.stdint cimport uint8_t, uint64_t
-
-from _codec.scatter_window cimport ScatterWindow, iovec
 
 
 # What the next octet belongs to.
@@ -78,18 +76,14 @@ cdef class PduReader:
     cdef Py_buffer _sink  # valid while _attached; exported by us, released in attach and __dealloc__
     cdef object _sink_object
     cdef bint _attached
-    cdef ScatterWindow _scatter  # or None
     cdef Lane _lane  # or None
 
     cpdef attach(self, buffer)
     cpdef object direct_window(self)
     cpdef int advance(self, Py_ssize_t n) except -1
-    cpdef ScatterWindow scatter_window(self)
-    cpdef tuple advance_scatter(self, Py_ssize_t n)
     cdef int attach_memory(self, uint8_t *start, Py_ssize_t size, owner) except -1
 
     cdef bint _make_room(self) except -1  # False: the event SINK_FULL or LANE_LEFT is due
-    cdef bint _is_place(self, const iovec *part) noexcept
     cdef int _run(self, const uint8_t *data, Py_ssize_t end) except -1
     cdef const uint8_t *_collect_head(self, const uint8_t *data, Py_ssize_t end) noexcept
     cdef int _take_pdu_head(self, const uint8_t *data, Py_ssize_t end) except -1

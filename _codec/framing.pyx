@@ -19,7 +19,6 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from _codec.big_endian cimport load_u32
-from _codec.scatter_window cimport LEAD, ScatterWindow, iovec
 
 NEED_DATA, PDU, COMMAND, SINK_FULL, DATASET_END, VIOLATION, UNRECOGNISED = range(7)
 LANE_LEFT, LANE_LEFT_WHOLE = 7, 8
@@ -51,8 +50,6 @@ cdef enum:
     FRAGMENTS_EMPTY_MAX = 64
     WINDOW_MIN_BYTES = 4096
     ASSOCIATE_MIN_BYTES = 68
-    SCATTER_PDU_MIN = 4096  # a shorter PDU is copied as cheaply
-    SCATTER_MIN = 32768  # a smaller window is not worth a system call of its own
 
 cdef tuple PDU_NAMES = (
     "", "A-ASSOCIATE-RQ", "A-ASSOCIATE-AC", "A-ASSOCIATE-RJ",
@@ -179,8 +176,7 @@ cdef class PduReader:
         self.filled = 0
 
     cdef int attach_memory(self, uint8_t *start, Py_ssize_t size, owner) except -1:
-        # As attach, for memory that the owner keeps: size bytes. There are no windows of it but the scatter
-        # window.
+        # As attach, for memory that the owner keeps: size bytes. There is no direct window of it.
         cdef Py_buffer view
         PyBuffer_FillInfo(&view, owner, start, size, False, PyBUF_WRITABLE)
         self.attach(None)
@@ -241,92 +237,11 @@ cdef class PduReader:
         cdef int event = self._take_event(self._placed(n))
         return EVENT_NEED_DATA if event == EVENT_NONE else event
 
-    cpdef ScatterWindow scatter_window(self):
-        """Return a ScatterWindow for the next PDUs of the dataset under way, or None if it does not pay.
-
-        Receive into it, then call advance_scatter; do not feed in between.
-        """
-        cdef uint64_t first = 0
-        cdef uint64_t room
-        if self._turn != TURN_DATASET or not self._attached or self._pdu_length < SCATTER_PDU_MIN:
-            return None
-        if self._phase == PHASE_DATASET and self._pdu_left == 0:
-            first = self._pdv_left
-        elif self._phase != PHASE_PDU_HEAD or self._head_filled:
-            return None
-        room = self._sink.len - self.filled
-        if room < SCATTER_MIN:
-            return None
-        if self._scatter is None:
-            self._scatter = ScatterWindow.__new__(ScatterWindow)
-        self._scatter.lay_out(
-            <uint8_t *>self._sink.buf + self.filled, room, first, self._pdu_length - PDV_HEAD_BYTES
-        )
-        return self._scatter
-
     cdef bint _make_room(self) except -1:
         # Have the lane go on with its next buffer if octets are due and the one before is full.
         if self._phase != PHASE_DATASET or self._lane is None or not self._lane.is_taking:
             return True
         return self.filled < self._sink.len or self._lane.next_buffer(self)
-
-    cpdef tuple advance_scatter(self, Py_ssize_t n):
-        """Take note of n bytes received into scatter_window(); return (event as of feed, what was not
-        consumed).
-
-        Raises ValueError if there is no such window or n exceeds it.
-        """
-        cdef ScatterWindow window = self._scatter
-        cdef Py_ssize_t left = n
-        cdef Py_ssize_t take
-        cdef size_t offset = 0
-        cdef int event = EVENT_NONE
-        cdef int part
-        if window is None or window.count == 0 or not 0 <= n <= window.size:
-            raise ValueError("advance beyond the scatter window", n)
-        keep = self._sink_object if self._sink_object is not None else <object>self._sink.obj
-        window.count, part = 0, window.first_head
-        if part and left:
-            take = min(left, <Py_ssize_t>window.parts[0].iov_len)
-            left -= take
-            event = self._take_event(self._placed(take))
-        while left and event == EVENT_NONE:
-            # The heads decide what the bytes laid out behind them are; which must not be written over.
-            if self._phase != PHASE_PDU_HEAD:
-                break
-            take = min(left, <Py_ssize_t>LEAD)
-            self.consumed = 0
-            event = self._run(<const uint8_t *>window.parts[part].iov_base, take)
-            left -= self.consumed
-            if event == EVENT_NEED_DATA:
-                event = EVENT_NONE
-            if event != EVENT_NONE:
-                offset = self.consumed
-                break
-            part += 1
-            if left == 0 or not self._is_place(&window.parts[part]):
-                break
-            take = min(left, <Py_ssize_t>window.parts[part].iov_len)
-            if <uint64_t>take > self._pdv_left:
-                # Shorter than the one before, and something follows it.
-                take = offset = <Py_ssize_t>self._pdv_left
-                left -= take
-                event = self._take_event(self._placed(take))
-                break
-            left -= take
-            event = self._take_event(self._placed(take))
-            part += 1
-        rest = window.gather(part, offset, left)
-        del keep
-        return EVENT_NEED_DATA if event == EVENT_NONE else event, rest
-
-    cdef bint _is_place(self, const iovec *part) noexcept:
-        # Whether the next dataset byte belongs where the part begins.
-        return (
-            self._phase == PHASE_DATASET
-            and self._attached
-            and <uint8_t *>self._sink.buf + self.filled == <uint8_t *>part.iov_base
-        )
 
     cdef int _run(self, const uint8_t *data, Py_ssize_t end) except -1:
         # feed has checked that data holds consumed..end.

@@ -58,6 +58,7 @@ cdef class Reception:
     cdef const uint8_t *_octets  # of the staging memory
     cdef PduReader _reader  # None: everything goes the general way
     cdef SendLane _lane
+    cdef ScatterWindow _window  # made when it is first wanted
     cdef object _outbox
     cdef object _ends
     cdef int _fd
@@ -96,6 +97,7 @@ cdef class Reception:
         """Let go of everything: the connection is gone."""
         self._reader = None
         self._lane = None
+        self._window = None
         self._fd = NO_SOCKET
         self._outbox = self._ends = None
         self._connection = self._get_buffer = self._buffer_updated = None
@@ -184,14 +186,15 @@ cdef class Reception:
 
     cdef tuple _drain(self, PduReader reader, uint64_t *received):
         # Receive what is there of a dataset; return an event, and octets that it leaves, from where on.
-        cdef ScatterWindow window
+        cdef ScatterWindow window = self._window
         cdef ssize_t count
         cdef Py_ssize_t size
         cdef int event
         cdef bytes rest
+        if window is None:
+            window = self._window = ScatterWindow.__new__(ScatterWindow, reader)
         for _ in range(READS_MAX):
-            window = reader.scatter_window() if reader._make_room() else None
-            if window is None:
+            if not (reader._make_room() and window.lay_out()):
                 break
             self._is_long = True
             size = window.size
@@ -200,7 +203,7 @@ cdef class Reception:
                 window.count = 0
                 break
             received[0] += count
-            event, rest = reader.advance_scatter(count)
+            event, rest = window.advance(count)
             if event != EVENT_NEED_DATA:
                 return event, rest, 0
             if rest:

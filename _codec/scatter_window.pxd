@@ -1,6 +1,8 @@
-"""A scatter window's insides, for the reader that lays it out and for what receives into it."""
+"""A scatter window's insides, for what receives into it."""
 
 from libc.stdint cimport uint8_t, uint64_t
+
+from _codec.framing cimport PduReader
 
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -21,7 +23,12 @@ cdef class ScatterWindow:
     cdef iovec parts[2 * SCATTER_PDUS_MAX + 1]  # the rest of a fragment, then heads and payloads in turn
     cdef uint8_t _heads[LEAD * SCATTER_PDUS_MAX]
     cdef int count  # of parts; 0: not to be received into
-    cdef int first_head
+    cdef PduReader _reader
+    cdef bint _begins_inside  # the first part is the rest of a fragment
 
-    cdef int lay_out(self, uint8_t *place, uint64_t room, uint64_t first, uint64_t payload) noexcept
-    cdef bytes gather(self, int part, size_t offset, Py_ssize_t left)
+    cpdef bint lay_out(self)
+    cpdef tuple advance(self, Py_ssize_t n)
+
+    cdef int _lay_out(self, uint8_t *place, uint64_t room, uint64_t first, uint64_t payload) noexcept
+    cdef bint _is_next_place(self, int part) noexcept
+    cdef bytes _gather(self, int part, size_t offset, Py_ssize_t left)

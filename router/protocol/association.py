@@ -87,6 +87,7 @@ class Association:
         self._reader = codec.PduReader(
             limits.pdu_max_bytes, limits.control_pdu_max_bytes, limits.command_max_bytes
         )
+        self._scatter: ScatterWindow | None = None
         self._lane: StoreLane | HandlerLane | None = None
         self._deaf = False
         self._incoming = IncomingMessage(self._reader)
@@ -235,11 +236,16 @@ class Association:
 
     def scatter_window(self) -> ScatterWindow | None:
         """Return where the next PDUs of a dataset may be received so that none needs a copy, or None."""
-        return None if self._deaf or self.blocked else self._reader.scatter_window()
+        if self._deaf or self.blocked or ScatterWindow is None:
+            return None
+        if self._scatter is None:
+            self._scatter = ScatterWindow(self._reader)
+        return self._scatter if self._scatter.lay_out() else None
 
     def advance_scatter(self, count: int) -> bytes:
         """Take note that count bytes were received into scatter_window(); return what was not consumed."""
-        event, rest = self._reader.advance_scatter(count)
+        assert self._scatter is not None
+        event, rest = self._scatter.advance(count)
         if event != codec.NEED_DATA and not self._take_event(event):
             return rest
         return rest[self.receive(rest, 0, len(rest)) :] if rest else rest

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _codec.framing import DATASET_END, NEED_DATA, PduReader
+from _codec.scatter_window import ScatterWindow
 from tests.codec.octets import COMMAND as COMMAND_BIT
 from tests.codec.octets import LAST, pdata, pdu, pdv
 from tests.codec.test_direct_window import ODD_ENDS, Receipt, announced, noise
@@ -24,6 +25,7 @@ class Scattered(Receipt):
     def __init__(self, seed: int, biggest: int) -> None:
         super().__init__(False, seed, biggest)
         self.windows = 0
+        self.window = ScatterWindow(self.reader)
         self.near, self.far = socket.socketpair()
         self.near.setblocking(False)
 
@@ -32,8 +34,8 @@ class Scattered(Receipt):
         while at < len(stream):
             size = self._random.choice((1, 3, 7, 11, 12, 13, 100, self._biggest, self._biggest))
             piece = stream[at : at + size]
-            window = self.reader.scatter_window()
-            if window is None:
+            window = self.window
+            if not window.lay_out():
                 goes_on = self.feed(piece)
             else:
                 self.windows += 1
@@ -43,7 +45,7 @@ class Scattered(Receipt):
                 left = len(piece) - count
                 assert left == 0 or self.near.recv(left) == piece[count:]
                 piece = piece[:count]
-                event, rest = self.reader.advance_scatter(count)
+                event, rest = window.advance(count)
                 goes_on = (event == NEED_DATA or self.take(event)) and self.feed(rest)
             at += len(piece)
             if not goes_on:
@@ -117,11 +119,11 @@ def test_a_dataset_that_comes_whole_needs_no_copy() -> None:
     with near, far:
         assert reader.feed(octets, 0, 20) == NEED_DATA
         far.sendall(octets[20:])
-        window = reader.scatter_window()
-        assert window is not None
+        window = ScatterWindow(reader)
+        assert window.lay_out()
         count = window.receive(near.fileno())
         assert count == len(octets) - 20
-        assert reader.advance_scatter(count) == (DATASET_END, b"")
+        assert window.advance(count) == (DATASET_END, b"")
         assert reader.filled == 48_100
 
 
@@ -132,8 +134,8 @@ def test_a_window_tells_the_end_of_the_stream_and_errors() -> None:
     near, far = socket.socketpair()
     with near:
         near.setblocking(False)
-        window = reader.scatter_window()
-        assert window is not None
+        window = ScatterWindow(reader)
+        assert window.lay_out()
         assert window.receive(near.fileno()) is None
         far.close()
         assert window.receive(near.fileno()) == 0
@@ -146,20 +148,20 @@ def test_a_window_tells_the_end_of_the_stream_and_errors() -> None:
 
 def test_there_is_no_window_where_it_does_not_pay() -> None:
     reader = reader_in_dataset(bytearray(SLOT))
-    assert reader.scatter_window() is None  # nothing is known of the fragments
+    window = ScatterWindow(reader)
+    assert not window.lay_out()  # nothing is known of the fragments
     with pytest.raises(ValueError, match="beyond the scatter window"):
-        reader.advance_scatter(1)
+        window.advance(1)
     octets = pdata(pdv(1, 0, noise(8_000)))
     reader.feed(octets, 0, len(octets))
-    window = reader.scatter_window()
-    assert window is not None
+    assert window.lay_out()
     with pytest.raises(ValueError, match="beyond the scatter window"):
-        reader.advance_scatter(window.size + 1)
-    assert reader.advance_scatter(0) == (NEED_DATA, b"")
+        window.advance(window.size + 1)
+    assert window.advance(0) == (NEED_DATA, b"")
     with pytest.raises(ValueError, match="not laid out"):
         window.receive(0)
     reader.feed(octets[:3], 0, 3)
-    assert reader.scatter_window() is None  # in the middle of a head
+    assert not window.lay_out()  # in the middle of a head
 
 
 def reader_in_dataset(sink: bytearray) -> PduReader:

@@ -184,13 +184,6 @@ class PduReader:
         event = self._placed(n)
         return NEED_DATA if event is None else event
 
-    def scatter_window(self) -> None:
-        """Return None: that a window pays is for the compiled reader to say."""
-
-    def advance_scatter(self, n: int) -> tuple[int, bytes]:
-        """Raise ValueError: there is never a window."""
-        raise ValueError("advance beyond the scatter window", n)
-
     def _run(self, data: memoryview, end: int) -> int:
         event = None
         while event is None:
