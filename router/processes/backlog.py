@@ -23,8 +23,8 @@ from router.spool.states import Owed
 FLOWS_MAX = 1024
 """Flows known to be behind; the ledger is not looked through any further meanwhile."""
 
-FETCH_MAX = 512
-"""Entries fetched in one go."""
+FETCH_MAX = 128
+"""Entries fetched in one go, which holds up all others of the worker: some milliseconds."""
 
 FETCH_FLOWS_MAX = 8
 """Flows fetched for in one go: each costs a query."""
@@ -134,11 +134,13 @@ class Backlog:
         items: list[Item] = []
         is_held_up = False
         fetched = 0
+        # To each its part, or a huge study would take every portion before a small one gets its turn.
+        share = max(QUANTUM_INSTANCES, most // max(1, min(len(self._behind), FETCH_FLOWS_MAX)))
         try:
             for flow in list(self._behind):
                 room = self.destination.room(flow)
                 if room >= FLOW_MAX // 2 or room >= QUANTUM_INSTANCES // 2 >= self.destination.held_of(flow):
-                    is_held_up |= self._fetch(flow, min(room, most - len(items)), item_of, items)
+                    is_held_up |= self._fetch(flow, min(room, share, most - len(items)), item_of, items)
                     fetched += 1
                 if len(items) >= most or fetched >= FETCH_FLOWS_MAX:
                     break
