@@ -17,17 +17,8 @@ from libc.string cimport memcmp, memcpy
 
 from _codec.command_elements cimport UID_MAX
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
-from _codec.store_request cimport (
-    OPEN_MAX,
-    OpenMessages,
-    StoreRequest,
-    close_message,
-    is_message_open,
-    is_uid,
-    open_message,
-    read_request,
-    store_success,
-)
+from _codec.open_messages cimport OPEN_MAX, OpenMessages, close_message, is_message_open, open_message
+from _codec.store_messages cimport StoreRequest, is_uid, read_store_request, store_success
 
 from _codec.command import decode_command
 
@@ -236,7 +227,7 @@ cdef class HandlerLane(Lane):
         cdef bytes abstract_syntax = self._contexts[context_id]
         if abstract_syntax is None or self.others_open or self._open.count >= self.operations_max:
             return LANE_LEAVES
-        if not read_request(data, size, &request):
+        if not read_store_request(data, size, &request):
             return LANE_LEAVES
         if request.sop_class_bytes != PyBytes_GET_SIZE(abstract_syntax) or memcmp(
             request.sop_class, PyBytes_AS_STRING(abstract_syntax), request.sop_class_bytes

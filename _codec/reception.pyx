@@ -71,7 +71,7 @@ cdef class Reception:
         self._get_buffer = connection.get_buffer
         self._buffer_updated = connection.buffer_updated
         self._staging = staging
-        self._octets = borrowed_octets(staging)
+        self._octets = borrowed_octets(staging, NULL)
         self._first = first
         self._first_of_long = staging[:FIRST_OF_LONG]
         self._fd = NO_SOCKET

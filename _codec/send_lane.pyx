@@ -19,7 +19,7 @@ from posix.unistd cimport close, dup
 from _codec.clock cimport now
 from _codec.command_elements cimport COMMAND_PDU_MAX, CONTROL_LAST, PDU_HEAD_BYTES, UID_MAX, put_pdu_head
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TOOK, Lane, LaneAnswer, PduReader
-from _codec.store_exchange cimport read_store_response, write_store_request
+from _codec.store_messages cimport read_store_response, write_store_request
 
 cdef extern from "sys/uio.h" nogil:
     struct iovec:

@@ -13,42 +13,23 @@ receipt. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
 from posix.unistd cimport write
 
-from _codec cimport big_endian as big
 from _codec.borrowed cimport borrowed_octets
-from _codec.clock cimport now, wall_ns
+from _codec.clock cimport now
 from _codec.command_elements cimport UID_MAX
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TAKES, Lane, LaneAnswer, PduReader
-from _codec.packed cimport (
-    KIND_RECEIPT,
-    KIND_RELEASE,
-    KIND_TICKET,
-    PACKED_ARRAY_0,
-    PACKED_ARRAY_3,
-    PACKED_ARRAY_6,
-    PACKED_EMPTY,
-    PACKED_FALSE,
-    PACKED_TRUE,
-    PACKED_U64,
-    PACKED_STR8,
-    PACKED_ARRAY16,
-    append_octets,
-    pack_slots,
-    pack_u64,
-)
+from _codec.open_messages cimport OPEN_MAX, OpenMessages, close_message, is_message_open, open_message
 from _codec.ring cimport Ring
-from _codec.store_request cimport (
-    OPEN_MAX,
-    OpenMessages,
-    StoreRequest,
-    close_message,
-    is_message_open,
-    is_uid,
-    open_message,
-    read_request,
-    store_success,
+from _codec.store_messages cimport StoreRequest, is_uid, read_store_request, store_success
+from _codec.store_ticket cimport (
+    ANSWER_OTHER,
+    ANSWER_RELEASED,
+    ANSWER_SUCCESS_RELEASED,
+    TicketAnswer,
+    read_ticket_answer,
+    write_ticket,
 )
 from _codec.tally cimport Histogram, Tally
 
@@ -58,9 +39,6 @@ cdef enum:
     SLOTS_TAKEN_MAX = 1000  # of one dataset in the lane
     RECEIPTS_MAX = 4096  # taken in one go
     PACKED_MAX = 4096  # of what is the same in all tickets of a context
-    TICKET_ELEMENTS = 16  # the kind and the fields of handoff/ticket.py Ticket
-    RECEIPT_BYTES_MIN = 15  # no slots
-    RELEASE_BYTES_MIN = 12
 
 
 @cython.final
@@ -150,7 +128,7 @@ cdef class StoreInlet:
         self._taken = slab.taken
         self._taken_octets = <uint8_t *>self._taken
         self._lent = slab.lent
-        self._lent_octets = borrowed_octets(self._lent)
+        self._lent_octets = borrowed_octets(self._lent, NULL)
         self._views = slab.views
         self._slot_bytes = slab.slot_bytes
         self._spill_bytes = spill_bytes
@@ -222,32 +200,25 @@ cdef class StoreInlet:
 
     cdef bint _settle(self, Port port, const uint8_t *record, uint32_t size) except -1:
         # True: the record was a plain success or a release of one of our loans, and is done with.
-        cdef uint64_t ticket_id
-        if size < RELEASE_BYTES_MIN or record[2] != PACKED_U64:
+        cdef uint64_t ticket_id = 0
+        cdef TicketAnswer answer = read_ticket_answer(record, size, &ticket_id)
+        if answer == ANSWER_OTHER:
             return False
-        ticket_id = (<uint64_t>big.load_u32(record + 3) << 32) | big.load_u32(record + 7)
         found = port.loans.get(ticket_id)
         if type(found) is not StoreLoan:
             return False
-        if record[0] == PACKED_ARRAY_6 and record[1] == KIND_RECEIPT:
-            return self._take_receipt(port, found, record, size)
-        if record[0] == PACKED_ARRAY_3 and record[1] == KIND_RELEASE:
+        if answer == ANSWER_RELEASED:
             return self._take_release(port, found)
-        return False
+        return self._take_success(port, found, answer == ANSWER_SUCCESS_RELEASED)
 
-    cdef bint _take_receipt(self, Port port, StoreLoan loan, const uint8_t *record, uint32_t size) except -1:
-        # Array of 6, kind, u64 ticket id, status 0, no comment, slots, whether these are released.
-        if size < RECEIPT_BYTES_MIN or record[11] != 0 or record[12] != PACKED_EMPTY:
-            return False
+    cdef bint _take_success(self, Port port, StoreLoan loan, bint is_released) except -1:
         if loan.state is not self._sent or loan.ticket_id not in self._unanswered:
             return False
-        if record[size - 1] == PACKED_TRUE:
+        if is_released:
             del port.loans[loan.ticket_id]
             self.give_back(loan._slots)
-        elif record[size - 1] == PACKED_FALSE and record[13] == PACKED_ARRAY_0:
-            loan.state = self._answered
         else:
-            return False
+            loan.state = self._answered
         del self._unanswered[loan.ticket_id]
         if self._tally is not None:
             self._tally.bump(self._instances_cell, 1)
@@ -257,7 +228,6 @@ cdef class StoreInlet:
         return True
 
     cdef bint _take_release(self, Port port, StoreLoan loan) except -1:
-        # Array of 3, kind, u64 ticket id, slots: the worker has sent from them and needs them no more.
         if loan.state is not self._answered:
             return False
         del port.loans[loan.ticket_id]
@@ -287,6 +257,7 @@ cdef class StoreInlet:
         cdef Py_ssize_t worker = 0
         cdef Py_ssize_t slot
         cdef StoreLoan loan
+        cdef Context context
         cdef Py_ssize_t size
         cdef int pushed
         cdef uint64_t position
@@ -301,7 +272,12 @@ cdef class StoreInlet:
         if len(port.loans) >= self._loans_max:
             return False
         self._last_ticket_id += 1
-        size = self._write_ticket(lane, dataset_bytes, request)
+        # The lane has seen to it that the record is no longer than the buffer.
+        context = lane._contexts[lane._context_id]
+        size = write_ticket(
+            self._buffer, self._last_ticket_id, lane._slots, dataset_bytes, context.head, request,
+            context.tail, lane._association_id,
+        )
         # Lent before sent: a death in between leaves a slot to recount, never one that is written while read.
         for slot in lane._slots:
             self._lent_octets[slot] = <uint8_t>(worker + 1)
@@ -332,29 +308,6 @@ cdef class StoreInlet:
         if pushed == 2:
             write(port.bell, &one, 8)
         return True
-
-    cdef Py_ssize_t _write_ticket(
-        self, StoreLane lane, uint64_t dataset_bytes, const StoreRequest *request
-    ) except -1:
-        # The lane has seen to it that the record is no longer than the buffer.
-        cdef Context context = lane._contexts[lane._context_id]
-        cdef uint8_t *at = self._buffer
-        at[0] = PACKED_ARRAY16
-        at[1] = 0
-        at[2] = TICKET_ELEMENTS
-        at[3] = KIND_TICKET
-        at = pack_slots(pack_u64(at + 4, self._last_ticket_id), lane._slots)
-        at[0] = PACKED_EMPTY  # no file
-        at = pack_u64(at + 1, dataset_bytes)
-        at = append_octets(at, context.head)
-        at[0] = PACKED_STR8
-        at[1] = <uint8_t>request.sop_instance_bytes
-        memcpy(at + 2, request.sop_instance, request.sop_instance_bytes)
-        at = append_octets(at + 2 + request.sop_instance_bytes, context.tail)
-        at = pack_u64(at, wall_ns())
-        at = pack_u64(at, lane._association_id)
-        at[0] = 0  # no CRC32C of a file
-        return at + 1 - self._buffer
 
 
 @cython.final
@@ -446,7 +399,7 @@ cdef class StoreLane(Lane):
         cdef int slot
         if context is None or self._inlet.is_closed or self.others_open or self._send is None:
             return LANE_LEAVES
-        if self._open.count >= self.operations_max or not read_request(data, size, &request):
+        if self._open.count >= self.operations_max or not read_store_request(data, size, &request):
             return LANE_LEAVES
         if request.sop_class_bytes != PyBytes_GET_SIZE(context.abstract_syntax) or memcmp(
             request.sop_class, PyBytes_AS_STRING(context.abstract_syntax), request.sop_class_bytes
@@ -486,7 +439,7 @@ cdef class StoreLane(Lane):
     cdef bint finish(self, PduReader reader) except -1:
         cdef StoreRequest request
         cdef uint64_t total = self._total + reader.filled
-        if total == 0 or not read_request(
+        if total == 0 or not read_store_request(
             <const uint8_t *>PyBytes_AS_STRING(self._command), PyBytes_GET_SIZE(self._command), &request
         ):
             return False

@@ -4,9 +4,10 @@ The cells belong to one writer; readers in other processes see the old or the ne
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
+
+from _codec.borrowed cimport borrowed_octets
 
 
 @cython.final
@@ -18,12 +19,9 @@ cdef class Tally:
     """
 
     def __cinit__(self, cells):
-        # Not exported for good: the garbage collector could not clear a view in a cycle then.
-        cdef Py_buffer view
-        PyObject_GetBuffer(cells, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
-        self.cells = <uint64_t *>view.buf
-        self.count = view.len // 8
-        PyBuffer_Release(&view)
+        cdef Py_ssize_t size_bytes = 0
+        self.cells = <uint64_t *>borrowed_octets(cells, &size_bytes)
+        self.count = size_bytes // 8
         self._owner = cells
 
     def release(self):
