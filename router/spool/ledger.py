@@ -12,18 +12,18 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic, time_ns
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from router.errors import SpoolError
 from router.spool import ledger_view as view
 from router.spool.faults import LedgerDamaged, SpoolFailed, SpoolFull, ledger_error
 from router.spool.ledger_batch import Batch
 from router.spool.ledger_commands import Commands
+from router.spool.ledger_errand import Errand
 from router.spool.ledger_flows import FlowName, OwedOfFlow, due_of_flow, flows_owed, owed_among
 from router.spool.ledger_queries import Queries
 from router.spool.ledger_retention import Retention
@@ -82,8 +82,8 @@ class Ledger:
         self._batch = Batch(1)
         self._writing: Batch | None = None
         self._written = 0  # number of the newest batch in the tables
-        self._commands: deque[Callable[[], None]] = deque()
-        self._running: deque[Callable[[], None]] = deque()
+        self._errands: deque[Errand[Any]] = deque()
+        self._running: deque[Errand[Any]] = deque()
         self._pruned_at = monotonic()
         self._wants_flush = self._stopping = False
         self._last_seq = self._tables.last_seq
@@ -367,29 +367,12 @@ class Ledger:
 
     def _ask(self, command: Callable[[], _T]) -> _T:
         """Run a command on the ledger's thread, after all that has been told; return its result."""
-        future: Future[_T] = Future()
-
-        def run() -> None:
-            try:
-                if self.failure is not None:
-                    raise self.failure
-                future.set_result(command())
-            except sqlite3.Error as error:
-                failure = ledger_error(error)
-                future.set_exception(failure)
-                if not isinstance(failure, SpoolFull):
-                    self._fail(failure)
-            except BaseException as error:
-                future.set_exception(error)
-
+        errand = Errand(command)
         with self._changed:
             self._check()
-            self._commands.append(run)
+            self._errands.append(errand)
             self._changed.notify_all()
-        try:
-            return future.result(ANSWER_TIMEOUT_S)
-        except TimeoutError:
-            raise SpoolFull(f"the ledger did not answer within {ANSWER_TIMEOUT_S:g} s") from None
+        return errand.result(ANSWER_TIMEOUT_S)
 
     def ask_number(self, command: Callable[[], tuple[int, int | None]]) -> tuple[int, int | None]:
         """Run a command on the ledger's thread, for `Commands`."""
@@ -409,7 +392,7 @@ class Ledger:
         """Block until there is something to write, and a little longer, to write more at once."""
 
         def is_urgent() -> bool:
-            return self._stopping or self._wants_flush or self._retention.wants_sync or bool(self._commands)
+            return self._stopping or self._wants_flush or self._retention.wants_sync or bool(self._errands)
 
         with self._changed:
             self._changed.wait_for(lambda: is_urgent() or self._batch.rows > 0)
@@ -418,17 +401,19 @@ class Ledger:
                 return False
             self._wants_flush = False
             self._writing, self._batch = self._batch, Batch(self._batch.number + 1)
-            self._running, self._commands = self._commands, deque()
+            self._running, self._errands = self._errands, deque()
             return True
 
     def _work(self) -> None:
-        """Write one batch, then run the commands given before it was taken; an error but "full" ends all."""
+        """Write one batch, then run the errands given before it was taken; an error but "full" ends all."""
         try:
             while not self._write():
                 if self._wait_for_room():
                     return
             while self._running:
-                self._running.popleft()()
+                trouble = self._running.popleft().run()
+                if trouble is not None and not isinstance(trouble, SpoolFull):
+                    self._fail(trouble)
             if self._retention.wants_sync:
                 self._sync()
             self._tables.write_back()
@@ -495,8 +480,8 @@ class Ledger:
         with self._changed:
             self.failure = failure
             self._changed.notify_all()
-            waiting = [*self._running, *self._commands]
+            waiting = [*self._running, *self._errands]
             self._running.clear()
-            self._commands.clear()
-        for command in waiting:  # their askers hear of it
-            command()
+            self._errands.clear()
+        for errand in waiting:
+            errand.refuse(failure)

@@ -1,84 +1,36 @@
-"""What is owed: states, order of age, totals, people's commands, and when data may go."""
+"""What is owed: states, order of age, totals."""
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from router.spool import ledger as module
-from router.spool import ledger_commands, ledger_tables
-from router.spool.faults import LedgerDamaged, SpoolFailed, SpoolFull, UnknownFormat
-from router.spool.ledger import Ledger, LedgerSettings
-from router.spool.ledger_verify import is_sound
+from router.spool import ledger_tables
+from router.spool.ledger import Ledger
 from router.spool.payload import ClosedSegment
 from router.spool.record import Entry, Location
 from router.spool.segment import Position
-from router.spool.states import UNDECIDED, DeliveryState, Mark, Selector, Tally
+from router.spool.states import DeliveryState, Selector, Tally
 
-from .spool_fixtures import DEADLINE_S, record_of
+from .ledger_fixtures import (
+    DEAD,
+    DELIVERED,
+    DISCARDED,
+    NOW,
+    PENDING,
+    RETRYING,
+    entry_of,
+    mark_of,
+    seqs,
+    states,
+)
+from .spool_fixtures import record_of
 
-NOW = 10**18
-FOREVER = 2**62
-PENDING, RETRYING, HELD = DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.HELD
-DEAD, DELIVERED, DISCARDED = DeliveryState.DEAD, DeliveryState.DELIVERED, DeliveryState.DISCARDED
-
-
-def entry_of(seq: int, destinations: tuple[str, ...] = ("A",), segment: int = 1, **changes: object) -> Entry:
-    file = changes.pop("file", None)
-    record = record_of(seq, destinations, **changes)
-    location = Location(segment, seq * 1000, 100, 7, file)  # type: ignore[arg-type]
-    return Entry(seq, record, location)
-
-
-def mark_of(seq: int, state: DeliveryState, destination: str = "A", **changes: int) -> Mark:
-    return Mark(seq, destination, state, NOW, **changes)  # type: ignore[arg-type]
-
-
-@pytest.fixture(autouse=True, params=[1, ledger_tables.RUN_MIN], ids=["in-runs", "in-rows"])
-def run_min(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """All that is pending is written as runs, or as these are few, a row each."""
-    monkeypatch.setattr(ledger_tables, "RUN_MIN", request.param)
-    return int(request.param)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(path, now_ns=lambda: NOW)
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def slow(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    """A ledger that writes only when asked to."""
-    monkeypatch.setattr(module, "FLUSH_INTERVAL_S", 3600.0)
-    ledger = Ledger(path, now_ns=lambda: NOW)
-    yield ledger
-    ledger.close()
-
-
-def seqs(ledger: Ledger, destination: str = "A", limit: int = 100, **more: object) -> list[int]:
-    return [one.seq for one in ledger.due(destination, NOW, limit, **more)]  # type: ignore[arg-type]
-
-
-def states(ledger: Ledger, selector: Selector | None = None) -> dict[tuple[int, str], DeliveryState]:
-    return {
-        (one.seq, one.mark.destination): one.mark.state for one in ledger.find(selector or Selector(), 1000)
-    }
+pytestmark = pytest.mark.usefixtures("run_min")
 
 
 @pytest.mark.parametrize("is_written", [False, True])
@@ -230,317 +182,6 @@ def test_entries_out_of_order_are_a_mistake(ledger: Ledger) -> None:
         ledger.add([entry_of(2)])
 
 
-def test_find_by_every_condition(ledger: Ledger) -> None:
-    ledger.add([entry_of(seq, ("A", "B")) for seq in range(1, 31)])
-    ledger.mark([mark_of(seq, DELIVERED, "B") for seq in range(1, 16)])
-
-    def found(**conditions: object) -> list[tuple[int, str]]:
-        selector = Selector(**conditions)  # type: ignore[arg-type]
-        return [(one.seq, one.mark.destination) for one in ledger.find(selector, 1000)]
-
-    assert found(seq=5) == [(5, "A"), (5, "B")]
-    assert found(seq=5, destination="B") == [(5, "B")]
-    assert found(sop_instance="1.2.3.7") == [(7, "A"), (7, "B")]
-    assert found(study_uid="1.2.1", destination="A") == [(seq, "A") for seq in range(10, 20)]
-    assert found(study_uid="1.2.1", destination="B", state=DELIVERED) == [(seq, "B") for seq in range(10, 16)]
-    assert found(destination="B", state=PENDING) == [(seq, "B") for seq in range(16, 31)]
-    assert found(destination="B", state=DELIVERED, after=10) == [(seq, "B") for seq in range(11, 16)]
-    assert found(state=DELIVERED, received_before_ns=1_000_004) == [(seq, "B") for seq in (1, 2, 3)]
-    assert found(state=PENDING, after=14)[:3] == [(15, "A"), (16, "A"), (16, "B")]
-    assert found(destination="C") == found(study_uid="9") == found(seq=99) == []
-    assert len(ledger.find(Selector(), 7)) == 7
-
-
-def test_retry_makes_dead_and_waiting_ones_due_from_their_first_attempt(ledger: Ledger) -> None:
-    ledger.add([entry_of(seq, ("A", "B")) for seq in range(1, 5)])
-    ledger.mark([mark_of(1, DEAD, attempts=3), mark_of(2, RETRYING, next_attempt_ns=FOREVER, attempts=9)])
-    ledger.mark([mark_of(3, DELIVERED), mark_of(1, DEAD, "B")])
-    assert ledger.retry(Selector(destination="A")) == 2
-    assert [(one.seq, one.mark.attempts) for one in ledger.due("A", NOW, 10)] == [(1, 0), (2, 0), (4, 0)]
-    assert states(ledger)[1, "B"] is DEAD
-    assert ledger.retry(Selector(state=DEAD)) == 1
-    assert ledger.retry(Selector(state=DELIVERED)) == 0
-
-
-def test_drop_discards_what_is_open_and_nothing_else(ledger: Ledger) -> None:
-    ledger.add([entry_of(seq) for seq in range(1, 6)] + [entry_of(6, (), action="hold")])
-    ledger.mark([mark_of(1, DEAD), mark_of(2, RETRYING), mark_of(3, DELIVERED)])
-    assert ledger.drop(Selector(seq=2)) == 1
-    assert ledger.drop(Selector()) == 4
-    assert set(states(ledger).values()) == {DISCARDED, DELIVERED}
-    assert ledger.counts()["A", DISCARDED] == Tally(4, 400)
-
-
-def test_release_sends_held_ones_where_they_were_held_for_or_elsewhere(ledger: Ledger) -> None:
-    ledger.add(
-        [entry_of(1, (), action="hold"), entry_of(2, ("A",), action="hold"), entry_of(3, (), action="hold")]
-    )
-    assert set(states(ledger)) == {(1, UNDECIDED), (2, "A"), (3, UNDECIDED)}
-    assert ledger.release(Selector()) == 1
-    assert states(ledger) == {(1, UNDECIDED): HELD, (2, "A"): PENDING, (3, UNDECIDED): HELD}
-    assert ledger.release(Selector(seq=1), ["B", "C"]) == 1
-    assert ledger.release(Selector(seq=2), ["B"]) == 0
-    assert states(ledger)[1, "B"] is PENDING
-    assert ledger.counts() == {
-        ("A", PENDING): Tally(1, 100),
-        ("B", PENDING): Tally(1, 100),
-        ("C", PENDING): Tally(1, 100),
-        (UNDECIDED, HELD): Tally(1, 100),
-    }
-    assert seqs(ledger, "C") == [1]
-
-
-def test_commands_see_what_was_told_before_them(slow: Ledger) -> None:
-    slow.add([entry_of(1)])
-    assert slow.drop(Selector()) == 1
-    slow.add([entry_of(2)])
-    slow.mark([mark_of(2, DEAD)])
-    assert slow.retry(Selector()) == 1
-
-
-def test_commands_over_more_than_one_transaction(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_commands, "COMMAND_ROWS", 3)
-    ledger.add([entry_of(seq, ("A", "B")) for seq in range(1, 12)])
-    assert ledger.drop(Selector()) == 22
-    assert ledger.drop(Selector()) == 0
-
-
-CLOSED = [ClosedSegment(1, 2, 1000), ClosedSegment(2, 4, 1000)]
-
-
-def test_a_segment_is_done_only_when_all_is_settled_and_the_marks_are_durable(slow: Ledger) -> None:
-    assert slow.segments_done(CLOSED) == []  # its entries are not even known
-    slow.add([entry_of(1, ("A", "B")), entry_of(2), entry_of(3, segment=2), entry_of(4, segment=2)])
-    slow.mark([mark_of(1, DELIVERED), mark_of(2, DELIVERED), mark_of(3, DELIVERED)])
-    slow.make_durable()
-    assert slow.segments_done(CLOSED) == []
-    slow.mark([mark_of(1, DEAD, "B")])
-    slow.make_durable()
-    assert slow.segments_done(CLOSED) == []
-    slow.mark([mark_of(1, DELIVERED, "B")])
-    assert slow.segments_done(CLOSED) == []  # told, not written
-    slow.flush()
-    with slow._changed:
-        slow._retention.wants_sync = True  # so that asking does not start a sync of its own
-    assert slow.segments_done(CLOSED) == []  # written, not durable
-    slow.make_durable()
-    assert slow.segments_done(CLOSED) == [1]
-    assert slow.drop(Selector(seq=4)) == 1
-    assert slow.segments_done(CLOSED[1:]) == [2]
-
-
-def test_asking_makes_the_missing_marks_durable(ledger: Ledger) -> None:
-    ledger.add([entry_of(1), entry_of(2)])
-    ledger.mark([mark_of(1, DELIVERED), mark_of(2, DELIVERED)])
-    ledger.flush()
-    assert ledger.segments_done(CLOSED) == []
-    with ledger._changed:
-        assert ledger._changed.wait_for(lambda: not ledger._retention.wants_sync, DEADLINE_S)
-    assert ledger.segments_done(CLOSED) == [1]
-
-
-def test_retention_keeps_settled_segments(path: Path) -> None:
-    now = [NOW]
-    ledger = Ledger(path, LedgerSettings(retention_s=60), now_ns=lambda: now[0])
-    ledger.add([entry_of(1), entry_of(2)])
-    ledger.mark([mark_of(1, DELIVERED), mark_of(2, DELIVERED)])
-    ledger.make_durable()
-    assert ledger.segments_done(CLOSED) == []
-    now[0] += 60 * 10**9
-    assert ledger.segments_done(CLOSED) == [1]
-    ledger.close()
-
-
-def test_a_large_object_is_done_when_all_its_destinations_are(ledger: Ledger) -> None:
-    ledger.add([entry_of(1, ("A", "B"), file="1.dcmds"), entry_of(2, file="2.dcmds")])
-    assert ledger.is_file_open("1.dcmds") is None
-    ledger.mark([mark_of(1, DELIVERED), mark_of(2, DELIVERED)])
-    ledger.make_durable()
-    assert ledger.files_done() == ["2.dcmds"]
-    ledger.mark([mark_of(1, DELIVERED, "B")])
-    assert ledger.is_file_open("1.dcmds") is True
-    ledger.make_durable()
-    assert ledger.files_done() == ["1.dcmds"]
-    assert ledger.files_done() == []
-    assert ledger.is_file_open("1.dcmds") is False
-    assert ledger.is_file_open("3.dcmds") is None
-
-
-def test_settled_rows_are_forgotten_when_too_old_or_too_many(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PRUNE_INTERVAL_S", 0.0)
-    ledger = Ledger(path, LedgerSettings(rows_max=6, rows_age_s=1.0), now_ns=lambda: NOW)
-    ledger.add([entry_of(seq, received_ns=NOW) for seq in range(1, 11)])
-    ledger.mark([mark_of(seq, DELIVERED) for seq in range(2, 11)])
-    ledger.flush()
-    ledger.make_durable()
-    assert sorted(seq for seq, _ in states(ledger)) == [1, 6, 7, 8, 9, 10]
-    ledger.add([entry_of(11, received_ns=NOW - 2 * 10**9)])
-    ledger.mark([mark_of(11, DELIVERED)])
-    ledger.flush()
-    ledger.make_durable()
-    assert 11 not in {seq for seq, _ in states(ledger)}
-    assert ledger.counts() == {("A", PENDING): Tally(1, 100), ("A", DELIVERED): Tally(4, 400)}
-    ledger.close()
-
-
-def test_too_much_unwritten_is_congestion_and_then_refused(
-    slow: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "UNWRITTEN_CONGESTED", 6)  # rows: one an entry, one a run of pending ones
-    monkeypatch.setattr(module, "UNWRITTEN_MAX", 11)
-    slow.add([entry_of(seq) for seq in range(1, 5)])
-    assert not slow.congested
-    slow.add([entry_of(seq) for seq in range(5, 11)])
-    assert slow.congested
-    with pytest.raises(SpoolFull, match="wait to be written"):
-        slow.add([entry_of(11)])
-    slow.flush()
-    assert not slow.congested
-    slow.add([entry_of(11)])
-
-
-def failing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, code: int, times: int) -> threading.Event:
-    """Let writing a batch fail so many times; the event says that it has."""
-    failed = threading.Event()
-    real = ledger._tables.apply
-    left = [times]
-
-    def apply(batch: object) -> None:
-        if left[0] == 0:
-            return real(batch)  # type: ignore[arg-type]
-        left[0] -= 1
-        if left[0] == 0:
-            failed.set()
-        error = sqlite3.OperationalError(os.strerror(errno.EIO))
-        error.sqlite_errorcode = code
-        error.sqlite_errorname = "SQLITE_X"
-        raise error
-
-    monkeypatch.setattr(ledger._tables, "apply", apply)
-    return failed
-
-
-def test_a_full_disk_delays_writing_and_loses_nothing(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FULL_RETRY_S", 0.001)
-    failed = failing(ledger, monkeypatch, sqlite3.SQLITE_FULL, 3)
-    ledger.add([entry_of(1)])
-    assert failed.wait(DEADLINE_S)
-    assert seqs(ledger) == [1]
-    ledger.flush()
-    assert states(ledger) == {(1, "A"): PENDING}
-
-
-def test_any_other_error_stops_the_ledger(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(path)
-    failing(ledger, monkeypatch, sqlite3.SQLITE_IOERR, 1)
-    ledger.add([entry_of(1)])
-    with pytest.raises(SpoolFailed, match="SQLITE_X"):
-        ledger.flush()
-    for action in (
-        lambda: ledger.add([entry_of(2)]),
-        lambda: ledger.mark([]),
-        lambda: ledger.drop(Selector()),
-    ):
-        with pytest.raises(SpoolFailed, match="SQLITE_X"):
-            action()
-    ledger.close()
-
-
-def test_a_disk_that_is_full_when_marks_are_synced_is_waited_for(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FULL_RETRY_S", 0.001)
-    ledger = Ledger(path)
-    whole, failed, calls = ledger._tables.make_durable, threading.Event(), iter(range(100))
-
-    def make_durable() -> None:
-        if (call := next(calls)) < 2:
-            error = sqlite3.OperationalError("full")
-            error.sqlite_errorcode = sqlite3.SQLITE_FULL
-            error.sqlite_errorname = "SQLITE_FULL"
-            raise error
-        if call == 2:
-            assert isinstance(ledger.trouble, SpoolFull)
-        whole()
-        failed.set()
-
-    monkeypatch.setattr(ledger._tables, "make_durable", make_durable)
-    ledger.add([entry_of(1)])
-    ledger.mark([mark_of(1, DELIVERED)])
-    ledger.flush()
-    assert ledger.segments_done([ClosedSegment(1, 1, 100)]) == []
-    assert failed.wait(DEADLINE_S)
-    ledger.flush()
-    assert ledger.segments_done([ClosedSegment(1, 1, 100)]) == [1]
-    assert (ledger.failure, ledger.trouble) == (None, None)
-    ledger.close()
-
-
-def test_the_log_is_merged_by_us_and_a_failure_of_that_stops_the_ledger(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger_tables, "WRITE_BACK_ROWS", 1)
-    ledger = Ledger(path)
-    assert ledger._tables._connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
-    size = path.stat().st_size
-    ledger.add([entry_of(seq) for seq in range(1, 500)])
-    ledger.flush()
-    ledger.make_durable()
-    assert path.stat().st_size > size
-
-    def write_back() -> None:
-        error = sqlite3.OperationalError("sync")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
-        raise error
-
-    monkeypatch.setattr(ledger._tables, "write_back", write_back)
-    ledger.add([entry_of(500)])
-    with suppress(SpoolFailed):  # whichever comes first: these, or the failure
-        ledger.flush()
-        ledger.make_durable()
-    with pytest.raises(SpoolFailed, match="FSYNC"):
-        ledger.make_durable()
-    ledger.close()
-
-
-def test_a_sync_that_failed_is_never_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(path)
-    calls = []
-
-    def make_durable() -> None:
-        calls.append(1)
-        error = sqlite3.OperationalError("sync")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
-        raise error
-
-    monkeypatch.setattr(ledger._tables, "make_durable", make_durable)
-    ledger.add([entry_of(1)])
-    ledger.mark([mark_of(1, DELIVERED)])
-    for _ in range(2):
-        with pytest.raises(SpoolFailed, match="FSYNC"):
-            ledger.make_durable()
-    assert ledger.segments_done([ClosedSegment(1, 1, 100)]) == []
-    ledger.close()
-    assert len(calls) == 1
-
-
-def test_an_error_nobody_foresaw_stops_the_ledger_instead_of_its_thread_alone(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
-    ledger = Ledger(path)
-    monkeypatch.setattr(ledger._tables, "apply", lambda batch: 1 / 0)
-    ledger.add([entry_of(1)])
-    with pytest.raises(SpoolFailed, match="ZeroDivisionError"):
-        ledger.flush()
-
-
 def test_repeats_are_counted_as_duplicates_or_conflicts_when_they_are_written(slow: Ledger) -> None:
     def add(seq: int, crc: int, uid: str = "1.2.3.77", length: int = 100, syntax: str = "1.2") -> None:
         record = record_of(seq, ("A",), sop_instance=uid, transfer_syntax=syntax)
@@ -584,51 +225,6 @@ def test_an_older_version_is_not_sent_again_over_a_newer_one(ledger: Ledger) -> 
     assert ledger.retry(Selector()) == 2
     assert states(ledger) == {(1, "A"): DEAD, (1, "B"): PENDING, (2, "A"): DELIVERED, (2, "B"): PENDING}
     assert ledger.drop(Selector(destination="A")) == 1
-
-
-def test_retention_keeps_settled_large_objects(path: Path) -> None:
-    clock = [NOW]
-    ledger = Ledger(path, LedgerSettings(retention_s=10.0), now_ns=lambda: clock[0])
-    ledger.add([entry_of(1, file="x.dcmds"), entry_of(2, file="y.dcmds")])
-    ledger.mark([mark_of(1, DELIVERED)])
-    ledger.make_durable()
-    assert ledger.files_done() == []
-    ledger.close()
-    ledger = Ledger(path, LedgerSettings(retention_s=10.0), now_ns=lambda: clock[0])
-    assert ledger.is_retained("x.dcmds")
-    assert ledger.files_done() == []
-    clock[0] += 11 * 10**9
-    ledger.make_durable()
-    assert ledger.files_done() == ["x.dcmds"]
-    assert not ledger.is_retained("x.dcmds")
-    ledger.close()
-
-
-def test_a_damaged_ledger_is_noted_for_the_next_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(path)
-    assert is_sound(path, [1])
-    failing(ledger, monkeypatch, sqlite3.SQLITE_CORRUPT, 1)
-    ledger.add([entry_of(1)])
-    with pytest.raises(LedgerDamaged):
-        ledger.flush()
-    ledger.close()
-    assert not is_sound(path, [1])
-
-
-def test_a_closed_ledger_takes_nothing(path: Path) -> None:
-    ledger = Ledger(path)
-    ledger.close()
-    with pytest.raises(SpoolFailed, match="closed"):
-        ledger.add([entry_of(1)])
-
-
-def test_a_newer_schema_is_refused(path: Path) -> None:
-    Ledger(path).close()
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(UnknownFormat, match="99"):
-        Ledger(path)
 
 
 def plan_of(connection: sqlite3.Connection, statement: str, values: tuple[int, ...]) -> list[Any]:

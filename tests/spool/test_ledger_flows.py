@@ -8,22 +8,18 @@ from pathlib import Path
 import pytest
 
 from router.spool import ledger as module
-from router.spool import ledger_tables
 from router.spool.ledger import Ledger
 from router.spool.record import Entry, Location
 from router.spool.states import DeliveryState, Mark, Selector, Tally
-from tests.spool.spool_fixtures import record_of
 
-NOW = 10**18
+from .ledger_fixtures import NOW
+from .spool_fixtures import record_of
+
 PENDING, RETRYING, DEAD = DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.DEAD
 DELIVERED, DIVERTED = DeliveryState.DELIVERED, DeliveryState.DIVERTED
 
 
-@pytest.fixture(autouse=True, params=[1, ledger_tables.RUN_MIN], ids=["in-runs", "in-rows"])
-def run_min(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """All that is pending is written as runs, or as these are few, a row each."""
-    monkeypatch.setattr(ledger_tables, "RUN_MIN", request.param)
-    return int(request.param)
+pytestmark = pytest.mark.usefixtures("run_min")
 
 
 @pytest.fixture
