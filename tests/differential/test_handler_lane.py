@@ -29,9 +29,10 @@ from router.standard.uids import CT_IMAGE_STORAGE, VERIFICATION
 from router.wire.codec import CODEC_NAME
 from router.wire.pdus import AssociateAC, encode_pdu
 from router.wire.user_information import UserInformation
-from tests.differential.test_store_lane import ends, octets, splits, usual
+from tests.differential.test_store_lane import ends, octets, splits
 from tests.support.octet_feed import OctetFeed
 from tests.support.raw_peer import RELEASE_RQ, STORE_CONTEXT, associate_rq
+from tests.support.store_receiver import usual
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from router.wire import codec
 from router.wire.codec import CODEC_NAME, Reception
-from tests.differential.test_store_lane import Receiver, usual
 from tests.support.raw_peer import (
     ECHO_CONTEXT,
     RELEASE_RQ,
@@ -26,6 +25,7 @@ from tests.support.raw_peer import (
     pdv,
     store_rq,
 )
+from tests.support.store_receiver import Receiver, usual
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
 

@@ -55,7 +55,7 @@ ADMIN = "tests/processes/test_admin.py"
 ROWS = (
     row(1, "HTTP, TLS, PROXY or no octets at all", "A-ABORT 0/0 on the first octet; a counter, no line in the log",
         "requests:1- requests::test_row_1_is_decided_on_the_first_octet "
-        "messages::test_row_1_probes_and_stray_octets_cost_a_counter_and_no_line",
+        "scarcity::test_row_1_probes_and_stray_octets_cost_a_counter_and_no_line",
         "destinations:garbage destinations:zeros"),
     row(2, "unknown PDU type for a request", "AA-1", "requests:2-", "destinations:unknown-pdu"),
     row(3, "another PDU for a request", "AA-1", "requests:3-",
@@ -85,7 +85,7 @@ ROWS = (
     row(20, "half a PDU and silence; an octet at a time", "a deadline in total; nobody else waits",
         "requests::test_row_20_half_a_request_is_given_up_by_artim_in_total "
         "requests::test_row_20_a_hundred_of_them_hold_up_nobody "
-        "messages::test_row_20_a_dataset_that_dribbles_in_is_given_up_and_its_memory_freed",
+        "ends::test_row_20_a_dataset_that_dribbles_in_is_given_up_and_its_memory_freed",
         "acceptances::test_row_20_an_acceptance_that_dribbles_in_is_given_up_in_total acceptances:20- "
         "destinations:never-ending-acceptance destinations:half-a-response"),
     row(21, "a second request, or an acceptance, on an association", "A-ABORT 2/2", "messages:21-",
@@ -137,24 +137,24 @@ ROWS = (
         "messages::test_row_43_a_message_id_still_in_progress_is_refused_where_a_window_was_granted",
         "destinations::test_a_window_larger_than_proposed_is_not_used destinations:only-requests-of-its-own"),
     row(44, "FIN, RST, A-ABORT in the middle", "nothing stored, everything freed",
-        "messages::test_row_44_an_end_in_the_middle_of_a_dataset_stores_nothing "
-        "messages::test_row_44_an_end_while_the_worker_has_the_instance_leaves_nothing "
-        "messages::test_row_44_an_end_while_a_dataset_waits_for_memory_leaves_nothing",
+        "ends::test_row_44_an_end_in_the_middle_of_a_dataset_stores_nothing "
+        "ends::test_row_44_an_end_while_the_worker_has_the_instance_leaves_nothing "
+        "ends::test_row_44_an_end_while_a_dataset_waits_for_memory_leaves_nothing",
         "acceptances::test_row_44_an_end_at_any_time_is_tried_again destinations:close-at-once"),
     row(45, "A-RELEASE-RQ of length 0; data after a release", "A-ABORT 2/6; ignored",
-        "messages:45- messages::test_row_45_what_follows_the_release_is_ignored",
+        "messages:45- ends::test_row_45_what_follows_the_release_is_ignored",
         "acceptances:45- destinations::test_the_answer_to_our_release_may_be_anything"),
     row(46, "a peer that never reads; one that never answers", "dropped in time, no thread held",
-        "messages::test_row_46_a_peer_that_never_takes_its_answers_is_dropped",
+        "ends::test_row_46_a_peer_that_never_takes_its_answers_is_dropped",
         "acceptances::test_row_46_a_destination_that_takes_no_octet_of_the_dataset_is_given_up "
         "destinations:no-answer-to-the-store destinations:close-after-the-request"),
     row(47, "a flood of associations; no descriptor left", "RJ 2/3/2; accepting goes on",
-        "messages::test_row_47_too_many_associations_are_rejected_for_now "
-        "messages::test_row_47_one_source_cannot_take_the_places_of_others "
-        "messages::test_row_47_a_lack_of_descriptors_delays_and_does_not_end_the_accepting"),
+        "scarcity::test_row_47_too_many_associations_are_rejected_for_now "
+        "scarcity::test_row_47_one_source_cannot_take_the_places_of_others "
+        "scarcity::test_row_47_a_lack_of_descriptors_delays_and_does_not_end_the_accepting"),
     row(48, "release collision", "PS3.8 Table 9-10",
-        "messages::test_row_48_a_release_collision_is_settled_in_the_standards_order "
-        "messages::test_row_48_data_after_the_collision_is_an_abort",
+        "ends::test_row_48_a_release_collision_is_settled_in_the_standards_order "
+        "ends::test_row_48_data_after_the_collision_is_an_abort",
         "destinations::test_the_answer_to_our_release_may_be_anything"),
     row(49, "TLS: old versions, wrong certificates, half a handshake", "closed within the deadline",
         "tls::* tests/drivers/test_tls.py::*",
@@ -168,7 +168,7 @@ ROWS = (
         "tests/processes/test_logs.py::test_no_message_ends_its_line_or_drives_a_terminal "
         "tests/apps/test_queue.py::test_ls_with_filters_lists_entries_and_escapes_peers_text"),
     row(52, "a million titles, UIDs, classes", "no series and no memory grows",
-        "messages::test_row_52_no_series_and_no_memory_grows_with_what_peers_call_themselves "
+        "scarcity::test_row_52_no_series_and_no_memory_grows_with_what_peers_call_themselves "
         "tests/processes/test_logs.py::test_peers_remembered_are_bounded "
         "tests/routing/test_decide.py::test_memory_of_decisions_is_bounded",
         "tests/metrics/test_page.py::test_more_destinations_than_there_is_room_for_share_other"),

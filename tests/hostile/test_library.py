@@ -20,6 +20,7 @@ from router.standard.uids import CT_IMAGE_STORAGE, VERIFICATION
 from router.wire import codec
 from router.wire.pdus import AssociateAC, decode_pdu, encode_pdu
 from tests.hostile import test_messages, test_requests
+from tests.hostile.message_octets import DATASET
 from tests.support.raw_peer import ECHO_CONTEXT, RELEASE_RP, RELEASE_RQ, associate_rq, command, echo_rq
 from tests.support.threads import busy_threads
 
@@ -161,4 +162,4 @@ def test_a_wrong_message_gets_the_routers_status(server: Any, row: str) -> None:
         peer.send(RELEASE_RQ)
         assert peer.read_pdu() == RELEASE_RP
     echo(server.server_address[1])
-    assert server.stored == ([test_messages.DATASET] if status == 0 else [])
+    assert server.stored == ([DATASET] if status == 0 else [])

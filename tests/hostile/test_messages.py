@@ -1,4 +1,4 @@
-"""Hostile octets on an accepted association (rows 21-31, 33-35, 38, 39, 41, 43-48).
+"""Hostile octets on an accepted association (rows 21-31, 33-35, 38, 39, 41, 43).
 
 Every row ends with an honest C-ECHO on a new association, with nothing stored that is not whole, and with
 nothing left of the hostile one.
@@ -6,11 +6,7 @@ nothing left of the hostile one.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import resource
-import socket
 import struct
 from pathlib import Path
 from time import monotonic
@@ -28,19 +24,17 @@ from router.standard.dimse_fields import (
     NO_DATASET,
     STATUS,
 )
-from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE, MR_IMAGE_STORAGE
 from router.wire import codec
-from router.wire.pdus import ProposedContext
+from tests.hostile.message_octets import BEGUN, DATASET, HALF, UNEXPECTED
 from tests.support.hostile_octets import pdu, request
-from tests.support.live_acceptor import LiveAcceptor, live_acceptor
+from tests.support.live_acceptor import live_acceptor
 from tests.support.live_worker import LiveWorker
 from tests.support.raw_peer import (
     ECHO_CONTEXT,
     RELEASE_RP,
     RELEASE_RQ,
     STORE_CONTEXT,
-    RawPeer,
     abort_pdu,
     associate_rq,
     command,
@@ -52,21 +46,15 @@ from tests.support.raw_peer import (
     store,
     store_rq,
 )
-from tests.support.scripted_scp import run, until
+from tests.support.scripted_scp import run
 
 PDU_MAX_BYTES = 256 * 1024
-
 UNRECOGNISED = abort_pdu(2, 1)
-UNEXPECTED = abort_pdu(2, 2)
 UNEXPECTED_PARAMETER = abort_pdu(2, 5)
 INVALID = abort_pdu(2, 6)
-
 STORE = codec.encode_command(store_rq())
 ECHO = codec.encode_command(echo_rq())
-DATASET = dataset_of()
 AC = b"\x02" + request()[1:]
-BEGUN = command(STORE_CONTEXT, store_rq())
-HALF = BEGUN + pdata(pdv(STORE_CONTEXT, 0, DATASET[:20]))
 
 
 def raw_pdv(length: int, rest: bytes) -> bytes:
@@ -155,6 +143,7 @@ ABORTED: dict[str, tuple[bytes, bytes]] = {
     "45-release-of-length-0": (b"\x05\0\0\0\0\0", INVALID),
     "45-release-of-length-5": (b"\x05\0\0\0\0\x05\0\0\0\0\0", INVALID),
 }
+
 ANSWERED: dict[str, tuple[bytes, int]] = {
     "24-some-empty-fragments": (
         BEGUN
@@ -336,338 +325,6 @@ def test_row_43_a_message_id_still_in_progress_is_refused_where_a_window_was_gra
                 live.answer_all()
                 assert (await peer.read_response())[STATUS] == 0
             assert [ticket.sop_instance for ticket, _ in live.stored] == ["1.2.1"]
-
-    run(test())
-
-
-async def end(peer: RawPeer, how: str) -> None:
-    """End a connection in one of the ways of row 44."""
-    if how == "abort":
-        await peer.send(abort_pdu(0, 0))
-    elif how == "rst":
-        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.sock.close()
-    else:
-        peer.sock.shutdown(socket.SHUT_WR)
-
-
-@pytest.mark.parametrize("how", ["fin", "rst", "abort"])
-@pytest.mark.parametrize("size", [100, 200_000, 3 << 20], ids=["small", "several-slots", "spilled"])
-def test_row_44_an_end_in_the_middle_of_a_dataset_stores_nothing(tmp_path: Path, how: str, size: int) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            async with raw_peer(live.port) as peer:
-                await peer.associate()
-                octets = BEGUN + pdata(pdv(STORE_CONTEXT, 0, DATASET))
-                octets += pdata(pdv(STORE_CONTEXT, 0, bytes(50_000))) * (size // 50_000)
-                await peer.send(octets)
-                connection = next(iter(live.acceptor.driver.connections))
-                await until(lambda: connection.bytes_received >= len(octets))
-                assert connection.association.mid_message
-                await end(peer, how)
-                await until(lambda: not live.acceptor.incoming)
-            await live.echo()
-            assert live.stored == []
-
-    run(test())
-
-
-@pytest.mark.parametrize("how", ["fin", "rst", "abort"])
-def test_row_44_an_end_while_the_worker_has_the_instance_leaves_nothing(tmp_path: Path, how: str) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            live.answers_at_once = False
-            async with raw_peer(live.port) as peer:
-                await peer.associate()
-                await peer.send(store())
-                await until(lambda: live.stored)
-                await end(peer, how)
-                await until(lambda: not live.acceptor.incoming)
-            live.answer_all()
-
-    run(test())
-
-
-@pytest.mark.parametrize("how", ["fin", "rst", "abort"])
-def test_row_44_an_end_while_a_dataset_waits_for_memory_leaves_nothing(tmp_path: Path, how: str) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            slab = live.acceptor.slab
-            taken = []
-            while (slot := slab.allocate()) is not None:
-                taken.append(slot)
-            async with raw_peer(live.port) as peer:
-                await peer.associate()
-                await peer.send(store(payload=bytes(100)))
-                await until(lambda: live.acceptor.arrivals.waiting)
-                await end(peer, how)
-            for slot in taken:
-                slab.free(slot)
-            await until(lambda: not live.acceptor.incoming)
-
-    run(test())
-
-
-def test_row_45_what_follows_the_release_is_ignored(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            async with raw_peer(live.port) as peer:
-                await peer.associate()
-                await peer.send(RELEASE_RQ)
-                assert await peer.read_pdu() == RELEASE_RP
-                await peer.send(store())
-                live.pass_time(monotonic() + 31)
-                assert await peer.read_rest() == []
-            await live.echo()
-            assert live.stored == []
-
-    run(test())
-
-
-def test_row_46_a_peer_that_never_takes_its_answers_is_dropped(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live, raw_peer(live.port, receive_bytes=4096) as peer:
-            await peer.associate()
-            connection = next(iter(live.acceptor.driver.connections))
-            sending = asyncio.ensure_future(peer.send(command(ECHO_CONTEXT, echo_rq()) * 200_000))
-            await until(lambda: connection._is_reading_paused)
-            assert len(connection.association.output) < 10_000
-            await live.echo()
-            connection.check_deadlines(monotonic())
-            connection.check_deadlines(monotonic() + 61)
-            await until(lambda: not live.acceptor.incoming)
-            await sending
-
-    run(test())
-
-
-def test_row_20_a_dataset_that_dribbles_in_is_given_up_and_its_memory_freed(tmp_path: Path) -> None:
-    """Else a hundred peers that send a byte a minute would hold all the memory for arriving datasets."""
-
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            async with raw_peer(live.port) as peer:
-                await peer.associate()
-                await peer.send(
-                    HALF + pdu(4, b"", 60_000) + (50_000).to_bytes(4, "big") + bytes([STORE_CONTEXT, 0])
-                )
-                connection = next(iter(live.acceptor.driver.connections))
-                begun = monotonic()
-                for second in range(0, 61, 10):
-                    before = connection.bytes_received
-                    await peer.send(b"x")
-                    await until(lambda before=before: connection.bytes_received > before)
-                    connection.last_byte_at = begun + second
-                    assert connection.association.mid_message
-                    connection.check_deadlines(begun + second)
-                assert await peer.read_pdu() == abort_pdu(2, 0)
-            assert live.stored == []
-
-    run(test())
-
-
-@pytest.mark.parametrize(
-    "opening", [b"", b"\n", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", b"\x16\x03\x01", b"GET /"]
-)
-def test_row_1_probes_and_stray_octets_cost_a_counter_and_no_line(
-    tmp_path: Path, opening: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            slot = live.child.page.slot("probes", listener="main", probe="stray" if opening else "silent")
-            for _ in range(50):
-                async with raw_peer(live.port) as peer:
-                    await peer.send(opening)
-                    if opening:
-                        assert await peer.read_pdu() == abort_pdu(0, 0)
-            await until(lambda: live.child.page.cells[slot] == 50)
-            assert live.acceptor.slab.slots_used == 0
-
-    with caplog.at_level(logging.INFO):
-        run(test())
-    assert [record for record in caplog.records if "peer=" in record.getMessage()][1:] == []
-
-
-@pytest.mark.parametrize(
-    "request_octets",
-    [
-        pdu(0x01, struct.pack(">HH16s16s32x", 1, 0, b"ROUTER", b"A") + b"\x20\x00\xff\xff\x01"),
-        pdu(0x01, b"\0\1\0\0"),
-        b"\x01\x00\xff\xff\xff\xff",
-    ],
-    ids=["item too long", "too short", "4 GB"],
-)
-def test_a_request_that_cannot_be_read_is_told_in_a_line_that_says_why(
-    tmp_path: Path, request_octets: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What speaks DICOM, and wrongly, somebody has to mend; what does not is a probe."""
-
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            page = live.child.page
-            violations = page.slot("violations", listener="main", answer="abort")
-            async with raw_peer(live.port) as peer:
-                await peer.send(request_octets)
-                assert await peer.read_pdu() == abort_pdu(0, 0)
-            await until(lambda: page.cells[violations] == 1)
-            assert page.cells[page.slot("probes", listener="main", probe="stray")] == 0
-
-    with caplog.at_level(logging.WARNING):
-        run(test())
-    (line,) = [record.getMessage() for record in caplog.records if "peer=127.0.0.1" in record.getMessage()]
-    assert "end=violation why=" in line
-
-
-def test_row_52_no_series_and_no_memory_grows_with_what_peers_call_themselves(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            cells = len(live.child.page.cells)
-            for n in range(300):
-                async with raw_peer(live.port) as peer:
-                    context = ProposedContext(
-                        1, f"1.2.840.10008.5.1.4.1.1.2.{n}", (IMPLICIT_VR_LITTLE_ENDIAN,)
-                    )
-                    rq = associate_rq(
-                        calling_ae_title=f"AE{n}", called_ae_title=f"R{n}", presentation_contexts=(context,)
-                    )
-                    assert (await peer.associate(rq))[:1] == b"\x02"
-            await until(lambda: not live.acceptor.incoming)
-            acceptor = live.acceptor
-            assert len(live.child.page.cells) == cells
-            assert set(acceptor._open_by_source) <= {""}
-            assert len(acceptor._log_limit._peers) == 1
-
-    run(test())
-
-
-def test_row_47_a_lack_of_descriptors_delays_and_does_not_end_the_accepting(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            peers = [raw_peer(live.port) for _ in range(60)]
-            try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 80, hard))
-                opened = await asyncio.gather(*[one.__aenter__() for one in peers])
-                await asyncio.gather(*[peer.send(request()[:50]) for peer in opened])
-                await until(lambda: len(live.acceptor.driver.connections) >= 10)
-                await asyncio.sleep(0)
-            finally:
-                for one in peers:
-                    await one.__aexit__(None, None, None)
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            await live.echo()
-
-    run(test())
-
-
-def test_row_47_too_many_associations_are_rejected_for_now(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path, "associations_max = 3") as live:
-            peers = [raw_peer(live.port) for _ in range(200)]
-            opened = await asyncio.gather(*[one.__aenter__() for one in peers])
-            answers = await asyncio.gather(*[peer.associate() for peer in opened])
-            accepted = [answer for answer in answers if answer[:1] == b"\x02"]
-            assert len(accepted) == 3
-            assert {answer for answer in answers if answer not in accepted} == {
-                bytes([3, 0, 0, 0, 0, 4, 0, 2, 3, 2])
-            }
-            for one in peers:
-                await one.__aexit__(None, None, None)
-            await until(lambda: not live.acceptor.incoming)
-            await live.echo()
-
-    run(test())
-
-
-def test_row_47_one_source_cannot_take_the_places_of_others(tmp_path: Path) -> None:
-    sources = '[sources.CT]\ncalling_ae_titles = ["CT1"]\nassociations_max = 1\n'
-
-    async def test() -> None:
-        async with live_acceptor(tmp_path, 'unknown_sources = "accept"', sources) as live:
-            async with raw_peer(live.port) as first, raw_peer(live.port) as second:
-                assert (await first.associate(associate_rq(calling_ae_title="CT1")))[:1] == b"\x02"
-                answer = await second.associate(associate_rq(calling_ae_title="CT1"))
-                assert answer == bytes([3, 0, 0, 0, 0, 4, 0, 2, 3, 2])
-                await live.echo()
-            await until(lambda: not live.acceptor.incoming)
-            async with raw_peer(live.port) as third:
-                assert (await third.associate(associate_rq(calling_ae_title="CT1")))[:1] == b"\x02"
-
-    run(test())
-
-
-def test_row_48_a_release_collision_is_settled_in_the_standards_order(tmp_path: Path) -> None:
-    """The requestor (the peer) answers first; the acceptor's answer comes after it (PS3.8 section 7.2.2)."""
-
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live, raw_peer(live.port) as peer:
-            await peer.associate()
-            for incoming in live.acceptor.incoming:
-                incoming.release()
-            assert await peer.read_pdu() == RELEASE_RQ
-            await peer.send(RELEASE_RQ)
-            connection = next(iter(live.acceptor.driver.connections))
-            await until(lambda: connection.association.state.value == 10)
-            await peer.send(RELEASE_RP)
-            assert await peer.read_pdu() == RELEASE_RP
-
-    run(test())
-
-
-def test_row_48_data_after_the_collision_is_an_abort(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            async with raw_peer(live.port) as peer:
-                await peer.associate()
-                for incoming in live.acceptor.incoming:
-                    incoming.release()
-                assert await peer.read_pdu() == RELEASE_RQ
-                await peer.send(RELEASE_RQ + store())
-                assert await peer.read_pdu() == UNEXPECTED
-            await live.echo()
-            assert live.stored == []
-
-    run(test())
-
-
-def test_a_request_that_comes_while_we_ask_for_the_release_is_still_served(tmp_path: Path) -> None:
-    """Sta7 takes P-DATA (AR-6), but its answer may not leave any more."""
-
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            async with raw_peer(live.port) as peer:
-                await peer.associate()
-                for incoming in live.acceptor.incoming:
-                    incoming.release()
-                assert await peer.read_pdu() == RELEASE_RQ
-                await peer.send(store() + RELEASE_RP)
-                assert await peer.read_rest() == []
-            await live.echo()
-
-    run(test())
-
-
-def test_many_datasets_with_too_little_memory_arrive_all_and_whole(tmp_path: Path) -> None:
-    """Twelve senders of nine slots each on a slab of sixteen: they must not wait for each other for ever."""
-
-    async def one_sender(live: LiveAcceptor, number: int) -> None:
-        async with raw_peer(live.port) as peer:
-            await peer.associate()
-            for n in range(3):
-                await peer.send(store(n, f"1.2.{number}.{n}", bytes([number]) * 580_000))
-                assert (await peer.read_response())[STATUS] == 0
-            await peer.send(RELEASE_RQ)
-            assert await peer.read_pdu() == RELEASE_RP
-
-    async def test() -> None:
-        async with live_acceptor(tmp_path) as live:
-            await asyncio.gather(*[one_sender(live, number) for number in range(12)])
-            stored = {ticket.sop_instance: dataset for ticket, dataset in live.stored}
-            assert len(stored) == 36
-            for number in range(12):
-                for n in range(3):
-                    uid = f"1.2.{number}.{n}"
-                    assert stored[uid] == dataset_of(uid, bytes([number]) * 580_000)
 
     run(test())
 

@@ -2,98 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 
-from router.delivery.retry import ErrorClass, Failure
-from router.drivers.connection import Connection
-from router.processes import pace
 from router.spool import ledger_insert
 from router.spool.disk import PAGE_BYTES, Disk
 from router.spool.faults import SpoolFailed
 from router.spool.record import Entry
-from router.spool.states import DeliveryState, Selector
-from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE
 from router.wire.codec import CODEC_NAME
-from router.wire.pdus import ReleaseRP, encode_pdu
 from tests.spool.spool_fixtures import record_of
-from tests.support import forwarding_world
-from tests.support.forwarding_scenes import answering, both, falling, outcome
-from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
+from tests.support.forwarding_scenes import answering, both, outcome
+from tests.support.forwarding_world import SLOT, SLOTS, World, dataset
 from tests.support.ram_disk import ram_folder
-from tests.support.scripted_scp import RELEASE_RQ, Message, Peer, ScriptedAcceptor, until
+from tests.support.scripted_scp import ScriptedAcceptor, until
+from tests.support.stored_scenes import ONE_BY_ONE, UIDS, all_settled, rows, store
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
-
-UIDS = [f"1.2.{number}" for number in range(1, 9)]
-
-ONE_BY_ONE = "associations_max = 1"
-"""For scenes whose order counts: over several associations deliveries may overtake each other."""
-
-
-def rows(one: World) -> list[tuple[Any, ...]]:
-    """Return what the ledger remembers of every delivery, and whether the spool has the bytes."""
-    ledger, payloads = one.worker.spool.ledger, one.worker.spool.payloads
-    found = []
-    for owed in ledger.study("1.9", limit=1000):
-        record, location = owed.entry.record, owed.entry.location
-        octets = b"".join(payloads.open_payload(location))
-        found.append(
-            (record._replace(received_ns=0), octets, location.crc, owed.mark.destination, owed.mark.state,
-             owed.mark.status)
-        )  # fmt: skip
-    return sorted(found)
-
-
-def states(one: World) -> set[DeliveryState]:
-    return {owed.mark.state for owed in one.worker.spool.ledger.study("1.9", limit=1000)}
-
-
-async def store(one: World, uids: list[str], **changes: Any) -> None:
-    """Send instances, each when the one before is answered."""
-    for uid in uids:
-        one.submit(uid, ack="stored", **changes)
-        await one.answered()
-
-
-async def store_in_bundles(one: World, uids: list[str], size: int = 16) -> None:
-    """Send instances, so many at a time."""
-    for start in range(0, len(uids), size):
-        for uid in uids[start : start + size]:
-            one.submit(uid, ack="stored")
-        await one.answered()
-
-
-async def all_settled(one: World) -> None:
-    await until(lambda: states(one) <= {DeliveryState.DELIVERED, DeliveryState.DEAD})
-
-
-class Gate:
-    """A destination that answers only while it is open; falls: one of its answers is an end instead."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.falls = False
-
-    async def script(self, peer: Peer) -> None:
-        await peer.accept()
-        while (message := await peer.read_message()) is not None:
-            await self.open.wait()
-            if self.falls:
-                self.falls = False
-                return
-            peer.respond(message)
-        if peer.last_pdu[0] == RELEASE_RQ:
-            peer.send(encode_pdu(ReleaseRP()))
 
 
 @pytest.mark.parametrize("is_linked", [True, False])
@@ -237,253 +168,6 @@ def test_a_segment_that_somebody_cut_short_is_written_by_system_calls(ram: Path)
     assert len(found[1]) == len(UIDS)
 
 
-@pytest.mark.parametrize("status", [0xA900, 0xC123, 0x0122, 0xB007])
-def test_a_status_of_one_destination_means_the_same(tmp_path: Path, status: int) -> None:
-    def status_of(message: Message) -> int:
-        return status if message.command[AFFECTED_SOP_INSTANCE_UID] == UIDS[4] else 0
-
-    found: list[Any] = []
-
-    async def scene(one: World, _: Any) -> None:
-        await store(one, UIDS)
-        await all_settled(one)
-        found.append(rows(one))
-
-    ends = both(
-        tmp_path, scene, {"A": answering(status_of), "B": None}, more=f"attempts_max = 1\n{ONE_BY_ONE}"
-    )
-    assert ends["statuses"] == [0] * len(UIDS)
-    assert found[0] == found[1]
-    dead = [row for row in found[1] if row[4] is DeliveryState.DEAD]
-    assert len(dead) == (0 if status == 0xB007 else 1)
-
-
-@pytest.mark.parametrize("use_lane", [True, False])
-def test_an_abort_in_the_middle_loses_nothing(tmp_path: Path, use_lane: bool) -> None:
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        await store(one, UIDS)
-        await all_settled(one)
-        assert set(peers["A"].uids()) == set(peers["B"].uids()) == set(UIDS)
-
-    found = outcome(tmp_path, use_lane, scene, {"A": falling, "B": None})
-    assert found["statuses"] == [0] * len(UIDS)
-
-
-@pytest.mark.parametrize("use_lane", [True, False])
-@pytest.mark.parametrize("falls", [False, True])
-def test_what_waits_for_a_busy_destination_is_answered_and_delivered_later(
-    tmp_path: Path, use_lane: bool, falls: bool
-) -> None:
-    gate = Gate()
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await until(lambda: len(peers["A"].uids()) == 2)
-        gate.open.clear()
-        outlet = one.worker.owing.destinations["A"].outlet
-        assert outlet is not None
-        most = 0
-        for number in range(20):
-            one.submit(f"1.2.100.{number}", ack="stored")
-            one.submit("1.2.77", dataset("1.2.77", name=f"V{number}"), ack="stored")
-            await one.answered()
-            most = max(most, len(outlet.waiting))
-        assert most > 1 or not use_lane
-        gate.falls = falls
-        gate.open.set()
-        await all_settled(one)
-        versions = [
-            message.dataset
-            for peer in peers["A"].peers
-            for message in peer.messages
-            if message.command.get(AFFECTED_SOP_INSTANCE_UID) == "1.2.77"
-        ]
-        expected = [dataset("1.2.77", name=f"V{number}") for number in range(20)]
-        assert list(dict.fromkeys(versions)) == expected
-        assert versions[-1] == expected[-1]
-        assert len(rows(one)) == 42
-
-    found = outcome(tmp_path, use_lane, scene, {"A": gate.script}, more=ONE_BY_ONE)
-    assert found["statuses"] == [0] * 42
-    assert set(found["A"]) == {*UIDS[:2], "1.2.77", *(f"1.2.100.{number}" for number in range(20))}
-
-
-@pytest.mark.parametrize("end", ["answered", "falls", "refused"])
-def test_slots_go_back_once_an_instance_is_out_and_a_second_attempt_reads_the_spool(
-    tmp_path: Path, end: str
-) -> None:
-    gate = Gate()
-    refused: list[Message] = []
-
-    async def script(peer: Peer) -> None:
-        if end != "refused" or peer.number or refused:
-            await gate.script(peer)
-            return
-        await peer.accept()
-        while (message := await peer.read_message()) is not None:
-            await gate.open.wait()
-            uid = message.command[AFFECTED_SOP_INSTANCE_UID]
-            is_refused = uid == UIDS[2] and not refused
-            peer.respond(message, 0xA700 if is_refused else 0)
-            refused.extend([message] * is_refused)
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        gate.open.clear()
-        await store(one, UIDS[2:3], octets=dataset(UIDS[2], padding=5 * SLOT))
-        await until(lambda: one.slab.slots_used == 0)
-        assert states(one) == {DeliveryState.DELIVERED, DeliveryState.PENDING}
-        gate.falls = end == "falls"
-        gate.open.set()
-        await all_settled(one)
-        octets = [message.dataset for message in peers["A"].messages if message.dataset]  # no C-ECHO
-        assert set(octets[2:]) == {dataset(UIDS[2], padding=5 * SLOT)}
-        assert len(octets) == (3 if end == "answered" else 4)
-        assert states(one) == {DeliveryState.DELIVERED}
-
-    outcome(tmp_path, True, scene, {"A": script}, more=ONE_BY_ONE)
-
-
-def test_a_destination_that_stands_still_does_not_keep_the_slots(tmp_path: Path) -> None:
-    gate = Gate()
-
-    async def scene(one: World, _: Any) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await until(lambda: one.dispatcher.loans_outstanding == 0)
-        gate.open.clear()
-        for number in range(3 * SLOTS):
-            await store(one, [f"1.2.100.{number}"])
-        assert one.slab.slots_used <= SLOTS // 2
-        gate.open.set()
-        await all_settled(one)
-
-    found = outcome(tmp_path, True, scene, {"A": gate.script}, more=ONE_BY_ONE)
-    assert len(found["A"]) == 2 + 3 * SLOTS
-
-
-def test_what_a_destination_that_is_down_is_owed_costs_the_others_no_general_way(tmp_path: Path) -> None:
-    found: list[Any] = []
-    made: list[int] = []
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        ill, entries = one.worker.owing.destinations["B"], one.worker.forwarding.entries
-        ill.circuit.set_back(Failure(ErrorClass.CONNECT, None, "test"), monotonic(), 1e6)
-        if entries is not None:
-            general = entries.handled_of
-            entries.handled_of = lambda stored: made.append(stored.seq) or general(stored)
-        await store(one, UIDS[2:])
-        await until(lambda: peers["A"].uids() == UIDS)
-        await until(lambda: one.slab.slots_used == 0)
-        assert peers["B"].uids() == UIDS[:2]
-        ill.wake_up()
-        await all_settled(one)
-        found.append(rows(one))
-
-    ends = both(tmp_path, scene, {"A": None, "B": None}, more=ONE_BY_ONE)
-    assert ends["statuses"] == [0] * len(UIDS)
-    assert ends["A"] == ends["B"] == UIDS
-    assert found[0] == found[1]
-    assert made == []
-
-
-def test_what_comes_while_a_destination_is_given_what_it_missed_in_portions_costs_the_others_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pace, "FIRST_RATE", 20)  # one by one
-    many = [f"1.2.100.{number}" for number in range(60)]
-    made: list[int] = []
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        back, backlog = one.worker.owing.destinations["B"], one.worker.owing.backlogs["B"]
-        back.circuit.set_back(Failure(ErrorClass.CONNECT, None, "test"), monotonic(), 1e6)
-        await store_in_bundles(one, many[:40])
-        back.wake_up()
-        await until(lambda: backlog.is_paced and back.is_up and back.is_idle)
-        if (entries := one.worker.forwarding.entries) is not None:
-            general = entries.handled_of
-            entries.handled_of = lambda stored: made.append(stored.seq) or general(stored)
-        await store_in_bundles(one, many[40:])
-        await until(lambda: peers["A"].uids() == UIDS[:2] + many)
-        assert backlog.must_wait
-        await all_settled(one)
-
-    ends = both(tmp_path, scene, {"A": None, "B": None}, more=ONE_BY_ONE)
-    assert ends["A"] == ends["B"] == UIDS[:2] + many
-    assert made == []
-
-
-def test_what_comes_for_a_destination_that_answers_nothing_stays_in_the_ledger(tmp_path: Path) -> None:
-    gate = Gate()
-    many = [f"1.2.100.{number}" for number in range(480)]
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        gate.open.clear()
-        await store_in_bundles(one, many[:380])
-        backlog, entries = one.worker.owing.backlogs["B"], one.worker.forwarding.entries
-        assert backlog.must_wait
-        assert len(backlog.held) == 1, "the one under way; the rest costs it no memory"
-        assert entries is not None
-        made: list[int] = []
-        general = entries.handled_of
-        entries.handled_of = lambda stored: made.append(stored.seq) or general(stored)
-        held = set(backlog.held)
-        await until(lambda: len(peers["A"].uids()) == 2 + 380)
-        for start in range(380, 480, 20):
-            await store_in_bundles(one, many[start : start + 20])
-            await until(lambda upto=start + 20: peers["A"].uids() == UIDS[:2] + many[:upto])  # type: ignore[misc]
-        assert made == [], "nor the others their short cut"
-        assert backlog.held == held
-        await until(lambda: one.slab.slots_used <= 1)
-        gate.open.set()
-        await all_settled(one)
-        assert not backlog.held
-        assert not backlog.must_wait
-        await store(one, UIDS[2:])
-        await all_settled(one)
-
-    found = outcome(tmp_path, True, scene, {"A": None, "B": gate.script}, more=ONE_BY_ONE)
-    assert found["statuses"] == [0] * (len(UIDS) + len(many))
-    assert found["A"] == found["B"] == UIDS[:2] + many + UIDS[2:]
-
-
-def test_what_waits_for_a_lane_goes_back_to_the_ledger_once_hardly_anything_is_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forwarding_world, "SLOTS", 4 * SLOTS)  # the half of them is enough for what waits
-    gate = Gate()
-    many = [f"1.2.100.{number}" for number in range(400)]
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        gate.open.clear()
-        outlet = one.worker.owing.destinations["A"].outlet
-        assert outlet is not None
-        await store_in_bundles(one, many[:65])
-        assert len(outlet.waiting) == 64
-        await store_in_bundles(one, many[65:])
-        assert not outlet.waiting
-        assert len(outlet.uids) == 1
-        await until(lambda: one.slab.slots_used <= 1)
-        gate.open.set()
-        await all_settled(one)
-
-    found = outcome(tmp_path, True, scene, {"A": gate.script}, more=ONE_BY_ONE)
-    assert found["A"] == UIDS[:2] + many
-
-
 def test_a_full_disk_refuses_a_whole_run_and_no_later_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -511,51 +195,6 @@ def test_a_full_disk_refuses_a_whole_run_and_no_later_one(
     ends = both(tmp_path, scene, {"A": None}, more=ONE_BY_ONE)
     assert ends["statuses"] == [0, 0, 0xA700, 0xA700, 0xA700, 0, 0, 0]
     assert ends["A"] == UIDS[:2] + UIDS[5:]
-
-
-@pytest.mark.parametrize("use_lane", [True, False])
-def test_a_connection_that_is_busy_does_not_delay_the_other_destination(
-    tmp_path: Path, use_lane: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    busy: set[Connection] = set()
-    original = Connection.has_unsent
-    monkeypatch.setattr("router.drivers.connection.Reception", None)  # which asks by itself
-    monkeypatch.setattr(Connection, "has_unsent", lambda self: self in busy or original(self))
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        await store(one, UIDS[:3])
-        await all_settled(one)
-        busy.add(one.worker.owing.destinations["B"]._pool.associations[0].connection)
-        await store(one, [UIDS[3]])
-        await until(lambda: UIDS[3] in peers["A"].uids())
-        busy.clear()
-        await store(one, UIDS[4:])
-        await all_settled(one)
-
-    found = outcome(tmp_path, use_lane, scene, {"A": None, "B": None})
-    assert sorted(found["A"]) == sorted(found["B"]) == UIDS
-
-
-@pytest.mark.parametrize("use_lane", [True, False])
-def test_a_reload_that_takes_a_destination_away_gives_its_slots_back(tmp_path: Path, use_lane: bool) -> None:
-    gate = Gate()
-
-    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        gate.open.clear()
-        for uid in UIDS[2:6]:
-            one.submit(uid, ack="stored")
-        await one.answered()
-        one.worker._reload(configuration(one.folder, {"B": peers["B"].port}))
-        gate.open.set()
-        await until(lambda: one.dispatcher.loans_outstanding == 0)
-        await store(one, UIDS[6:])
-        await until(lambda: set(UIDS) <= set(peers["B"].uids()))
-
-    found = outcome(tmp_path, use_lane, scene, {"A": gate.script, "B": None}, more=ONE_BY_ONE)
-    assert found["statuses"] == [0] * len(UIDS)
-    assert found["B"] == UIDS
 
 
 def test_an_instance_without_a_study_takes_the_general_way(tmp_path: Path) -> None:
@@ -621,21 +260,3 @@ def test_an_adopted_entry_whose_waiter_has_given_up_is_owed_and_holds_up_nobody(
 
     outcome(tmp_path, True, scene, {"A": None}, more=ONE_BY_ONE)
     assert "InvalidStateError" not in caplog.text
-
-
-@pytest.mark.parametrize("use_lane", [True, False])
-def test_what_people_drop_while_it_waits_gives_its_slots_back(tmp_path: Path, use_lane: bool) -> None:
-    gate = Gate()
-
-    async def scene(one: World, _: Any) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        gate.open.clear()
-        await store(one, UIDS[2:])
-        assert await asyncio.to_thread(one.worker.spool.ledger.drop, Selector(destination="A")) == 6
-        one.worker.owing.forget_settled()
-        gate.open.set()
-        await until(lambda: one.dispatcher.loans_outstanding == 0)
-
-    outcome(tmp_path, use_lane, scene, {"A": gate.script}, more=ONE_BY_ONE)

@@ -73,6 +73,11 @@ class Message:
     command: dict[int, Any]
     dataset: bytes
 
+    @property
+    def uid(self) -> str:
+        """The affected SOP Instance UID, empty if there is none."""
+        return str(self.command.get(AFFECTED_SOP_INSTANCE_UID, ""))
+
 
 class Peer:
     """One connection that our side opened."""
