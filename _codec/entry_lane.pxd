@@ -54,6 +54,15 @@ cdef class EntryLane:
     cdef object _on_overrun
     cdef Histogram _store_seconds
     cdef uint64_t _runs  # delivered so far
+    cdef readonly Py_ssize_t reached  # of the run that is being delivered
+    cdef readonly bint has_sent
+    # What give_up() has to know of the entry in hand:
+    cdef Outlet _handing  # which destination it is given to
+    cdef bint _has_uid  # and has its SOP Instance UID among its own by this
+    cdef bint _is_sent  # and gets it
+    cdef EntrySend _sending  # what is being sent to it
+    cdef SendLane _over  # over which lane
+    cdef Py_ssize_t _unhanded  # destinations that were to get it from its slots and have not
     cdef list _done
     cdef list _leaving  # outlets of which entries of this run stay in the ledger
     cdef list _run
@@ -81,6 +90,7 @@ cdef class EntryLane:
         const uint8_t *series, Py_ssize_t series_bytes,
     )
     cdef bint _make_room(self, uint64_t size) except -1
+    cdef bint _went_out(self, Outlet outlet) except -1
     cdef int _give_up(self, Outlet outlet) except -1
     cdef int _leave(self, StoredEntry entry, list outlets) except -1
     cdef int _leave_waiting(self, Outlet outlet) except -1

@@ -147,44 +147,75 @@ cdef class EntryLane:
         self._spool.write_run(run, buffers, self._offset - self._begin)
 
     def answer(self, list run):
-        """Answer entries that are durable; all at once, so that the acceptor is woken once."""
+        """Answer entries that are durable; all at once, so that the acceptor is woken once.
+
+        Those that are answered already are passed by: it is called again if something failed after it.
+        """
         cdef StoredEntry entry
         for entry in run:
+            if entry._ticket_id not in entry._port.unanswered:
+                continue
             entry._port.answer(entry._ticket_id, False)
             if self._store_seconds is not None:
                 self._store_seconds.note(now() - entry.began)
 
-    def deliver(self, list run):
-        """Send entries that are answered, at once or as soon as a lane is free.
+    def deliver(self, list run, Py_ssize_t start, list rest):
+        """Send entries that are answered, from run[start] on: at once, or as soon as a lane is free.
 
-        Return those that have to take the general way.
+        rest: gets those that have to take the general way. If something is raised, `reached` says at which
+        entry; give_up() takes it back, and deliver() can be called again for those after it.
         """
         cdef StoredEntry entry
         cdef Outlet outlet
-        cdef list rest = []
-        cdef set left = set()
+        cdef set left = {entry.uid for entry in rest}
         self._runs += 1
-        for entry in run:
+        self.reached = start
+        while self.reached < len(run):
+            entry = run[self.reached]
             # A later version goes the way of the one before: that is nowhere yet, and would come after it.
             if entry.uid in left or not self._send(entry):
                 left.add(entry.uid)
                 rest.append(entry)
-        if self._leaving:
-            leaving, self._leaving = self._leaving, []
-            for outlet in leaving:
-                outlet.tell_left()
-        return rest
+            self.reached += 1
+        while self._leaving:
+            outlet = self._leaving[len(self._leaving) - 1]
+            outlet.tell_left()
+            self._leaving.pop()
+
+    def give_up(self, StoredEntry entry):
+        """Take back the entry that deliver() had in hand when it raised; slots that nobody uses go back.
+
+        Return the destination that was to get it just then and has not got it, or None.
+        """
+        cdef Outlet outlet = self._handing
+        self._handing = None
+        if outlet is not None:
+            if self._is_sent or self._went_out(outlet):
+                self._unhanded -= 1
+                outlet = None
+            elif self._has_uid:
+                outlet.uids.pop(entry.uid, None)
+        if entry.uses == 0 and entry._ticket_id in entry._port.held:
+            entry._port.release(entry._ticket_id)
+        while self._unhanded > 0 and entry.uses > 0:
+            self._unhanded -= 1
+            entry.end_use()
+        return None if outlet is None else outlet.name
 
     def send(self, tag, seq, Outlet outlet, item, list buffers):
         """Send an entry of the general way to a destination at once, past its queue; False: nothing was sent.
 
         item: its key, sop_class, sop_instance, dataset_bytes and received_ns. buffers: the dataset, unchanged
-        until the entry is among take_done()'s or in trouble.
+        until the entry is among take_done()'s or in trouble. If something is raised, has_sent says whether it
+        is on its way nevertheless.
         """
         cdef EntrySend send
         cdef str uid = item.sop_instance
         cdef bytes sop_class, sop_instance
-        cdef SendLane lane = outlet.free_lane(uid, item.key)
+        cdef SendLane lane
+        cdef bint is_over = False
+        self.has_sent = False
+        lane = outlet.free_lane(uid, item.key)
         if lane is None:
             return False
         send = self._begin_send(outlet, uid, item.dataset_bytes, item.received_ns)
@@ -192,13 +223,29 @@ cdef class EntryLane:
         send.tag = tag
         sop_class = (<str>item.sop_class).encode("latin-1")
         sop_instance = uid.encode("latin-1")
-        if not lane.send(
-            send, lane.contexts[item.key], sop_class, len(sop_class), sop_instance, len(sop_instance),
-            buffers,
-        ):
-            return False
-        outlet.begin(lane)
         outlet.uids[uid] = None
+        try:
+            self._sending, self._over = send, lane
+            is_over = lane.send(
+                send, lane.contexts[item.key], sop_class, len(sop_class), sop_instance, len(sop_instance),
+                buffers,
+            )
+            if is_over:
+                outlet.begin(lane)
+            self._sending = None
+        finally:
+            if not is_over:
+                self.has_sent = self._went_out(outlet)
+                if not self.has_sent:
+                    del outlet.uids[uid]
+        return is_over
+
+    cdef bint _went_out(self, Outlet outlet) except -1:
+        # Whether what was being sent when something was raised is on its way all the same; it counts then.
+        send, self._sending = self._sending, None
+        if send is None or self._over.last is None or self._over.last.user is not send:
+            return False
+        outlet.begin(self._over)
         return True
 
     def take_done(self):
@@ -373,14 +420,12 @@ cdef class EntryLane:
         # Leave to the ledger what waits at a destination already, but for what has later versions parked
         # behind it.
         cdef StoredEntry entry
-        entries = list(outlet.waiting)
-        outlet.waiting.clear()
-        for entry in entries:
+        for entry in list(outlet.waiting):
             if outlet.uids[entry.uid]:
-                outlet.waiting.append(entry)
                 continue
-            del outlet.uids[entry.uid]
             outlet.backlog.give_back((entry.plan.model.calling_ae_title, entry.study), entry.seq)
+            outlet.waiting.remove(entry)
+            del outlet.uids[entry.uid]
             entry.end_use()
         self._on_overrun(outlet)
         return 0
@@ -394,7 +439,9 @@ cdef class EntryLane:
         cdef list taking = []
         cdef list leaving = []
         cdef Py_ssize_t i
-        cdef Py_ssize_t slots = len(entry._port.held[entry._ticket_id])
+        cdef Py_ssize_t slots
+        self._unhanded = 0
+        slots = len(entry._port.held[entry._ticket_id])
         if entry.plan.is_old:
             return False
         for outlet in entry.plan.outlets:
@@ -421,16 +468,22 @@ cdef class EntryLane:
             return True
         self._loans.keep(entry._port.intake, slots)
         entry.uses = <int>len(lanes)
+        self._unhanded = len(lanes)
         for i in range(len(lanes)):
             lane, outlet = lanes[i], taking[i]
+            self._is_sent = self._has_uid = False
+            self._handing = outlet
             outlet.backlog.adopt(entry.seq)
+            outlet.uids[entry.uid] = None
+            self._has_uid = True
             if lane is None:
-                outlet.uids[entry.uid] = None
                 outlet.waiting.append(entry)
-            elif self._send_over(entry, outlet, lane):
-                outlet.uids[entry.uid] = None
-            else:
+            elif not self._send_over(entry, outlet, lane):
+                del outlet.uids[entry.uid]
+                self._has_uid = False
                 self._on_unsent(entry, outlet, None)
+            self._handing = None
+            self._unhanded -= 1
         return True
 
     cdef bint _send_over(self, StoredEntry entry, Outlet outlet, SendLane lane) except -1:
@@ -443,12 +496,16 @@ cdef class EntryLane:
         send = self._begin_send(outlet, entry.uid, entry.dataset_bytes, entry.received_ns)
         send.seq = entry.seq
         send.entry = entry
+        self._sending, self._over = send, lane
         if not lane.send(
             send, lane.contexts[entry.plan.context_key], ticket.sop_class, ticket.sop_class_bytes,
             ticket.sop_instance, ticket.sop_instance_bytes, entry._port.buffers(&ticket),
         ):
+            self._sending = None
             return False
         outlet.begin(lane)
+        self._sending = None
+        self._is_sent = True
         if lane.last.is_out:
             # Nobody reads the slots any more, and a second attempt can read the spool.
             send.is_from_spool = True

@@ -165,9 +165,9 @@ cdef class Outlet:
 
     cdef int tell_left(self) except -1:
         # The run is over: tell the backlog what was left of it. It is fetched once there is room.
-        left, self._left = self._left, []
         self.has_waiting = True
-        self.backlog.leave_run(left, self._left_up_to)
+        self.backlog.leave_run(self._left, self._left_up_to)
+        self._left = []
         return 0
 
     cdef int begin(self, SendLane lane) except -1:

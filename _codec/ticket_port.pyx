@@ -68,8 +68,7 @@ cdef class TicketPort:
         # Send the receipt of success, the slots with it or not.
         cdef uint8_t receipt[RECORD_MAX]
         cdef uint8_t *at = receipt
-        self.unanswered.remove(ticket_id)
-        slots = self.held.pop(ticket_id) if releases else ()
+        slots = self.held[ticket_id] if releases else ()
         at[0] = PACKED_ARRAY_6
         at[1] = KIND_RECEIPT
         at = pack_u64(at + 2, ticket_id)
@@ -78,6 +77,9 @@ cdef class TicketPort:
         at = pack_slots(at + 2, slots)
         at[0] = PACKED_TRUE if releases else PACKED_FALSE
         self._send(receipt, at + 1 - receipt, True)
+        self.unanswered.remove(ticket_id)  # not before: without memory for the receipt it is sent later
+        if releases:
+            del self.held[ticket_id]
         return 0
 
     cdef int release(self, uint64_t ticket_id) except -1:

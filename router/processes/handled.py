@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from router.delivery.retry import Failure
-from router.delivery.sender import Item
+from router.delivery.sender import FlowName, Item
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket
 from router.processes.instances import InstanceBytes, remove_file
@@ -58,6 +58,11 @@ def forget_file(ticket: Ticket) -> None:
         remove_file(ticket.file)
 
 
+def flow_of(handled: Handled) -> FlowName:
+    """Return what keeps its order and takes turns with others (delivery/fair.py)."""
+    return handled.ticket.calling_ae_title, handled.study_uid
+
+
 def new_item(handled: Handled, seq: int) -> Item:
     """Return a ticket as an item for one destination."""
     ticket = handled.ticket
@@ -70,5 +75,5 @@ def new_item(handled: Handled, seq: int) -> Item:
         handled.instance,
     )
     item.received_ns = ticket.received_ns
-    item.flow = (ticket.calling_ae_title, handled.study_uid)
+    item.flow = flow_of(handled)
     return item

@@ -67,6 +67,11 @@ class InstanceBytes:
         self._hot_uses = uses
         self._on_cool = on_cool
 
+    @property
+    def is_kept_hot(self) -> bool:
+        """Whether keep_hot() was called: the loan is given back by those for whom it is kept."""
+        return self._on_cool is not None
+
     def used(self) -> None:
         """Take note that one of those for whom it is kept hot needs it no more."""
         if self._hot_uses > 0:

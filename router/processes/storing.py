@@ -8,24 +8,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from router import crash_points
 from router.delivery.destination import Destination
-from router.delivery.sender import Item, Payload
+from router.delivery.sender import FlowName, Item, Payload
 from router.errors import SpoolError
 from router.handoff.intake import Intake
 from router.handoff.ticket import Ticket
-from router.processes.handled import Adopted, Handled, answer, new_item
+from router.processes.backlog import Backlog
+from router.processes.handled import Adopted, Handled, answer, flow_of, new_item
 from router.processes.hot_loans import HotLoans
 from router.processes.instances import InstanceBytes
 from router.routing.facts import Decision
 from router.spool.record import Entry, InstanceRecord
 from router.standard.statuses import OUT_OF_RESOURCES, SUCCESS
-from router.wire.codec import StoredEntry
+from router.wire.codec import EntryLane, StoredEntry
 
 if TYPE_CHECKING:
     from router.processes.worker import Worker
@@ -143,20 +145,25 @@ class Storing:
 
     @crash_points.before("sync.after")
     def became_durable(self, up_to_seq: int) -> None:
-        """Answer every ticket whose entry is durable now, and begin to deliver. Raises SpoolError."""
+        """Answer every ticket whose entry is durable now, and begin to deliver. Raises SpoolError.
+
+        If anything else is raised, what it was about stays queued: call it again.
+        """
         unsynced = self._unsynced
         touched: dict[Destination, None] = {}
-        while unsynced and unsynced[0].seq <= up_to_seq:
-            first = unsynced[0]
-            if isinstance(first, Handled | Adopted):
-                assert first.entry is not None
-                self._worker.spool.ledger.add([first.entry])  # if it cannot, everything stays queued
-                unsynced.popleft()
-                self._is_durable(first, touched)
-            else:
-                self._run_is_durable(self._first_run(up_to_seq), touched)
-        for destination in touched:
-            destination.pump()
+        try:
+            while unsynced and unsynced[0].seq <= up_to_seq:
+                first = unsynced[0]
+                if isinstance(first, Handled | Adopted):
+                    assert first.entry is not None
+                    self._worker.spool.ledger.add([first.entry])  # if it cannot, everything stays queued
+                    unsynced.popleft()
+                    self._is_durable(first, touched)
+                else:
+                    self._run_is_durable(self._first_run(up_to_seq), touched)
+        finally:
+            for destination in touched:
+                destination.pump()
 
     def _is_durable(self, handled: Handled | Adopted, touched: dict[Destination, None]) -> None:
         if isinstance(handled, Adopted):
@@ -165,7 +172,7 @@ class Storing:
             else:  # who waited for it has given up: it would be nobody's until the next start
                 self._worker.owing.owe(handled.entry)
             return
-        stays_hot = self._deliver_stored(handled, touched)
+        stays_hot = self._deliver_or_leave(handled, touched)
         release = not stays_hot and handled.instance.give_up()
         handled.intake.answer(handled.ticket, SUCCESS, release=release)
         if not stays_hot and not release:
@@ -190,18 +197,74 @@ class Storing:
         assert entries is not None
         ledger.check_room()  # if it takes nothing, everything stays queued
         entries.lane.answer(run)
-        for _ in run:
-            self._unsynced.popleft()
         try:
             ledger.add_run(run)
         except SpoolError:  # it has just failed; the segments have them
+            self._pass_by(run)
             for stored in run:
                 entries.handled_of(stored).instance.cool()
             raise
-        for stored in entries.lane.deliver(run):
-            handled = entries.handled_of(stored)
-            if not self._deliver_stored(handled, touched):
-                handled.instance.cool()
+        self._pass_by(run)
+        for stored in self._deliver_run(entries.lane, run, touched):
+            try:
+                handled = entries.handled_of(stored)
+            except Exception:
+                self._leave_of_lane(entries.lane, stored, touched)
+            else:
+                if not self._deliver_or_leave(handled, touched):
+                    handled.instance.cool()
+
+    def _pass_by(self, run: list[StoredEntry]) -> None:
+        for _ in run:
+            self._unsynced.popleft()
+
+    def _deliver_run(
+        self, lane: EntryLane, run: list[StoredEntry], touched: dict[Destination, None]
+    ) -> list[StoredEntry]:
+        """Have the lane send what it can; return the rest. What fails is left to the ledger, by itself."""
+        rest: list[StoredEntry] = []
+        start = 0
+        while True:
+            try:
+                lane.deliver(run, start, rest)
+                return rest
+            except Exception:  # memory that ran out, say
+                if lane.reached == len(run):  # of which some wait in the ledger, and this was not told
+                    logger.exception("delivery=left-to-ledger")
+                    self._worker.owing.look_again()
+                    return rest
+                start = lane.reached + 1
+                self._leave_of_lane(lane, run[lane.reached], touched)
+
+    def _leave_of_lane(self, lane: EntryLane, stored: StoredEntry, touched: dict[Destination, None]) -> None:
+        flow = (stored.record.calling_ae_title, stored.record.study_uid)
+        names = stored.plan.decision.destinations
+        self._leave_failed(stored.seq, flow, names, lane.give_up(stored), touched)
+
+    def _leave_failed(
+        self,
+        seq: int,
+        flow: FlowName,
+        names: Sequence[str],
+        missed: str | None,
+        touched: dict[Destination, None],
+    ) -> None:
+        """Leave an entry to the ledger for those of its destinations that have not got it: it is answered,
+        and would be nobody's until the next start.
+
+        missed: one that has perhaps taken note of it and has not got it. Call it where the reason was caught.
+        """
+        logger.exception("entry=%s delivery=left-to-ledger", self._worker.entry_name(seq))
+        owing = self._worker.owing
+        for name in names:
+            if (destination := owing.destinations.get(name)) is None:
+                continue
+            if name == missed:
+                owing.take_back(name, seq)
+                owing.backlogs[name].held.discard(seq)
+            if seq not in owing.backlogs[name].held:
+                owing.backlogs[name].insert(flow, seq)
+                touched[destination] = None
 
     def failed(self, error: SpoolError) -> None:
         """Answer failure to every ticket that waits for a disk that said it failed."""
@@ -216,6 +279,15 @@ class Storing:
                 first = self._worker.forwarding.entries.handled_of(first)
             answer(first, OUT_OF_RESOURCES, "storage failed")
 
+    def _deliver_or_leave(self, handled: Handled, touched: dict[Destination, None]) -> bool:
+        """As _deliver_stored; if that is not possible, the instance is left to the ledger."""
+        try:
+            return self._deliver_stored(handled, touched)
+        except Exception:  # memory that ran out, say
+            names = [name for name in handled.decision.destinations if name not in handled.delivered]
+            self._leave_failed(handled.seq, flow_of(handled), names, None, touched)
+            return handled.instance.is_kept_hot
+
     def _deliver_stored(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """Hand a durable instance to its destinations; return whether some of them send it from the slab."""
         self._worker.contested.note(handled.ticket.sop_instance)
@@ -223,36 +295,70 @@ class Storing:
         sent = 0
         intake, slots = handled.intake, len(handled.ticket.slots)
         may_keep = not handled.ticket.file and self.hot_loans.may_keep(intake, slots)
-        entries = self._worker.forwarding.entries
+        give_back = partial(self.hot_loans.give_back, intake, slots)
         for name in handled.decision.destinations:
-            if name in handled.delivered:
-                self._worker.owing.mark_delivered(handled.seq, name, handled.delivered[name])
-            elif name in handled.awaited:
-                self._worker.owing.adopt(name, self._make_ordinary(handled, name))
-            elif (destination := self._worker.owing.destinations.get(name)) is not None:
-                backlog = self._worker.owing.backlogs[name]
-                if backlog.must_wait:
-                    backlog.leave((handled.ticket.calling_ae_title, handled.study_uid), handled.seq)
-                    if destination.is_up and destination.is_idle:
-                        touched[destination] = None
-                    continue
-                item = new_item(handled, handled.seq)
-                item.payload = self.guarded(handled, name)
-                item.entry_id = handled.seq
-                if may_keep and entries is not None and entries.send(handled, destination, item):
-                    backlog.adopt(handled.seq)
-                    sent += 1
-                elif backlog.offer(item):
-                    touched[destination] = None
-                    if destination.is_well and destination.queued <= HOT_QUEUE_MAX:
-                        hot.append((name, item))
+            try:
+                taken = self._deliver_to(handled, name, may_keep, touched)
+            except Exception:  # what one destination cannot take now is no reason to keep it from the others
+                self._leave_failed(handled.seq, flow_of(handled), (name,), name, touched)
+                continue
+            if taken is True:
+                sent += 1
+            elif taken is not None:
+                hot.append((name, taken))
         if not may_keep or not (hot or sent):
             return False
+        handled.instance.keep_hot(len(hot) + sent, give_back)
         self.hot_loans.keep(intake, slots)
-        handled.instance.keep_hot(len(hot) + sent, partial(self.hot_loans.give_back, intake, slots))
         for name, item in hot:
             self._worker.owing.keep_hot(name, item, handled.instance)
         return True
+
+    def _deliver_to(
+        self, handled: Handled, name: str, may_keep: bool, touched: dict[Destination, None]
+    ) -> Item | Literal[True] | None:
+        """Hand a durable instance to one destination. Return True if it is being sent from the slab, the item
+        if that is to be sent from there soon."""
+        owing, seq = self._worker.owing, handled.seq
+        if name in handled.delivered:
+            owing.mark_delivered(seq, name, handled.delivered[name])
+            return None
+        if name in handled.awaited:
+            owing.adopt(name, self._make_ordinary(handled, name))
+            return None
+        if (destination := owing.destinations.get(name)) is None:
+            return None
+        backlog = owing.backlogs[name]
+        if backlog.must_wait:
+            backlog.leave(flow_of(handled), seq)
+            if destination.is_up and destination.is_idle:
+                touched[destination] = None
+            return None
+        item = new_item(handled, seq)
+        item.payload = self.guarded(handled, name)
+        item.entry_id = seq
+        if may_keep and self._send_at_once(handled, destination, backlog, item):
+            return True
+        if not backlog.offer(item):
+            return None
+        touched[destination] = None
+        return item if destination.is_well and destination.queued <= HOT_QUEUE_MAX else None
+
+    def _send_at_once(self, handled: Handled, destination: Destination, backlog: Backlog, item: Item) -> bool:
+        entries = self._worker.forwarding.entries
+        if entries is None:
+            return False
+        backlog.adopt(handled.seq)  # not later: what is sent from the slab must be known to be
+        try:
+            is_sent = entries.send(handled, destination, item)
+        except Exception:
+            if not entries.lane.has_sent:
+                raise
+            logger.exception("entry=%s delivery=begun", self._worker.entry_name(handled.seq))
+            return True
+        if not is_sent:
+            backlog.held.discard(handled.seq)
+        return is_sent
 
     @staticmethod
     def _make_ordinary(handled: Handled, name: str) -> Item:

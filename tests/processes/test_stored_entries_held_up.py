@@ -15,41 +15,22 @@ from router.processes import pace
 from router.spool.states import DeliveryState, Selector
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.wire.codec import CODEC_NAME
-from router.wire.pdus import ReleaseRP, encode_pdu
 from tests.support import forwarding_world
 from tests.support.forwarding_scenes import answering, both, falling, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
-from tests.support.scripted_scp import RELEASE_RQ, Message, Peer, ScriptedAcceptor, until
-from tests.support.stored_scenes import ONE_BY_ONE, UIDS, all_settled, rows, states, store
+from tests.support.scripted_scp import Message, Peer, ScriptedAcceptor, until
+from tests.support.stored_scenes import (
+    ONE_BY_ONE,
+    UIDS,
+    Gate,
+    all_settled,
+    rows,
+    states,
+    store,
+    store_in_bundles,
+)
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
-
-
-async def store_in_bundles(one: World, uids: list[str], size: int = 16) -> None:
-    """Send instances, so many at a time."""
-    for start in range(0, len(uids), size):
-        for uid in uids[start : start + size]:
-            one.submit(uid, ack="stored")
-        await one.answered()
-
-
-class Gate:
-    """A destination that answers only while it is open; falls: one of its answers is an end instead."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.falls = False
-
-    async def script(self, peer: Peer) -> None:
-        await peer.accept()
-        while (message := await peer.read_message()) is not None:
-            await self.open.wait()
-            if self.falls:
-                self.falls = False
-                return
-            peer.respond(message)
-        if peer.last_pdu[0] == RELEASE_RQ:
-            peer.send(encode_pdu(ReleaseRP()))
 
 
 @pytest.mark.parametrize("status", [0xA900, 0xC123, 0x0122, 0xB007])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from router.spool.states import DeliveryState
+from router.wire.pdus import ReleaseRP, encode_pdu
 from tests.support.forwarding_world import World
-from tests.support.scripted_scp import until
+from tests.support.scripted_scp import RELEASE_RQ, Peer, until
 
 UIDS = [f"1.2.{number}" for number in range(1, 9)]
 ONE_BY_ONE = "associations_max = 1"
@@ -40,3 +42,30 @@ async def store(one: World, uids: list[str], **changes: Any) -> None:
 
 async def all_settled(one: World) -> None:
     await until(lambda: states(one) <= {DeliveryState.DELIVERED, DeliveryState.DEAD})
+
+
+async def store_in_bundles(one: World, uids: list[str], size: int = 16) -> None:
+    """Send instances, so many at a time."""
+    for start in range(0, len(uids), size):
+        for uid in uids[start : start + size]:
+            one.submit(uid, ack="stored")
+        await one.answered()
+
+
+class Gate:
+    """A destination that answers only while it is open; falls: one of its answers is an end instead."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.falls = False
+
+    async def script(self, peer: Peer) -> None:
+        await peer.accept()
+        while (message := await peer.read_message()) is not None:
+            await self.open.wait()
+            if self.falls:
+                self.falls = False
+                return
+            peer.respond(message)
+        if peer.last_pdu[0] == RELEASE_RQ:
+            peer.send(encode_pdu(ReleaseRP()))
