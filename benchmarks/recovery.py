@@ -24,7 +24,7 @@ from pathlib import Path
 from router.spool.layout import WorkerDirectory, worker_directory
 from router.spool.record import Entry, InstanceRecord
 from router.spool.spool import Spool, SpoolSettings, open_spool
-from router.spool.writer import WriterSettings
+from router.spool.writer_settings import WriterSettings
 
 CASES = ("known", "behind", "lost")
 GROUP = 200  # instances made durable together

@@ -26,7 +26,8 @@ from router.spool.layout import worker_directory
 from router.spool.ledger import Ledger, LedgerSettings
 from router.spool.payload import PayloadStore
 from router.spool.record import Entry, InstanceRecord
-from router.spool.writer import SpoolWriter, WriterSettings
+from router.spool.writer import SpoolWriter
+from router.spool.writer_settings import WriterSettings
 
 NAME = "growth"
 BAR = 1.5

@@ -27,7 +27,8 @@ from router.spool.payload import PayloadStore
 from router.spool.record import Entry, InstanceRecord, Location
 from router.spool.recover import recover
 from router.spool.states import DeliveryState, Mark, Selector
-from router.spool.writer import SpoolWriter, WriterSettings
+from router.spool.writer import SpoolWriter
+from router.spool.writer_settings import WriterSettings
 
 SMALL_BYTES = 2048
 CT_BYTES = 526 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from router.config.schema import Config
 from router.spool.ledger import LedgerSettings
 from router.spool.spool import SpoolSettings
-from router.spool.writer import WriterSettings
+from router.spool.writer_settings import WriterSettings
 
 MB, GB = 1 << 20, 1 << 30
 

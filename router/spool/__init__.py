@@ -5,9 +5,9 @@ whom and the **payload store** knows where the bytes are. One spool directory pe
 one process.
 
 An instance comes in through `writer.py`: `append` puts the dataset and the frozen decision into a segment
-(format: `segment.py`; objects of many megabytes: a file of their own, `large.py`), `group_commit.py`
-makes whole groups durable with one sync each, and only then may anybody be told that it is stored. From
-there the ledger carries one state per (instance, destination) until each is settled (in one row for many
+(format: `segment.py`; made ahead by `segment_supply.py`; objects of many megabytes: a file of their own,
+`large.py`), `group_commit.py` makes whole groups durable with one sync each, and only then may anybody be told
+that it is stored. From there the ledger carries one state per (instance, destination) until each is settled (in one row for many
 where nothing has happened yet, `ledger_runs.py`); marks are written behind and may be lost, which costs a
 duplicate and never an instance. `payload.py` reads datasets back and deletes what is settled.
 

@@ -20,7 +20,8 @@ from router.spool.ledger_verify import is_sound, opening_error, suspicion
 from router.spool.payload import PayloadStore
 from router.spool.recover import RecoveryReport, recover
 from router.spool.recycled import RecycledSegments, remove_recycled
-from router.spool.writer import SpoolWriter, WriterSettings
+from router.spool.writer import SpoolWriter
+from router.spool.writer_settings import WriterSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from crc32c import crc32c
 
 from router.errors import SpoolError
 from router.spool.disk import Buffer, Disk, UnsyncedDisk
-from router.spool.faults import FULL_ERRNOS, NotYet, ObjectTooLarge, SpoolFailed, SpoolFull, spool_error
+from router.spool.faults import NotYet, ObjectTooLarge, SpoolFailed, SpoolFull, spool_error
 from router.spool.gathered import Gathered, sync_group
 from router.spool.group_commit import GroupCommit
 from router.spool.large import StagedFile, stage_buffers, stage_file
@@ -40,41 +39,16 @@ from router.spool.segment import (
     encode_trailer,
     record_bytes,
 )
-from router.spool.segment_file import SegmentFile, create_segment, remove_segment
+from router.spool.segment_file import SegmentFile, remove_segment
+from router.spool.segment_supply import SegmentSupply
+from router.spool.writer_settings import WriterSettings
 from router.wire.codec import CommitLane, SegmentWindow
 
-LARGE_OBJECT_MIN_BYTES = 8 << 20
-SEGMENT_BYTES_MIN = 256 << 10  # holds the largest facts and the largest dataset kept inside
-SEGMENT_BYTES_MAX = 1 << 30
 CLOSE_TIMEOUT_S = 60.0
 FILL_TIMEOUT_S = 10.0
 SYNC_AT_ONCE_BYTES = 256 << 10  # of a run: the disk begins with them while those after them are written,
 SHORT_SYNC_S = 0.002  # if that is what syncs take; where they take longer, each should cover more
 UNSYNCED_MARKER_S = 0.1  # between markers where nothing is synced: each group is durable at once there
-
-
-@dataclass(frozen=True, slots=True)
-class WriterSettings:
-    """segment_bytes: size of a segment. quota_bytes: what the directory may hold; 0: what the disk holds.
-
-    large_min_bytes: datasets from this size get a file of their own (a quarter segment at most).
-    fsync: False on RAM disks: commits keep their order but nothing is synced.
-    """
-
-    segment_bytes: int = 64 << 20
-    quota_bytes: int = 0
-    large_min_bytes: int = LARGE_OBJECT_MIN_BYTES
-    fsync: bool = True
-
-    def __post_init__(self) -> None:
-        if not SEGMENT_BYTES_MIN <= self.segment_bytes <= SEGMENT_BYTES_MAX:
-            raise ValueError(
-                f"segment_bytes {self.segment_bytes} not in {SEGMENT_BYTES_MIN}..{SEGMENT_BYTES_MAX}"
-            )
-
-    @property
-    def large_from_bytes(self) -> int:
-        return min(self.large_min_bytes, self.segment_bytes // 4)
 
 
 class SpoolWriter:
@@ -102,19 +76,16 @@ class SpoolWriter:
         bell: int | None = None,
     ) -> None:
         self._directory = directory
-        self._recycled = recycled
         self._store = store
         self._notify = notify
         self._settings = settings
         self._disk = disk or (Disk() if settings.fsync else UnsyncedDisk())
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._making = threading.Lock()  # taken before _lock
         self._next_seq = next_seq
-        self._next_segment = next_segment
-        self._previous = previous
-        self._segment: SegmentFile | None = None
-        self._spare: SegmentFile | None = None
+        self._segments = SegmentSupply(
+            directory, self._disk, settings, store, recycled, next_segment, previous
+        )
         self._gathered = Gathered()
         self._durable = (next_seq - 1, NOWHERE)
         self._marked_seq = next_seq - 1
@@ -153,9 +124,7 @@ class SpoolWriter:
     @property
     def used_bytes(self) -> int:
         """Return the bytes held on disk, preallocated space included."""
-        held = [segment for segment in (self._segment, self._spare) if segment is not None]
-        kept = self._recycled.held_bytes if self._recycled is not None else 0
-        return self._store.used_bytes + kept + sum(segment.capacity for segment in held)
+        return self._segments.used_bytes
 
     # -- appending (owner's thread)
 
@@ -173,7 +142,7 @@ class SpoolWriter:
         meta = _encoded(record)
         if length < self._settings.large_from_bytes:
             return self._append(Kind.INSTANCE, meta, buffers, length, crc)
-        self._check_quota(length, ObjectTooLarge)
+        self._segments.check_quota(length, ObjectTooLarge)
         try:
             staged = stage_buffers(self._disk, self._directory, self._next_seq, buffers, length)
         except OSError as error:
@@ -193,7 +162,7 @@ class SpoolWriter:
         """
         self._check()
         meta = _encoded(record)
-        self._check_quota(length, ObjectTooLarge)
+        self._segments.check_quota(length, ObjectTooLarge)
         try:
             staged = stage_file(self._disk, self._directory, self._next_seq, path, length)
         except OSError as error:
@@ -241,8 +210,8 @@ class SpoolWriter:
 
     def drop_window(self) -> None:
         """Go on without the window of this segment: a page could not be had."""
-        if self._segment is not None:
-            self._segment.close_window()
+        if self._segments.current is not None:
+            self._segments.current.close_window()
 
     def write_run(self, buffers: Sequence[Buffer], size: int, count: int) -> None:
         """Write `count` whole INSTANCE records, `size` octets together, where begin_run said; as `append`.
@@ -250,8 +219,8 @@ class SpoolWriter:
         No buffers: they were written through the window, and count from now on.
         """
         self._check()
-        assert self._segment is not None
-        self._write_records(self._segment, buffers, size, count, None)
+        assert self._segments.current is not None
+        self._write_records(self._segments.current, buffers, size, count, None)
         if size >= SYNC_AT_ONCE_BYTES and self._lane is not None and self._lane.last_s < SHORT_SYNC_S:
             self._request_lane()
 
@@ -290,25 +259,14 @@ class SpoolWriter:
         if self._closed:
             raise SpoolFailed("the spool is closed")
 
-    def _check_quota(self, more_bytes: int, fault: type[SpoolFull] = SpoolFull) -> None:
-        quota = self._settings.quota_bytes
-        if quota and self.used_bytes + more_bytes > quota:
-            self._give_space_back()
-        if quota and self.used_bytes + more_bytes > quota:
-            raise fault(f"spool quota of {quota} bytes reached")
-
     def _broken(self, doing: str, error: OSError) -> SpoolError:
         """Return the error for a failed call; anything but "full" stops the volume."""
         failure = spool_error(doing, error)
         if isinstance(failure, SpoolFull):
-            self._give_space_back()
+            self._segments.give_space_back()
         else:
             self.give_up(failure)
         return failure
-
-    def _give_space_back(self) -> None:
-        if self._recycled is not None:
-            self._recycled.clear()
 
     def give_up(self, failure: SpoolError) -> None:
         """Accept nothing any more: the volume failed. Usable from any thread."""
@@ -319,7 +277,7 @@ class SpoolWriter:
     # -- segments
 
     def _segment_with_room(self, size: int) -> SegmentFile:
-        segment = self._segment
+        segment = self._segments.current
         if segment is None or not segment.has_room(size, MARKER_BYTES):
             segment = self._rotate(segment)
         if segment.offset + size > segment.filled:
@@ -341,65 +299,15 @@ class SpoolWriter:
         if segment.filled < end:
             raise SpoolFull("the disk does not keep up")
 
-    def _rotate(self, segment: SegmentFile | None) -> SegmentFile:
-        with self._making:
-            fresh = self._spare
-            try:
-                if fresh is None:
-                    fresh = self._spare = self._create_segment()
-                if segment is not None:
-                    self._previous = Position(segment.number, segment.offset)
-                fresh.begin(self._disk, self._previous)
-            except OSError as error:
-                raise self._broken("making a segment", error) from error
+    def _rotate(self, ended: SegmentFile | None) -> SegmentFile:
+        try:
+            fresh = self._segments.move_on()
+        except OSError as error:
+            raise self._broken("making a segment", error) from error
+        if ended is not None:
             with self._lock:
-                if segment is not None:
-                    self._gathered.add_closing(segment)
-                self._segment, self._spare = fresh, None
+                self._gathered.add_closing(ended)
         return fresh
-
-    def _create_segment(self) -> SegmentFile:
-        """Make the next segment; the caller holds `_making`. Raises OSError, SpoolFull.
-
-        Segments are used in the order of their numbers: recovery and the ledger's checkpoint rely on it.
-        """
-        recycled = self._recycled.take() if self._recycled is not None else None
-        if recycled is not None:
-            try:
-                return self._next_file(recycled)
-            except OSError as error:
-                if error.errno not in FULL_ERRNOS:
-                    raise
-                self._give_space_back()  # and it is gone itself: there may be room for a fresh one now
-        self._check_quota(self._settings.segment_bytes)
-        return self._next_file(None)
-
-    def _next_file(self, recycled: Path | None) -> SegmentFile:
-        window = None
-        if recycled is not None and self._recycled is not None:
-            window = self._recycled.take_window(recycled)
-        number = self._next_segment
-        self._next_segment += 1
-        path, nonce = self._directory.segment_path(number), self._directory.nonce_of(number)
-        size = self._settings.segment_bytes
-        return create_segment(self._disk, path, number, nonce, size, recycled, window)
-
-    def _make_spare(self) -> None:
-        """Preallocate the next segment early, off the owner's thread: it may take milliseconds."""
-        with self._making:
-            segment = self._segment
-            if segment is None or self._spare is not None or not segment.is_half_full:
-                return
-            try:
-                spare = self._spare = self._create_segment()
-                spare.fill_ahead(self._disk)
-            except (OSError, SpoolFull):
-                return  # then the owner tries, and reports
-            try:
-                spare.sync(self._disk)
-            except OSError as error:
-                self.give_up(SpoolFailed(f"filling a segment: {error.strerror or error}"))
-                self._notify()
 
     # -- durability
 
@@ -411,10 +319,10 @@ class SpoolWriter:
     def _request_lane(self) -> bool:
         """Have the lane commit what has gathered; False if that takes more than the sync of a segment, or the
         segment needs something else soon."""
-        lane, segment = self._lane, self._segment
+        lane, segment = self._lane, self._segments.current
         if lane is None or segment is None or self._group.is_busy or not segment.is_filled():
             return False
-        if self._spare is None and segment.is_half_full:
+        if self._segments.spare is None and segment.is_half_full:
             return False
         with self._lock:  # with which a group is put back
             group = self._gathered
@@ -466,7 +374,7 @@ class SpoolWriter:
 
     def _write_marker(self, seq: int, position: Position) -> None:
         """Write a marker, if there is room; the next commit takes it along."""
-        segment = self._segment
+        segment = self._segments.current
         if segment is None or segment.offset + MARKER_BYTES > segment.filled:
             return
         marker = Marker(seq, position, self._marker_at)
@@ -522,7 +430,7 @@ class SpoolWriter:
             later, self._gathered = self._gathered, group
             group.put_back(later)
         if self.trouble is None:
-            self._give_space_back()
+            self._segments.give_space_back()
             with self._changed:
                 self.trouble = spool_error("making a group durable", error)
                 self._changed.notify_all()
@@ -530,20 +438,11 @@ class SpoolWriter:
 
     def _sync_group(self, group: Gathered) -> None:
         """Make a group durable, and let go of the segments that are full. Raises OSError, NotYet."""
-        sync_group(group, self._disk, self._directory, self._keep_window)
+        sync_group(group, self._disk, self._directory, self._segments.retire)
         for segment in group.closing:
             descriptor, segment.descriptor = segment.descriptor, -1
             self._disk.close(descriptor)
             self._store.add_closed(ClosedSegment(segment.number, segment.last_seq, segment.offset))
-
-    def _keep_window(self, segment: SegmentFile) -> None:
-        """Give up the window of a segment that gets nothing more, or keep it for the file's next life."""
-        window, segment.window = segment.window, None
-        if window is not None and self._recycled is not None:
-            window.cut(segment.offset)
-            self._recycled.keep_window(segment.path, window)
-        elif window is not None:
-            window.close()
 
     def _tidy(self, group: Gathered) -> None:
         """After the good news: what nobody waits for."""
@@ -552,7 +451,11 @@ class SpoolWriter:
                 with contextlib.suppress(OSError):  # an orphan in incoming/ goes at the next start
                     self._disk.unlink(file.source)
         if self._settings.fsync:
-            self._make_spare()
+            try:
+                self._segments.make_spare()
+            except OSError as error:
+                self.give_up(SpoolFailed(f"filling a segment: {error.strerror or error}"))
+                self._notify()
 
     # -- the end
 
@@ -568,10 +471,9 @@ class SpoolWriter:
             return
         flushed = self.flush(timeout_s)
         self._mark_durable()
-        with self._making, self._lock:
+        segment, spare = self._segments.end()
+        with self._lock:
             self._closed = True
-            segment, self._segment = self._segment, None
-            spare, self._spare = self._spare, None
             if segment is not None:
                 self._gathered.add_closing(segment)
         if flushed:

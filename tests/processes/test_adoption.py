@@ -12,7 +12,7 @@ from router.processes.adoption import _store
 from router.spool.disk import Disk
 from router.spool.layout import incoming_directory, worker_directory
 from router.spool.spool import SpoolSettings, open_spool
-from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
+from router.spool.writer_settings import SEGMENT_BYTES_MIN, WriterSettings
 from tests.spool.spool_fixtures import DEADLINE_S, dataset_of, record_of
 
 LARGE = SEGMENT_BYTES_MIN // 2

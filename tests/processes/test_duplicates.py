@@ -13,7 +13,7 @@ from router.spool.layout import worker_directory
 from router.spool.record import Entry
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
-from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
+from router.spool.writer_settings import SEGMENT_BYTES_MIN, WriterSettings
 from tests.spool.spool_fixtures import DEADLINE_S, dataset_of, record_of
 from tests.support.handoff import make_ticket
 

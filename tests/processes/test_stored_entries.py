@@ -119,7 +119,7 @@ def test_a_page_that_is_gone_under_a_trailer_costs_no_record(ram: Path) -> None:
     async def scene(one: World, _: Any) -> None:
         await store(one, UIDS[:2])
         await all_settled(one)
-        segment = one.worker.spool.writer._segment
+        segment = one.worker.spool.writer._segments.current
         assert segment is not None
         begun = segment.offset
         await store(one, UIDS[2:3])
@@ -150,7 +150,7 @@ def test_a_segment_that_somebody_cut_short_is_written_by_system_calls(ram: Path)
     async def scene(one: World, _: Any) -> None:
         await store(one, UIDS[:3])
         await all_settled(one)
-        segment = one.worker.spool.writer._segment
+        segment = one.worker.spool.writer._segments.current
         assert segment is not None
         os.truncate(segment.path, segment.offset)
         for uid in UIDS[3:]:

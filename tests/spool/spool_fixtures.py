@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import random
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crc32c import crc32c
 
 from router.spool.disk import Buffer, Disk
-from router.spool.layout import WorkerDirectory
+from router.spool.layout import WorkerDirectory, incoming_directory
 from router.spool.ledger import Ledger, LedgerSettings
 from router.spool.payload import PayloadStore
 from router.spool.record import Entry, InstanceRecord
 from router.spool.recover import RecoveryReport, recover
 from router.spool.recycled import RecycledSegments
-from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
+from router.spool.writer import SpoolWriter
+from router.spool.writer_settings import SEGMENT_BYTES_MIN, WriterSettings
 
 DEADLINE_S = 60.0
 SMALL = WriterSettings(segment_bytes=SEGMENT_BYTES_MIN)
@@ -280,3 +282,17 @@ class ForgetfulDisk(Disk):
                     # Octets beyond what the file held were a hole or an unwritten extent: zeros.
                     room = max(0, path.stat().st_size - sector * SECTOR_BYTES)
                     os.pwrite(file.fileno(), before.ljust(SECTOR_BYTES, b"\0")[:room], sector * SECTOR_BYTES)
+
+
+def waiting(semaphore: threading.Semaphore) -> None:
+    """Wait until somebody releases it."""
+    assert semaphore.acquire(timeout=DEADLINE_S)
+
+
+def spilled(tmp_path: Path, data: bytes) -> Path:
+    """Return a file as an acceptor leaves it of a dataset that was too long for memory."""
+    incoming = incoming_directory(tmp_path)
+    incoming.mkdir(exist_ok=True)
+    path = incoming / "acceptor-0-1"
+    path.write_bytes(data)
+    return path

@@ -18,7 +18,8 @@ from router.spool.record import Location, encode_record
 from router.spool.recycled import RECYCLED_MAX, WINDOWS_MAX, RecycledSegments
 from router.spool.segment import HEAD_BYTES, Kind, encode_head, encode_trailer, record_bytes
 from router.spool.segment_file import create_segment
-from router.spool.writer import SEGMENT_BYTES_MIN, SpoolWriter, WriterSettings
+from router.spool.writer import SpoolWriter
+from router.spool.writer_settings import SEGMENT_BYTES_MIN, WriterSettings
 from router.wire.codec import SegmentWindow
 from tests.spool.spool_fixtures import (
     UNSYNCED,

@@ -17,7 +17,7 @@ from router.spool.recycled import RECYCLED_MAX, RecycledSegments, remove_recycle
 from router.spool.segment_file import create_segment
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
-from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
+from router.spool.writer_settings import SEGMENT_BYTES_MIN, WriterSettings
 from tests.spool.spool_fixtures import (
     SMALL,
     FaultyDisk,

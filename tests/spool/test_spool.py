@@ -15,7 +15,7 @@ from router.spool.ledger_verify import suspect
 from router.spool.record import Entry
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Mark
-from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
+from router.spool.writer_settings import SEGMENT_BYTES_MIN, WriterSettings
 
 from .spool_fixtures import DEADLINE_S, FaultyDisk, append, dataset_of
 

@@ -19,7 +19,7 @@ from router.spool.scan import SegmentScan
 from router.spool.segment import NOWHERE, VERSION
 from router.spool.spool import Spool, SpoolSettings, open_spool
 from router.spool.states import DeliveryState, Selector
-from router.spool.writer import SEGMENT_BYTES_MIN, WriterSettings
+from router.spool.writer_settings import SEGMENT_BYTES_MIN, WriterSettings
 
 from .spool_fixtures import DEADLINE_S, append, dataset_of, record_of
 

@@ -22,7 +22,7 @@ from router.processes.worker import Worker
 from router.spool.layout import worker_directory
 from router.spool.ledger import LedgerSettings
 from router.spool.spool import SpoolSettings, open_spool
-from router.spool.writer import WriterSettings
+from router.spool.writer_settings import WriterSettings
 from router.standard.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE
 from tests.codec.octets import implicit_element, short_element
