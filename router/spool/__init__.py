@@ -6,10 +6,11 @@ one process.
 
 An instance comes in through `writer.py`: `append` puts the dataset and the frozen decision into a segment
 (format: `segment.py`; made ahead by `segment_supply.py`; objects of many megabytes: a file of their own,
-`large.py`), `group_commit.py` makes whole groups durable with one sync each, and only then may anybody be told
-that it is stored. From there the ledger carries one state per (instance, destination) until each is settled (in one row for many
-where nothing has happened yet, `ledger_runs.py`); marks are written behind and may be lost, which costs a
-duplicate and never an instance. `payload.py` reads datasets back and deletes what is settled.
+`large.py`), `group_commit.py` makes whole groups durable with one sync each, and only then may anybody be
+told that it is stored. From there the ledger carries one state per (instance, destination) until each is
+settled (in one row for many where nothing has happened yet, `ledger_runs.py`); marks are written behind and
+may be lost, which costs a duplicate and never an instance. `payload.py` reads datasets back and deletes what
+is settled.
 
 `recover.py` runs at start: the segments are the truth, the ledger catches up from them, after
 `ledger_verify.py` has seen that it says what was written into it; else it is made anew from them. All
