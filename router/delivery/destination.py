@@ -35,6 +35,9 @@ CROWD = 64
 CROWD_OF_NEW = 512
 """The same where nothing is under way yet: opening an association takes its time."""
 
+CLOSE_POLL_S = 0.02
+"""How often one that closes looks whether all is sent."""
+
 HUNGRY_EVERY = 64
 """Deliveries after which the ledger is asked for more, if it has more."""
 
@@ -71,6 +74,7 @@ class Destination:
         self._hungry_at = 0
         self._alarm = Alarm(driver.loop, self.pump)
         self._back_off = BackOff(self.circuit, settings, self._alarm)
+        self._keeps = 0  # closes that shall not be
         self._is_draining = False
         self._is_pumping = False
         self._pump_again = False
@@ -307,13 +311,24 @@ class Destination:
         return True
 
     async def close(self, deadline_s: float) -> None:
-        """Send what can be sent within deadline_s, then release every association."""
+        """Send what can be sent within deadline_s, then release every association; unless it is kept."""
         deadline = monotonic() + deadline_s
-        while (self.in_flight or (self.is_up and self._queue.has_waiting())) and monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        while not self._keeps:
+            if monotonic() >= deadline or not (self.in_flight or (self.is_up and self._queue.has_waiting())):
+                break
+            await asyncio.sleep(CLOSE_POLL_S)
+        if self._keeps:
+            self._keeps -= 1
+            return
         self._is_draining = True
         self._alarm.close()
         await self._pool.close(max(0.5, deadline - monotonic()))
+
+    def keep(self) -> bool:
+        """Go on although close() was called, or will be at once; False if it is too late for that."""
+        if not self._is_draining:
+            self._keeps += 1
+        return not self._is_draining
 
     def _want_association(self, key: Key) -> None:
         pool = self._pool

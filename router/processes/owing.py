@@ -15,6 +15,7 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 from router import crash_points
+from router.config.peers import Destination as DestinationSettings
 from router.config.schema import Config
 from router.delivery.destination import Destination
 from router.delivery.retry import ErrorClass, Failure
@@ -48,6 +49,7 @@ class Owing:
 
     def __init__(self, worker: Worker, driver: EventLoopDriver, config: Config) -> None:
         self.destinations: dict[str, Destination] = {}
+        self._closing: dict[str, Destination] = {}
         self._worker = worker
         self._driver = driver
         self.backlogs: dict[str, Backlog] = {}
@@ -58,19 +60,38 @@ class Owing:
         self.apply(config)
 
     def apply(self, config: Config) -> list[Destination]:
-        """Take over the destinations of a configuration; return those that are gone, to be closed."""
+        """Take over the destinations of a configuration; return those that are gone, to be closed.
+
+        One that is wanted again while it closes goes on; if that is too late, a new one begins when it is
+        closed (see `closed`): two would send the same.
+        """
         for name, settings in config.destinations.items():
-            destination = self.destinations.get(name)
-            if destination is None:
-                destination = self.destinations[name] = Destination(name, settings, self._driver, self)
-                self.backlogs[name] = Backlog(destination, self._worker.spool.ledger)
-                self._hot[name] = {}
-                if destination.outlet is not None:
-                    destination.outlet.backlog = self.backlogs[name]
-            else:
-                destination.update(settings)
+            if name in self._closing and self._closing[name].keep():
+                self.destinations[name] = self._closing.pop(name)
+            if name in self.destinations:
+                self.destinations[name].update(settings)
+            elif name not in self._closing:
+                self._begin(name, settings)
         gone = [name for name in self.destinations if name not in config.destinations]
-        return [self.destinations.pop(name) for name in gone]
+        self._closing |= {name: self.destinations.pop(name) for name in gone}
+        return [self._closing[name] for name in gone]
+
+    def _begin(self, name: str, settings: DestinationSettings) -> None:
+        destination = self.destinations[name] = Destination(name, settings, self._driver, self)
+        self.backlogs[name] = Backlog(destination, self._worker.spool.ledger)
+        self._hot[name] = {}
+        if destination.outlet is not None:
+            destination.outlet.backlog = self.backlogs[name]
+
+    def closed(self, destination: Destination) -> bool:
+        """Let go of a destination that was closed; False if it goes on, or that is done already."""
+        if self._closing.get(destination.name) is not destination:
+            return False
+        del self._closing[destination.name]
+        if destination.outlet is not None and destination.outlet.waiting:
+            destination.outlet.entries.go_on(destination.outlet)  # into its queue: their slots go back then
+        self.cool_all(destination.name)
+        return True
 
     def expect(self, offer: Offer) -> None:
         """Remember what a sender negotiated: destinations are asked for all of it at once, not bit by bit."""

@@ -104,6 +104,7 @@ class Worker:
         self._malformed_seen = 0
         self._repeats_seen = (0, 0)
         self._has_stopped = False
+        self._is_draining = False
         self._given_up: asyncio.Future[float] = self.loop.create_future()
         self._damaged: set[int] = set()
         self._tending: asyncio.TimerHandle | None = None
@@ -390,10 +391,15 @@ class Worker:
 
     async def _close_gone(self, destination: Destination) -> None:
         await destination.close(GONE_CLOSE_S)
-        self.owing.cool_all(destination.name)
+        is_wanted = destination.name in self.config.destinations and not self._is_draining
+        if self.owing.closed(destination) and is_wanted:
+            self.owing.apply(self.config)
+            self.forwarding.apply()
+            self.owing.look_again([destination.name])
 
     async def _drain(self, deadline: float) -> None:
         """Finish what is in flight; what is owed beyond stays in the spool for the next start."""
+        self._is_draining = True
         while self.handling.in_progress and monotonic() < deadline:
             await asyncio.sleep(0.02)
         closings = [

@@ -326,6 +326,74 @@ def test_a_reload_that_takes_a_destination_away_gives_its_slots_back(tmp_path: P
 
 
 @pytest.mark.parametrize("use_lane", [True, False])
+def test_a_destination_that_is_wanted_again_while_it_closes_sends_nothing_twice(
+    tmp_path: Path, use_lane: bool
+) -> None:
+    gate = Gate()
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        gate.open.clear()
+        for uid in UIDS[2:5]:
+            one.submit(uid, ack="stored")
+        await one.answered()
+        before, ports = one.worker.owing.destinations["A"], {name: peer.port for name, peer in peers.items()}
+        one.worker._reload(configuration(one.folder, {"B": ports["B"]}, more=ONE_BY_ONE))
+        assert "A" not in one.worker.owing.destinations
+        one.worker._reload(configuration(one.folder, ports, more=ONE_BY_ONE))
+        assert one.worker.owing.destinations["A"] is before
+        await store(one, UIDS[5:])
+        gate.open.set()
+        await all_settled(one)
+        assert not before._is_draining
+
+    found = outcome(tmp_path, use_lane, scene, {"A": gate.script, "B": None}, more=ONE_BY_ONE)
+    assert found["statuses"] == [0] * len(UIDS)
+    assert sorted(found["A"]) == sorted(found["B"]) == UIDS
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_a_destination_that_is_wanted_again_too_late_begins_anew_when_the_old_one_has_ended(
+    tmp_path: Path, use_lane: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.processes.worker.GONE_CLOSE_S", 0.0)
+    gate = Gate()
+
+    async def script(peer: Peer) -> None:
+        await gate.script(peer)
+        if not peer.number:
+            await gate.open.wait()  # and leaves the request to release without an answer so long
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        gate.open.clear()
+        for uid in UIDS[2:5]:
+            one.submit(uid, ack="stored")
+        await one.answered()
+        before, ports = one.worker.owing.destinations["A"], {name: peer.port for name, peer in peers.items()}
+        one.worker._reload(configuration(one.folder, {"B": ports["B"]}, more=ONE_BY_ONE))
+        await until(lambda: before._is_draining)
+        one.worker._reload(configuration(one.folder, ports, more=ONE_BY_ONE))
+        assert one.worker.owing.destinations.get("A") is None or not before.in_flight
+        await until(lambda: "A" in one.worker.owing.destinations)
+        assert one.worker.owing.destinations["A"] is not before
+        assert before.in_flight == 0
+        await until(lambda: one.slab.slots_used == 0)
+        await store(one, UIDS[5:])
+        gate.open.set()
+        await all_settled(one)
+
+    found = outcome(tmp_path, use_lane, scene, {"A": script, "B": None}, more=ONE_BY_ONE)
+    assert found["statuses"] == [0] * len(UIDS)
+    assert sorted(set(found["A"])) == found["B"] == UIDS
+    assert len(found["A"]) <= len(UIDS) + 1, "but for the one that was cut off"
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
 def test_what_people_drop_while_it_waits_gives_its_slots_back(tmp_path: Path, use_lane: bool) -> None:
     gate = Gate()
 
