@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from router.delivery.retry import POISON_ABORTS_MAX, Blame, ErrorClass, Failure, Limit
+from router.delivery.retry import (
+    POISON_ABORTS_MAX,
+    UNREADABLE_READINGS_MAX,
+    UNREADABLE_S_MIN,
+    Blame,
+    ErrorClass,
+    Failure,
+    Limit,
+)
 from router.delivery.sender import Item
 
 REFUSED_IN_A_ROW_MAX = 32
@@ -43,12 +51,12 @@ class Streak:
 
 
 def reason_to_give_up(
-    item: Item, failure: Failure, attempts_max: int, delivered_count: int
+    item: Item, failure: Failure, attempts_max: int, delivered_count: int, now: float
 ) -> Failure | None:
     """Count a failure that is the instance's own; return why it is given up now, None if it is not.
 
     delivered_count: what the destination has taken so far of all that it is sent. A fall of the peer counts
-    only where others have passed since the last one: else it is the destination that is ill.
+    only where others have passed since the last one: else it is the destination that is ill. now: monotonic.
     """
     limit = failure.treatment.limit
     if limit is Limit.ATTEMPTS:
@@ -60,4 +68,10 @@ def reason_to_give_up(
             item.passed_before = delivered_count
         if item.aborts >= POISON_ABORTS_MAX:
             return replace(failure, error_class=ErrorClass.POISON)
+    if limit is Limit.READINGS and failure.is_of_medium:
+        if item.readings == 0:
+            item.first_reading_at = now
+        item.readings += 1
+        if item.readings >= UNREADABLE_READINGS_MAX and now >= item.first_reading_at + UNREADABLE_S_MIN:
+            return failure
     return None

@@ -426,7 +426,8 @@ class Destination:
         self._waiting.put_back(item)
 
     def _judge(self, item: Item, failure: Failure) -> Failure | None:
-        return reason_to_give_up(item, failure, self.settings.attempts_max, self.delivered_count)
+        attempts_max = self.settings.attempts_max
+        return reason_to_give_up(item, failure, attempts_max, self.delivered_count, monotonic())
 
     # Opening and its outcomes
 

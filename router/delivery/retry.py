@@ -7,6 +7,7 @@ which means kept, visible and releasable.
 
 from __future__ import annotations
 
+import errno
 import ssl
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -33,6 +34,14 @@ SLOW_STEPS = 4
 
 POISON_ABORTS_MAX = 3
 """Aborts (or stand-stills) during one instance that was alone under way, others passing in between."""
+
+UNREADABLE_READINGS_MAX = 8
+UNREADABLE_S_MIN = 3600.0
+"""Readings of one instance that ended in an error of the medium, and how long after the first of them, at
+least: a device that is away for some minutes, or a path that is switched over, gives up nothing."""
+
+MEDIUM_ERRNOS = frozenset({errno.EIO, errno.ENODATA, errno.EBADMSG, errno.EUCLEAN})
+"""What a bad sector reads as, by kernel and file system; other errors say nothing of the bytes."""
 
 REJECTED_PERMANENT = 1
 
@@ -83,6 +92,7 @@ class Limit(Enum):
     NEVER = "never"
     ATTEMPTS = "attempts_max of the destination"
     POISON = "POISON_ABORTS_MAX while neighbours pass"
+    READINGS = "UNREADABLE_READINGS_MAX over UNREADABLE_S_MIN"
     AT_ONCE = "at once"
 
 
@@ -137,7 +147,7 @@ TREATMENTS: dict[ErrorClass, Treatment] = {
     ErrorClass.REFUSED: Treatment(Blame.INSTANCE, Limit.ATTEMPTS, Alternate.WHEN_GIVEN_UP),
     # Our own fault: the bytes are damaged, for everybody; or they cannot be read just now.
     ErrorClass.SPOOL: Treatment(Blame.INSTANCE, Limit.ATTEMPTS, Alternate.NEVER),
-    ErrorClass.UNREADABLE: Treatment(Blame.INSTANCE, Limit.NEVER, Alternate.NEVER),
+    ErrorClass.UNREADABLE: Treatment(Blame.INSTANCE, Limit.READINGS, Alternate.NEVER),
 }
 
 
@@ -148,11 +158,12 @@ OURS = frozenset({ErrorClass.SPOOL, ErrorClass.UNREADABLE})
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One failed attempt. status: that of the C-STORE-RSP, or None. text: for log and ledger, no patient
-    data."""
+    data. is_of_medium: our own disk could not read the dataset where it lies."""
 
     error_class: ErrorClass
     status: int | None
     text: str
+    is_of_medium: bool = False
 
     @property
     def treatment(self) -> Treatment:
@@ -210,7 +221,9 @@ def failure_of_error(error: BaseException) -> Failure:
 def failure_of_reading(error: BaseException) -> Failure:
     """Classify what reading a dataset raised: only what shows damage counts against the instance."""
     kind = ErrorClass.SPOOL if isinstance(error, RecordDamaged) else ErrorClass.UNREADABLE
-    return Failure(kind, None, f"{type(error).__name__}: {error}")
+    reason = error.__cause__
+    is_of_medium = isinstance(reason, OSError) and reason.errno in MEDIUM_ERRNOS
+    return Failure(kind, None, f"{type(error).__name__}: {error}", is_of_medium)
 
 
 def back_off_s(attempts: int, first_s: float, longest_s: float, spread: float) -> float:

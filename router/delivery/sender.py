@@ -60,7 +60,8 @@ class Item:
     is_immediate: no retry, the outcome is wanted at once. aborts, passed_before: how often the peer fell
     while this alone was under way, and how many others had passed at the last time. is_suspect: it was under
     way when the peer fell, and goes alone until it is answered. flow, turn: see fair.py. is_taken_over: it
-    came here because another destination could not take it.
+    came here because another destination could not take it. readings, first_reading_at: how often our own
+    disk could not read it, and when for the first time, monotonic.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Item:
         "attempts",
         "dataset_bytes",
         "entry_id",
+        "first_reading_at",
         "flow",
         "is_immediate",
         "is_suspect",
@@ -75,6 +77,7 @@ class Item:
         "key",
         "passed_before",
         "payload",
+        "readings",
         "received_ns",
         "seq",
         "sop_class",
@@ -105,6 +108,8 @@ class Item:
         self.aborts = 0
         self.tries = 0
         self.passed_before = 0
+        self.readings = 0
+        self.first_reading_at = 0.0
         self.is_immediate = False
         self.is_suspect = False
         self.is_taken_over = False

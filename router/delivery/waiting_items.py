@@ -44,7 +44,7 @@ class WaitingItems:
     def retry_now(self) -> None:
         """Make every retry due, and forget the attempts counted against these items."""
         for _, _, item in self.retrying:
-            item.attempts = 0
+            item.attempts = item.readings = 0
         self.retrying = [(0.0, seq, item) for _, seq, item in self.retrying]
         heapify(self.retrying)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 
-from router.delivery.retry import ErrorClass, Failure
+from router.delivery.retry import UNREADABLE_READINGS_MAX, ErrorClass, Failure
 from router.drivers.connection import Connection
 from router.processes import pace
 from router.spool.states import DeliveryState, Selector
@@ -323,6 +325,40 @@ def test_a_reload_that_takes_a_destination_away_gives_its_slots_back(tmp_path: P
     found = outcome(tmp_path, use_lane, scene, {"A": gate.script, "B": None}, more=ONE_BY_ONE)
     assert found["statuses"] == [0] * len(UIDS)
     assert found["B"] == UIDS
+
+
+def test_what_our_own_disk_cannot_read_is_dead_in_time_kept_and_sent_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.delivery.blame.UNREADABLE_S_MIN", 0.2)
+    pread, bad = os.pread, set[int]()
+
+    def reading(descriptor: int, length: int, offset: int) -> bytes:
+        if offset in bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(descriptor, length, offset)
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        destination, ledger = one.worker.owing.destinations["A"], one.worker.spool.ledger
+        destination.circuit.set_back(Failure(ErrorClass.CONNECT, None, "test"), monotonic(), 1e6)
+        await store(one, UIDS[2:])
+        monkeypatch.setattr("os.pread", reading)
+        entry = next(o.entry for o in ledger.study("1.9") if o.entry.record.sop_instance == UIDS[3])
+        bad.add(entry.location.offset)
+        destination.wake_up()
+        await all_settled(one)
+        dead = [owed for owed in ledger.study("1.9") if owed.mark.state is DeliveryState.DEAD]
+        assert [(owed.seq, owed.mark.error_class) for owed in dead] == [(entry.seq, "unreadable")]
+        assert sorted(peers["A"].uids()) == [*UIDS[:3], *UIDS[4:]]
+        bad.clear()
+        assert await asyncio.to_thread(ledger.retry, Selector(destination="A")) == 1
+        one.worker.owing.look_again(["A"])
+        await until(lambda: sorted(peers["A"].uids()) == UIDS)
+
+    found = outcome(tmp_path, True, scene, {"A": None}, more=ONE_BY_ONE)
+    assert found["counted A"]["unreadable"] >= UNREADABLE_READINGS_MAX
 
 
 @pytest.mark.parametrize("use_lane", [True, False])
