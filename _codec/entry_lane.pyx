@@ -440,6 +440,7 @@ cdef class EntryLane:
         cdef list leaving = []
         cdef Py_ssize_t i
         cdef Py_ssize_t slots
+        cdef bint is_general = False
         self._unhanded = 0
         slots = len(entry._port.held[entry._ticket_id])
         if entry.plan.is_old:
@@ -455,10 +456,13 @@ cdef class EntryLane:
                     lanes.append(lane)
                     taking.append(outlet)
                     continue
-            if not outlet.leaves_more():
-                return False
-            self._leave_waiting(outlet)
-            leaving.append(outlet)
+            if outlet.leaves_more():
+                self._leave_waiting(outlet)
+                leaving.append(outlet)
+            else:
+                is_general = True  # the others are asked all the same: they count what they do not answer
+        if is_general:
+            return False
         if taking and not self._loans.may_keep(entry._port.intake, slots):
             return False
         if leaving:

@@ -25,6 +25,7 @@ cdef class Outlet:
     cdef bint has_all_lanes
     cdef uint64_t asked_at  # which run that was
     cdef int _overrun_of_run
+    cdef uint64_t _general_run  # of the general way, of which that was counted last
     cdef list _left  # (flow, seq) of entries of the run that stay in the ledger: where the flow changes
     cdef str _left_calling
     cdef str _left_study
@@ -44,6 +45,7 @@ cdef class Outlet:
     cdef int ask(self, uint64_t run) except -1
     cdef bint may_wait(self, tuple key) except -1
     cdef bint leaves_more(self) except -1
+    cdef bint _count_overrun(self) except -1
     cdef bint leave(self, str calling_ae_title, str study, uint64_t seq) except -1
     cdef int tell_left(self) except -1
     cdef int begin(self, SendLane lane) except -1

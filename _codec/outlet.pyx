@@ -149,10 +149,24 @@ cdef class Outlet:
             return False
         if len(self.waiting) < WAITING_MAX and not (self.has_waiting and self.owner.is_crowded):
             return False
+        self.leaves_entries = self._count_overrun()
+        return self.leaves_entries
+
+    def leaves_one_more(self, run):
+        """As leaves_more, of an entry of the general way that finds the queue full of what is not answered.
+
+        run: a number for all that comes together.
+        """
+        if self._general_run != run:
+            self._general_run = run
+            self._overrun_of_run = 0
+        return self._overrun_of_run < OVERRUN_RUN_MAX and self._count_overrun()
+
+    cdef bint _count_overrun(self) except -1:
         self._overrun_of_run += 1
         self.overrun += 1
-        self.leaves_entries = self.is_overrun = self.overrun > OVERRUN_MAX
-        return self.leaves_entries
+        self.is_overrun = self.overrun > OVERRUN_MAX
+        return self.is_overrun
 
     cdef bint leave(self, str calling_ae_title, str study, uint64_t seq) except -1:
         # Leave an entry of this run to the ledger; True: it is the first.

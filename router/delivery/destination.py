@@ -143,6 +143,14 @@ class Destination:
             return self.queued >= CROWD
         return self._pool.opening > 0 and self.queued >= CROWD_OF_NEW
 
+    def leaves_one_more(self, run: int) -> bool:
+        """Whether an entry that the lane has not seen is to stay in the ledger: hardly anything is answered.
+
+        run: a number for all that comes together. What the lane holds here is the lane's to leave.
+        """
+        outlet = self.outlet
+        return outlet is not None and not outlet.waiting and self.is_crowded and outlet.leaves_one_more(run)
+
     @property
     def _wants_more(self) -> bool:
         """Whether the ledger has more, and there is sense in fetching it."""

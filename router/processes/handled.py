@@ -16,7 +16,7 @@ from router.spool.record import Entry
 
 @dataclass(slots=True)
 class Handled:
-    """One ticket on its way through the worker."""
+    """One ticket on its way through the worker. is_of_lane: the entry lane had it first."""
 
     intake: Intake
     ticket: Ticket
@@ -32,6 +32,7 @@ class Handled:
     refused: dict[str, Failure] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
     deadline: float = 0.0
+    is_of_lane: bool = False
 
 
 @dataclass(slots=True)

@@ -46,6 +46,7 @@ class Storing:
         self._worker = worker
         self._unsynced: deque[Handled | Adopted | StoredEntry] = deque()
         self._wants_sync = False
+        self._runs = 0
 
     @property
     def in_progress(self) -> int:
@@ -133,9 +134,11 @@ class Storing:
         instance = InstanceBytes.of_ticket(self._worker.spool.payloads, intake, ticket)
         instance.location = entry.location
         record = entry.record
-        return Handled(
+        handled = Handled(
             intake, ticket, instance, decision, record.study_uid, record.series_uid, began, entry.seq, entry
         )
+        handled.is_of_lane = True
+        return handled
 
     def sync(self) -> None:
         """Have what was appended made durable: once for all the tickets taken in one go."""
@@ -150,6 +153,7 @@ class Storing:
         If anything else is raised, what it was about stays queued: call it again.
         """
         unsynced = self._unsynced
+        self._runs += 1
         touched: dict[Destination, None] = {}
         try:
             while unsynced and unsynced[0].seq <= up_to_seq:
@@ -333,6 +337,10 @@ class Storing:
             backlog.leave(flow_of(handled), seq)
             if destination.is_up and destination.is_idle:
                 touched[destination] = None
+            return None
+        if not handled.is_of_lane and destination.leaves_one_more(self._runs):
+            backlog.leave(flow_of(handled), seq)
+            owing.leave_waiting(destination)
             return None
         item = new_item(handled, seq)
         item.payload = self.guarded(handled, name)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from router.delivery.pool import PooledAssociation
 from router.delivery.retry import UNREADABLE_READINGS_MAX, ErrorClass, Failure
 from router.drivers.connection import Connection
 from router.processes import pace
@@ -253,6 +254,35 @@ def test_what_comes_for_a_destination_that_answers_nothing_stays_in_the_ledger(t
     found = outcome(tmp_path, True, scene, {"A": None, "B": gate.script}, more=ONE_BY_ONE)
     assert found["statuses"] == [0] * (len(UIDS) + len(many))
     assert found["A"] == found["B"] == UIDS[:2] + many + UIDS[2:]
+
+
+@pytest.mark.parametrize("use_lane", [True, False])
+def test_what_comes_the_general_way_for_a_destination_that_answers_nothing_stays_in_the_ledger_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_lane: bool
+) -> None:
+    monkeypatch.setattr(PooledAssociation, "open_lane", lambda *_: None)  # as over TLS
+    gate = Gate()
+    many = [f"1.2.100.{number}" for number in range(480)]
+
+    async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
+        gate.open.set()
+        await store(one, UIDS[:2])
+        await all_settled(one)
+        gate.open.clear()
+        await store_in_bundles(one, many)
+        backlog = one.worker.owing.backlogs["B"]
+        assert backlog.must_wait
+        assert len(backlog.held) == 1, "the one under way"
+        await until(lambda: len(peers["A"].uids()) == 2 + len(many))
+        await until(lambda: one.slab.slots_used <= 1)
+        gate.open.set()
+        await all_settled(one)
+        assert not backlog.held
+        assert not backlog.must_wait
+
+    found = outcome(tmp_path, use_lane, scene, {"A": None, "B": gate.script}, more=ONE_BY_ONE)
+    assert found["statuses"] == [0] * (2 + len(many))
+    assert found["A"] == found["B"] == UIDS[:2] + many
 
 
 def test_what_waits_for_a_lane_goes_back_to_the_ledger_once_hardly_anything_is_answered(
