@@ -16,23 +16,18 @@ from router.api.dimse_primitives import dataset_bytes
 from router.api.direct_stores import DirectStores
 from router.api.received_datasets import MemorySink
 from router.protocol.association import Association, Limits
-from router.protocol.negotiation import SupportedContext, SupportedContexts, negotiate_as_acceptor
 from router.protocol.upper_layer import Role
 from router.services import c_echo, c_store, establish, release
 from router.services.conversation import Conversation
-from router.services.establish import Acceptance
 from router.services.reply import PLAIN_SUCCESS, RESPONDERS_OF_REFUSAL, Reply
 from router.services.steps import Deferred
 from router.standard.dimse_fields import C_ECHO_RQ, C_STORE_RQ
-from router.standard.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
-from router.standard.uids import CT_IMAGE_STORAGE, VERIFICATION
 from router.wire.codec import CODEC_NAME
-from router.wire.pdus import AssociateAC, encode_pdu
-from router.wire.user_information import UserInformation
+from router.wire.pdus import encode_pdu
 from tests.differential.test_store_lane import ends, octets, splits
 from tests.support.octet_feed import OctetFeed
 from tests.support.raw_peer import RELEASE_RQ, STORE_CONTEXT, associate_rq
-from tests.support.store_receiver import usual
+from tests.support.store_receiver import accept_storage, usual
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
 
@@ -66,18 +61,8 @@ class Receiver(OctetFeed):
         self.feed(encode_pdu(associate_rq(window)), 1 << 20)
 
     def serve(self) -> Any:
-        assert (yield from establish.respond(self.association, self.decide))
+        assert (yield from establish.respond(self.association, lambda rq: accept_storage(rq, self.window)))
         yield from release.respond(self.association)
-
-    def decide(self, rq: Any) -> Acceptance:
-        supported = [
-            SupportedContext(uid, (IMPLICIT_VR_LITTLE_ENDIAN,)) for uid in (VERIFICATION, CT_IMAGE_STORAGE)
-        ]
-        outcome = negotiate_as_acceptor(rq, SupportedContexts(supported))
-        ac = AssociateAC(
-            rq.called_ae_title, rq.calling_ae_title, outcome.results, UserInformation(maximum_length=65536)
-        )
-        return Acceptance(ac, outcome.accepted, self.window)
 
     def respond(self, association: Association, message: Any) -> Any:
         if self.use_lane and self.direct is None:

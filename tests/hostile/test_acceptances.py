@@ -26,6 +26,7 @@ from tests.hostile.test_destinations import (
     accepts_and_sends,
     accepts_with,
     answers,
+    must_be_aborted,
     rsp,
     try_hostility,
 )
@@ -170,19 +171,7 @@ TOLERATED: dict[str, Hostility] = {
 
 @pytest.mark.parametrize("row", VIOLATIONS)
 def test_a_violation_is_answered_with_the_standards_abort(row: str) -> None:
-    script, expected = VIOLATIONS[row]
-
-    async def test() -> None:
-        last: list[bytes] = []
-
-        def seen(outcomes: Outcomes, peer: Peer) -> bool:
-            last[:] = [peer.last_pdu]
-            return peer.last_pdu[:1] == b"\x07"
-
-        await try_hostility(script, seen)
-        assert last == [expected]
-
-    run(test())
+    run(must_be_aborted(*VIOLATIONS[row]))
 
 
 @pytest.mark.parametrize("row", TOLERATED)

@@ -197,21 +197,21 @@ async def try_hostility(script: Hostility, seen: Callable[[Outcomes, Peer], bool
     return outcomes
 
 
+async def must_be_aborted(script: Hostility, expected: bytes) -> None:
+    """As try_hostility; the last that the peer gets is the expected A-ABORT."""
+    last: list[bytes] = []
+
+    def seen(outcomes: Outcomes, peer: Peer) -> bool:
+        last[:] = [peer.last_pdu]
+        return peer.last_pdu[:1] == b"\x07"
+
+    await try_hostility(script, seen)
+    assert last == [expected]
+
+
 @pytest.mark.parametrize("row", ABORTED)
 def test_a_violation_is_answered_with_the_standards_abort(row: str) -> None:
-    script, expected = ABORTED[row]
-
-    async def test() -> None:
-        last: list[bytes] = []
-
-        def seen(outcomes: Outcomes, peer: Peer) -> bool:
-            last[:] = [peer.last_pdu]
-            return peer.last_pdu[:1] == b"\x07"
-
-        await try_hostility(script, seen)
-        assert last == [expected]
-
-    run(test())
+    run(must_be_aborted(*ABORTED[row]))
 
 
 @pytest.mark.parametrize("row", ENDED)

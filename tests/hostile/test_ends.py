@@ -12,7 +12,7 @@ import pytest
 
 from tests.hostile.message_octets import BEGUN, DATASET, HALF, UNEXPECTED
 from tests.support.hostile_octets import pdu
-from tests.support.live_acceptor import live_acceptor
+from tests.support.live_acceptor import LiveAcceptor, live_acceptor
 from tests.support.raw_peer import (
     ECHO_CONTEXT,
     RELEASE_RP,
@@ -156,15 +156,19 @@ def test_row_20_a_dataset_that_dribbles_in_is_given_up_and_its_memory_freed(tmp_
     run(test())
 
 
+async def be_asked_for_release(live: LiveAcceptor, peer: RawPeer) -> None:
+    await peer.associate()
+    for incoming in live.acceptor.incoming:
+        incoming.release()
+    assert await peer.read_pdu() == RELEASE_RQ
+
+
 def test_row_48_a_release_collision_is_settled_in_the_standards_order(tmp_path: Path) -> None:
     """The requestor (the peer) answers first; the acceptor's answer comes after it (PS3.8 section 7.2.2)."""
 
     async def test() -> None:
         async with live_acceptor(tmp_path) as live, raw_peer(live.port) as peer:
-            await peer.associate()
-            for incoming in live.acceptor.incoming:
-                incoming.release()
-            assert await peer.read_pdu() == RELEASE_RQ
+            await be_asked_for_release(live, peer)
             await peer.send(RELEASE_RQ)
             connection = next(iter(live.acceptor.driver.connections))
             await until(lambda: connection.association.state.value == 10)
@@ -178,10 +182,7 @@ def test_row_48_data_after_the_collision_is_an_abort(tmp_path: Path) -> None:
     async def test() -> None:
         async with live_acceptor(tmp_path) as live:
             async with raw_peer(live.port) as peer:
-                await peer.associate()
-                for incoming in live.acceptor.incoming:
-                    incoming.release()
-                assert await peer.read_pdu() == RELEASE_RQ
+                await be_asked_for_release(live, peer)
                 await peer.send(RELEASE_RQ + store())
                 assert await peer.read_pdu() == UNEXPECTED
             await live.echo()
@@ -196,10 +197,7 @@ def test_a_request_that_comes_while_we_ask_for_the_release_is_still_served(tmp_p
     async def test() -> None:
         async with live_acceptor(tmp_path) as live:
             async with raw_peer(live.port) as peer:
-                await peer.associate()
-                for incoming in live.acceptor.incoming:
-                    incoming.release()
-                assert await peer.read_pdu() == RELEASE_RQ
+                await be_asked_for_release(live, peer)
                 await peer.send(store() + RELEASE_RP)
                 assert await peer.read_rest() == []
             await live.echo()

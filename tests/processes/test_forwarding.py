@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from router.delivery.retry import ErrorClass, Failure
-from router.drivers.connection import Connection
 from router.handoff.ticket import encode_record
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, COMMAND_DATA_SET_TYPE, STATUS
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.wire import codec
 from router.wire.codec import CODEC_NAME
-from tests.support.forwarding_scenes import answering, both, falling, one_by_one, outcome
+from tests.support.forwarding_scenes import answering, both, busy_connections, falling, one_by_one, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
 from tests.support.raw_peer import command, pdata, pdv
 from tests.support.scripted_scp import (
@@ -102,10 +101,7 @@ def test_a_destination_that_never_answers_makes_it_fall_back(tmp_path: Path, use
 def test_a_second_destination_that_is_not_ready_is_sent_to_the_general_way(
     tmp_path: Path, use_lane: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy: set[Connection] = set()
-    original = Connection.has_unsent
-    monkeypatch.setattr("router.drivers.connection.Reception", None)  # which asks by itself
-    monkeypatch.setattr(Connection, "has_unsent", lambda self: self in busy or original(self))
+    busy = busy_connections(monkeypatch)
 
     async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
         await one_by_one(one, UIDS[:3])

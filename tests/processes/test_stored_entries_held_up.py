@@ -13,13 +13,12 @@ import pytest
 
 from router.delivery.pool import PooledAssociation
 from router.delivery.retry import UNREADABLE_READINGS_MAX, ErrorClass, Failure
-from router.drivers.connection import Connection
 from router.processes import pace
 from router.spool.states import DeliveryState, Selector
 from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID
 from router.wire.codec import CODEC_NAME
 from tests.support import forwarding_world
-from tests.support.forwarding_scenes import answering, both, falling, outcome
+from tests.support.forwarding_scenes import answering, both, busy_connections, falling, outcome
 from tests.support.forwarding_world import SLOT, SLOTS, World, configuration, dataset
 from tests.support.scripted_scp import Message, Peer, ScriptedAcceptor, until
 from tests.support.stored_scenes import (
@@ -316,10 +315,7 @@ def test_what_waits_for_a_lane_goes_back_to_the_ledger_once_hardly_anything_is_a
 def test_a_connection_that_is_busy_does_not_delay_the_other_destination(
     tmp_path: Path, use_lane: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy: set[Connection] = set()
-    original = Connection.has_unsent
-    monkeypatch.setattr("router.drivers.connection.Reception", None)  # which asks by itself
-    monkeypatch.setattr(Connection, "has_unsent", lambda self: self in busy or original(self))
+    busy = busy_connections(monkeypatch)
 
     async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
         await store(one, UIDS[:3])

@@ -7,6 +7,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from router.drivers.connection import Connection
 from tests.support.forwarding_world import World, world
 from tests.support.scripted_scp import Message, Peer, ScriptedAcceptor, run, scripted_acceptor
 
@@ -67,6 +70,15 @@ async def one_by_one(one: World, uids: list[str], **changes: Any) -> None:
     for uid in uids:
         one.submit(uid, **changes)
         await one.answered()
+
+
+def busy_connections(monkeypatch: pytest.MonkeyPatch) -> set[Connection]:
+    """Return a set of connections that have octets unsent as long as they are in it."""
+    busy: set[Connection] = set()
+    original = Connection.has_unsent
+    monkeypatch.setattr("router.drivers.connection.Reception", None)  # which asks by itself
+    monkeypatch.setattr(Connection, "has_unsent", lambda self: self in busy or original(self))
+    return busy
 
 
 async def falling(peer: Peer) -> None:

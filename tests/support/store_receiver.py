@@ -52,6 +52,18 @@ SPILL = 4 * SLOT
 INSTANCE_MAX = 6 * SLOT
 
 
+def accept_storage(rq: Any, window: int) -> Acceptance:
+    """Accept Verification and one storage class, and so many operations at once."""
+    supported = [
+        SupportedContext(uid, (IMPLICIT_VR_LITTLE_ENDIAN,)) for uid in (VERIFICATION, CT_IMAGE_STORAGE)
+    ]
+    outcome = negotiate_as_acceptor(rq, SupportedContexts(supported))
+    ac = AssociateAC(
+        rq.called_ae_title, rq.calling_ae_title, outcome.results, UserInformation(maximum_length=65536)
+    )
+    return Acceptance(ac, outcome.accepted, window)
+
+
 class Receiver(OctetFeed):
     """One association of an acceptor's, without sockets, before a dispatcher and a worker.
 
@@ -100,21 +112,11 @@ class Receiver(OctetFeed):
         self.asides.append(later)
 
     def serve(self) -> Any:
-        accepted = yield from establish.respond(self.association, self.decide)
+        accepted = yield from establish.respond(self.association, lambda rq: accept_storage(rq, self.window))
         assert accepted
         if self.use_lane:
             self.open_lane()
         yield from release.respond(self.association)
-
-    def decide(self, rq: Any) -> Acceptance:
-        supported = [
-            SupportedContext(uid, (IMPLICIT_VR_LITTLE_ENDIAN,)) for uid in (VERIFICATION, CT_IMAGE_STORAGE)
-        ]
-        outcome = negotiate_as_acceptor(rq, SupportedContexts(supported))
-        ac = AssociateAC(
-            rq.called_ae_title, rq.calling_ae_title, outcome.results, UserInformation(maximum_length=65536)
-        )
-        return Acceptance(ac, outcome.accepted, self.window)
 
     def open_lane(self) -> None:
         inlet = self.pair.dispatcher.open_inlet(min(self.spill_bytes, self.instance_max_bytes))
