@@ -10,7 +10,7 @@ An instance comes in through `writer.py`: `append` puts the dataset and the froz
 told that it is stored. From there the ledger carries one state per (instance, destination) until each is
 settled (in one row for many where nothing has happened yet, `ledger_runs.py`); marks are written behind and
 may be lost, which costs a duplicate and never an instance. `payload.py` reads datasets back and deletes what
-is settled.
+is settled; `ledger_retention.py` says which data may go, `ledger_pruning.py` when the ledger forgets.
 
 `recover.py` runs at start: the segments are the truth, the ledger catches up from them, after
 `ledger_verify.py` has seen that it says what was written into it; else it is made anew from them. All

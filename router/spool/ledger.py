@@ -25,6 +25,7 @@ from router.spool.ledger_batch import Batch
 from router.spool.ledger_commands import Commands
 from router.spool.ledger_errand import Errand
 from router.spool.ledger_flows import FlowName, OwedOfFlow, due_of_flow, flows_owed, owed_among
+from router.spool.ledger_pruning import Pruning
 from router.spool.ledger_queries import Queries
 from router.spool.ledger_retention import Retention
 from router.spool.ledger_tables import Tables
@@ -40,7 +41,6 @@ FLUSH_ROWS = 2000  # or until so many rows wait
 UNWRITTEN_CONGESTED = 20_000  # rows; from here on the owner should stop taking work
 UNWRITTEN_MAX = 100_000  # rows; from here on adding is refused
 FULL_RETRY_S = 1.0
-PRUNE_INTERVAL_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 
 _OWED_STATES = (DeliveryState.PENDING, DeliveryState.RETRYING)
@@ -84,7 +84,7 @@ class Ledger:
         self._written = 0  # number of the newest batch in the tables
         self._errands: deque[Errand[Any]] = deque()
         self._running: deque[Errand[Any]] = deque()
-        self._pruned_at = monotonic()
+        self._pruning = Pruning(monotonic())
         self._wants_flush = self._stopping = False
         self._last_seq = self._tables.last_seq
         self._retention = Retention(self._settings.retention_s, now_ns)
@@ -395,7 +395,9 @@ class Ledger:
             return self._stopping or self._wants_flush or self._retention.wants_sync or bool(self._errands)
 
         with self._changed:
-            self._changed.wait_for(lambda: is_urgent() or self._batch.rows > 0)
+            self._changed.wait_for(
+                lambda: is_urgent() or self._batch.rows > 0, self._pruning.rest_s(monotonic())
+            )
             self._changed.wait_for(lambda: is_urgent() or self._batch.rows >= FLUSH_ROWS, FLUSH_INTERVAL_S)
             if self._stopping or self.failure is not None:
                 return False
@@ -459,11 +461,15 @@ class Ledger:
             self._changed.notify_all()
 
     def _prune(self) -> None:
-        if monotonic() < self._pruned_at + PRUNE_INTERVAL_S:
+        began = monotonic()
+        if not self._pruning.is_due(began):
             return
-        self._pruned_at = monotonic()
+        if self._pruning.begins_anew(began):
+            self._tables.begin_sweep()
+        rows_max = self._settings.rows_max
         before_ns = self._now_ns() - int(self._settings.rows_age_s * 1e9)
-        self._tables.prune(self._settings.rows_max, before_ns)
+        one = self._tables.prune(rows_max, before_ns)
+        self._pruning.passed(one, self._tables.instances - rows_max, began, monotonic())
         with self._changed:
             self._publish()
 

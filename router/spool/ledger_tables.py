@@ -16,6 +16,7 @@ from typing import NamedTuple
 from router import crash_points
 from router.spool.ledger_batch import Batch, may_follow
 from router.spool.ledger_insert import INSERT_DELIVERY, RUN_MIN, open_with_inserter
+from router.spool.ledger_pruning import PRUNE_ROWS, Pass
 from router.spool.ledger_rows import checksum, delivery_row, state_columns
 from router.spool.ledger_runs import Runs
 from router.spool.ledger_schema import open_database
@@ -26,7 +27,6 @@ from router.wire.codec import StoredEntry
 
 COMMAND_ROWS = 5000  # changed in one transaction, so that no command keeps the flushes waiting for long
 ROWS_BETWEEN_YIELDS = 64
-PRUNE_ROWS = 2000  # looked at in one pass
 WRITE_BACK_ROWS = 4000  # in the write-ahead log, some MB of pages, before it is merged
 
 _UPDATE_DELIVERY = """UPDATE delivery SET state = ?, attempts = ?, next_attempt_ns = ?, at_ns = ?,
@@ -298,18 +298,23 @@ class Tables:
 
     # -- retention
 
-    def prune(self, rows_max: int, received_before_ns: int) -> int:
-        """Forget some instances that are settled and too old or too many, oldest first; return how many."""
+    def prune(self, rows_max: int, received_before_ns: int) -> Pass:
+        """Forget some instances that are settled and too old or too many, oldest first."""
         excess = self.instances - rows_max
         rows = self._connection.execute(_RECEIVED, (self._prune_cursor, PRUNE_ROWS)).fetchall()
-        self._prune_cursor = rows[-1][0] if len(rows) == PRUNE_ROWS else 0
         has_pending = self._runs.has_pending
         settled = [(seq, received) for seq, received, is_open in rows if not (is_open or has_pending(seq))]
         gone = [
             (seq,) for i, (seq, received) in enumerate(settled) if i < excess or received < received_before_ns
         ]
+        if 0 < excess < len(settled):  # the next to go are behind these
+            self._prune_cursor = gone[-1][0]
+        elif len(rows) < PRUNE_ROWS and excess <= 0:
+            self._prune_cursor = 0
+        elif rows:  # if that is the end, what is owed now is looked at again in the next sweep
+            self._prune_cursor = rows[-1][0]
         if not gone:
-            return 0
+            return Pass(len(rows), 0)
         with self._transaction():
             for run in self._runs.among([seq for (seq,) in gone]):  # every entry of one is there
                 self._runs.dissolve(run, self.names[run.destination])
@@ -328,14 +333,17 @@ class Tables:
             self._total(number, state, -1, -length)
         for key in gone:
             self.files.pop(key[0], None)
-        return len(gone)
+        return Pass(len(rows), len(gone))
+
+    def begin_sweep(self) -> None:
+        """Have the next pass of prune begin with the oldest."""
+        self._prune_cursor = 0
 
     def prune_all(self, rows_max: int, received_before_ns: int) -> None:
         """As prune, over all of the table."""
-        self._prune_cursor = 0
-        self.prune(rows_max, received_before_ns)
-        while self._prune_cursor:
-            self.prune(rows_max, received_before_ns)
+        self.begin_sweep()
+        while not self.prune(rows_max, received_before_ns).is_at_end:
+            pass
 
     # -- totals
 

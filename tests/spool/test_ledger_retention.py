@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.spool import ledger as module
+from router.spool import ledger_pruning
 from router.spool.ledger import Ledger, LedgerSettings
 from router.spool.payload import ClosedSegment
 from router.spool.states import Selector, Tally
@@ -80,7 +80,7 @@ def test_a_large_object_is_done_when_all_its_destinations_are(ledger: Ledger) ->
 def test_settled_rows_are_forgotten_when_too_old_or_too_many(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PRUNE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(ledger_pruning, "PRUNE_INTERVAL_S", 0.0)
     ledger = Ledger(path, LedgerSettings(rows_max=6, rows_age_s=1.0), now_ns=lambda: NOW)
     ledger.add([entry_of(seq, received_ns=NOW) for seq in range(1, 11)])
     ledger.mark([mark_of(seq, DELIVERED) for seq in range(2, 11)])
