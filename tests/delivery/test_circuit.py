@@ -9,7 +9,7 @@ from router.standard.dimse_fields import AFFECTED_SOP_INSTANCE_UID, C_ECHO_RQ, C
 from router.standard.uids import VERIFICATION
 from router.wire.pdus import Abort, AssociateRJ, ContextResult, encode_pdu
 from tests.support.owed import Outcomes, destination, facing, item, offer_all
-from tests.support.scripted_scp import Peer, acceptance, run, scripted_acceptor, until
+from tests.support.scripted_scp import Peer, acceptance, rejecting, run, scripted_acceptor, until
 
 REFUSED = Failure(ErrorClass.CONNECT, None, "refused")
 BUSY = Failure(ErrorClass.BUSY, 0xA700, "status A700H")
@@ -41,16 +41,8 @@ def echoes(peer: Peer) -> int:
 
 
 def test_a_peer_that_was_down_is_asked_by_c_echo_before_an_instance_is_risked() -> None:
-    async def script(peer: Peer) -> None:
-        if peer.number == 0:
-            await peer.read_request()
-            peer.send(encode_pdu(AssociateRJ(2, 3, 1)))
-            return
-        await peer.accept()
-        await peer.serve()
-
     async def test() -> None:
-        async with facing(script) as (acceptor, one, outcomes):
+        async with facing(rejecting(1)) as (acceptor, one, outcomes):
             offer_all(one, [item(1), item(2)])
             await until(lambda: len(outcomes.delivered_items) == 2)
             assert len(acceptor.peers) == 2
@@ -124,16 +116,8 @@ def test_a_peer_without_verification_is_tested_by_one_instance() -> None:
 def test_a_destination_that_is_owed_nothing_is_tested_and_is_up_again() -> None:
     """An immediate item leaves at once; nothing that waits would find out that the peer is back."""
 
-    async def script(peer: Peer) -> None:
-        if peer.number == 0:
-            await peer.read_request()
-            peer.send(encode_pdu(AssociateRJ(2, 3, 1)))
-            return
-        await peer.accept()
-        await peer.serve()
-
     async def test() -> None:
-        async with facing(script) as (acceptor, one, outcomes):
+        async with facing(rejecting(1)) as (acceptor, one, outcomes):
             offer_all(one, [item(1, is_immediate=True)])
             await until(lambda: outcomes.returned_items)
             assert not one.is_up

@@ -8,7 +8,7 @@ from router.delivery.retry import ErrorClass
 from router.standard.uids import MR_IMAGE_STORAGE
 from router.wire.pdus import Abort, AssociateRJ, ContextResult, encode_pdu
 from tests.support.owed import Outcomes, destination, facing, item, offer_all
-from tests.support.scripted_scp import Peer, acceptance, run, scripted_acceptor, until
+from tests.support.scripted_scp import Peer, acceptance, rejecting, run, scripted_acceptor, until
 
 
 def test_a_peer_that_aborts_as_soon_as_it_has_accepted_is_not_hammered() -> None:
@@ -90,16 +90,8 @@ def test_a_permanent_rejection_counts_against_the_oldest_only() -> None:
 
 
 def test_a_transient_rejection_is_tried_again_for_ever() -> None:
-    async def script(peer: Peer) -> None:
-        if peer.number < 6:
-            await peer.read_request()
-            peer.send(encode_pdu(AssociateRJ(2, 3, 1)))
-            return
-        await peer.accept()
-        await peer.serve()
-
     async def test() -> None:
-        async with facing(script, attempts_max=1) as (_, one, outcomes):
+        async with facing(rejecting(6), attempts_max=1) as (_, one, outcomes):
             offer_all(one, [item(1)])
             await until(lambda: outcomes.delivered_items)
             assert not outcomes.dead_items

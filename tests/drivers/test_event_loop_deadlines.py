@@ -9,15 +9,13 @@ import pytest
 
 from router.drivers.event_loop import EventLoopDriver
 from router.errors import DeadlineExceeded
-from router.services import establish
 from router.services.reply import Reply
 from router.standard.dimse_fields import (
     STATUS,
 )
-from tests.support.event_loop_scp import LATER_S, requestor, scp
+from tests.support.event_loop_scp import LATER_S, open_association, requestor, scp
 from tests.support.raw_peer import (
     abort_pdu,
-    associate_rq,
     raw_peer,
     store,
 )
@@ -191,8 +189,7 @@ def test_an_acceptance_that_never_ends_is_given_up() -> None:
         async with scripted_acceptor(script) as acceptor:
             driver = EventLoopDriver(asyncio.get_running_loop())
             connection = requestor(driver)
-            procedure = establish.request(connection.association, associate_rq(), 10)
-            opening = asyncio.ensure_future(driver.open(connection, procedure, "127.0.0.1", acceptor.port, 5))
+            opening = asyncio.ensure_future(open_association(driver, connection, acceptor.port))
             begun = monotonic()
             await until(lambda: connection.bytes_received == 8)
             connection.check_deadlines(begun + 9)

@@ -17,7 +17,7 @@ from router.errors import AssociationAborted, DeadlineExceeded
 from router.protocol.indications import MessageReceived
 from router.protocol.messages import Buffer
 from router.protocol.states import State
-from router.services import c_echo, c_store, establish, release
+from router.services import c_echo, c_store, release
 from router.services.steps import Procedure
 from router.standard.dimse_fields import (
     COMMAND_DATA_SET_TYPE,
@@ -26,7 +26,7 @@ from router.standard.dimse_fields import (
     STATUS,
 )
 from router.standard.uids import CT_IMAGE_STORAGE
-from tests.support.event_loop_scp import DEADLINES, LATER_S, requestor
+from tests.support.event_loop_scp import DEADLINES, LATER_S, open_association, requestor
 from tests.support.raw_peer import (
     ECHO_CONTEXT,
     RELEASE_RP,
@@ -34,7 +34,6 @@ from tests.support.raw_peer import (
     STORE_CONTEXT,
     RawAcceptor,
     abort_pdu,
-    associate_rq,
     command,
     raw_acceptor,
 )
@@ -45,8 +44,7 @@ async def open_to(acceptor: ScriptedAcceptor | RawAcceptor, deadlines: Deadlines
     """Open an association to a scripted acceptor; its ticker stands still."""
     driver = EventLoopDriver(asyncio.get_running_loop())
     connection = requestor(driver, deadlines)
-    procedure = establish.request(connection.association, associate_rq(), 10)
-    await driver.open(connection, procedure, "127.0.0.1", acceptor.port, 5)
+    await open_association(driver, connection, acceptor.port)
     connection.start(release.respond(connection.association))
     return connection
 
@@ -218,8 +216,7 @@ def test_opening_that_is_cancelled_closes_the_connection() -> None:
         async with scripted_acceptor(script) as acceptor:
             driver = EventLoopDriver(asyncio.get_running_loop())
             connection = requestor(driver)
-            procedure = establish.request(connection.association, associate_rq(), 10)
-            opening = asyncio.ensure_future(driver.open(connection, procedure, "127.0.0.1", acceptor.port, 5))
+            opening = asyncio.ensure_future(open_association(driver, connection, acceptor.port))
             await until(lambda: acceptor.peers and acceptor.peers[0].rq)
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -241,8 +238,7 @@ def test_a_release_asked_for_in_the_moment_after_establishing_is_answered() -> N
         async with scripted_acceptor(script) as acceptor:
             driver = EventLoopDriver(asyncio.get_running_loop())
             connection = requestor(driver)
-            procedure = establish.request(connection.association, associate_rq(), 10)
-            await driver.open(connection, procedure, "127.0.0.1", acceptor.port, 5)
+            await open_association(driver, connection, acceptor.port)
             await until(lambda: connection.association.state is State.STA8)
             await connection.run(release.respond(connection.association))
             await until(lambda: not acceptor.open)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from router.delivery.destination import Destination
 from router.delivery.pool import PooledAssociation
 from router.delivery.retry import UNREADABLE_READINGS_MAX, ErrorClass, Failure
 from router.processes import pace
@@ -390,6 +391,20 @@ def test_what_our_own_disk_cannot_read_is_dead_in_time_kept_and_sent_once_it_can
     assert found["counted A"]["unreadable"] >= UNREADABLE_READINGS_MAX
 
 
+async def taken_away(one: World, gate: Gate, port: int) -> Destination:
+    """Have A owe three instances, and a reload leave only B; return A, which closes."""
+    gate.open.set()
+    await store(one, UIDS[:2])
+    await all_settled(one)
+    gate.open.clear()
+    for uid in UIDS[2:5]:
+        one.submit(uid, ack="stored")
+    await one.answered()
+    before = one.worker.owing.destinations["A"]
+    one.worker._reload(configuration(one.folder, {"B": port}, more=ONE_BY_ONE))
+    return before
+
+
 @pytest.mark.parametrize("use_lane", [True, False])
 def test_a_destination_that_is_wanted_again_while_it_closes_sends_nothing_twice(
     tmp_path: Path, use_lane: bool
@@ -397,15 +412,8 @@ def test_a_destination_that_is_wanted_again_while_it_closes_sends_nothing_twice(
     gate = Gate()
 
     async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        gate.open.clear()
-        for uid in UIDS[2:5]:
-            one.submit(uid, ack="stored")
-        await one.answered()
-        before, ports = one.worker.owing.destinations["A"], {name: peer.port for name, peer in peers.items()}
-        one.worker._reload(configuration(one.folder, {"B": ports["B"]}, more=ONE_BY_ONE))
+        ports = {name: peer.port for name, peer in peers.items()}
+        before = await taken_away(one, gate, ports["B"])
         assert "A" not in one.worker.owing.destinations
         one.worker._reload(configuration(one.folder, ports, more=ONE_BY_ONE))
         assert one.worker.owing.destinations["A"] is before
@@ -432,15 +440,8 @@ def test_a_destination_that_is_wanted_again_too_late_begins_anew_when_the_old_on
             await gate.open.wait()  # and leaves the request to release without an answer so long
 
     async def scene(one: World, peers: dict[str, ScriptedAcceptor]) -> None:
-        gate.open.set()
-        await store(one, UIDS[:2])
-        await all_settled(one)
-        gate.open.clear()
-        for uid in UIDS[2:5]:
-            one.submit(uid, ack="stored")
-        await one.answered()
-        before, ports = one.worker.owing.destinations["A"], {name: peer.port for name, peer in peers.items()}
-        one.worker._reload(configuration(one.folder, {"B": ports["B"]}, more=ONE_BY_ONE))
+        ports = {name: peer.port for name, peer in peers.items()}
+        before = await taken_away(one, gate, ports["B"])
         await until(lambda: before._is_draining)
         one.worker._reload(configuration(one.folder, ports, more=ONE_BY_ONE))
         assert one.worker.owing.destinations.get("A") is None or not before.in_flight

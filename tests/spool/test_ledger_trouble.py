@@ -25,6 +25,14 @@ from .spool_fixtures import DEADLINE_S
 pytestmark = pytest.mark.usefixtures("run_min")
 
 
+def sqlite_error(text: str, code: int, name: str) -> sqlite3.OperationalError:
+    """Return an error as sqlite raises it."""
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = name
+    return error
+
+
 def test_too_much_unwritten_is_congestion_and_then_refused(
     slow: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,10 +61,7 @@ def failing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, code: int, times: i
         left[0] -= 1
         if left[0] == 0:
             failed.set()
-        error = sqlite3.OperationalError(os.strerror(errno.EIO))
-        error.sqlite_errorcode = code
-        error.sqlite_errorname = "SQLITE_X"
-        raise error
+        raise sqlite_error(os.strerror(errno.EIO), code, "SQLITE_X")
 
     monkeypatch.setattr(ledger._tables, "apply", apply)
     return failed
@@ -99,10 +104,7 @@ def test_a_disk_that_is_full_when_marks_are_synced_is_waited_for(
 
     def make_durable() -> None:
         if (call := next(calls)) < 2:
-            error = sqlite3.OperationalError("full")
-            error.sqlite_errorcode = sqlite3.SQLITE_FULL
-            error.sqlite_errorname = "SQLITE_FULL"
-            raise error
+            raise sqlite_error("full", sqlite3.SQLITE_FULL, "SQLITE_FULL")
         if call == 2:
             assert isinstance(ledger.trouble, SpoolFull)
         whole()
@@ -133,10 +135,7 @@ def test_the_log_is_merged_by_us_and_a_failure_of_that_stops_the_ledger(
     assert path.stat().st_size > size
 
     def write_back() -> None:
-        error = sqlite3.OperationalError("sync")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
-        raise error
+        raise sqlite_error("sync", sqlite3.SQLITE_IOERR_FSYNC, "SQLITE_IOERR_FSYNC")
 
     monkeypatch.setattr(ledger._tables, "write_back", write_back)
     ledger.add([entry_of(500)])
@@ -154,10 +153,7 @@ def test_a_sync_that_failed_is_never_tried_again(path: Path, monkeypatch: pytest
 
     def make_durable() -> None:
         calls.append(1)
-        error = sqlite3.OperationalError("sync")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
-        raise error
+        raise sqlite_error("sync", sqlite3.SQLITE_IOERR_FSYNC, "SQLITE_IOERR_FSYNC")
 
     monkeypatch.setattr(ledger._tables, "make_durable", make_durable)
     ledger.add([entry_of(1)])

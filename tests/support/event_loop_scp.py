@@ -26,6 +26,7 @@ from router.standard.dimse_fields import (
 )
 from router.wire.pdus import AssociateRQ
 from tests.support.driver_pair import accept_all
+from tests.support.raw_peer import associate_rq
 from tests.support.scripted_scp import until
 
 DEADLINES = Deadlines(artim_s=30, idle_s=600, progress_s=60, write_s=60)
@@ -111,3 +112,9 @@ async def scp(deadlines: Deadlines = DEADLINES, operations_max: int = 1) -> Asyn
 def requestor(driver: EventLoopDriver, deadlines: Deadlines = DEADLINES) -> Connection:
     association = Association(Role.REQUESTOR, Limits())
     return Connection(driver, association, RESPONDERS_OF_REFUSAL, deadlines)
+
+
+async def open_association(driver: EventLoopDriver, connection: Connection, port: int) -> None:
+    """Connect and negotiate, with an ACSE deadline of 10 s; raises as driver.open does."""
+    procedure = establish.request(connection.association, associate_rq(), 10)
+    await driver.open(connection, procedure, "127.0.0.1", port, 5)

@@ -27,7 +27,7 @@ from router.standard.dimse_fields import (
     STATUS,
 )
 from router.wire import codec
-from router.wire.pdus import AssociateAC, AssociateRQ, ReleaseRP, decode_pdu, encode_pdu
+from router.wire.pdus import AssociateAC, AssociateRJ, AssociateRQ, ReleaseRP, decode_pdu, encode_pdu
 from router.wire.user_information import AsynchronousOperationsWindow, UserInformation
 
 WAIT_S = 15.0
@@ -162,6 +162,20 @@ class Peer:
 
 
 Script = Callable[[Peer], Awaitable[None]]
+
+
+def rejecting(times: int) -> Script:
+    """Return a script that rejects so many associations for now (PS3.8 9.3.4) and serves those after them."""
+
+    async def script(peer: Peer) -> None:
+        if peer.number < times:
+            await peer.read_request()
+            peer.send(encode_pdu(AssociateRJ(2, 3, 1)))
+            return
+        await peer.accept()
+        await peer.serve()
+
+    return script
 
 
 class ScriptedAcceptor:
