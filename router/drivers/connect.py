@@ -1,7 +1,11 @@
-"""Open a transport connection as requestor: every address of a name in turn, with deadlines that hold."""
+"""Open a transport connection as requestor: every address of a name in turn, with deadlines that hold.
+
+Twice, because a thread waits otherwise than an event loop does: open_transport and connected_socket.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import socket
@@ -10,6 +14,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from router.drivers.near_peers import NEAR_PEERS
 from router.drivers.socket_options import set_connection_options
 from router.drivers.tls import PlainTransport, TlsTransport, Transport
 from router.errors import DeadlineExceeded
@@ -49,7 +54,9 @@ def open_transport(
             target = address
         sock = socket.socket(family, kind, protocol)
         try:
-            _connect(sock, target, bind_address, deadline, connect_s)
+            _prepare(sock, target, bind_address)
+            _connect(sock, target, deadline, connect_s)
+            NEAR_PEERS.learn(sock, target[0])
             return _in_tls(sock, tls, tls_s)
         except (OSError, DeadlineExceeded) as error:
             sock.close()
@@ -58,18 +65,41 @@ def open_transport(
     raise failure
 
 
-def _connect(
-    sock: socket.socket,
-    target: Any,
-    bind_address: tuple[Any, ...] | None,
-    deadline: float | None,
-    connect_s: float | None,
-) -> None:
+async def connected_socket(host: str, port: int, bind_address: tuple[str, int] | None) -> socket.socket:
+    """Connect on the running event loop; return the socket. Raises OSError, socket.gaierror is one."""
+    loop = asyncio.get_running_loop()
+    failure: OSError | None = None
+    addresses: list[Any] = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in addresses:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            _prepare(sock, address, bind_address)
+            await loop.sock_connect(sock, address)
+            NEAR_PEERS.learn(sock, address[0])
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = OSError(error.errno, os.strerror(error.errno)) if error.errno else error
+        except BaseException:
+            sock.close()
+            raise
+    assert failure is not None
+    raise failure
+
+
+def _prepare(sock: socket.socket, target: tuple[Any, ...], bind_address: tuple[Any, ...] | None) -> None:
+    """Set what a socket needs before it is connected."""
     sock.setblocking(False)
     set_connection_options(sock)
+    NEAR_PEERS.prepare(sock, target[0])
     if bind_address is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(bind_address)
+
+
+def _connect(
+    sock: socket.socket, target: tuple[Any, ...], deadline: float | None, connect_s: float | None
+) -> None:
     try:
         sock.connect(target)
         return

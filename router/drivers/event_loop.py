@@ -11,6 +11,7 @@ import ssl
 from time import monotonic
 from typing import Any
 
+from router.drivers.connect import connected_socket
 from router.drivers.connection import Connection
 from router.errors import DeadlineExceeded
 from router.services.steps import Procedure
@@ -94,13 +95,10 @@ class EventLoopDriver:
         """
         try:
             async with asyncio.timeout(connect_s):
+                name = None if tls is None else host if server_hostname is None else server_hostname
+                sock = await connected_socket(host, port, local_address)
                 await self.loop.create_connection(
-                    lambda: connection,
-                    host,
-                    port,
-                    local_addr=local_address,
-                    ssl=tls,
-                    server_hostname=server_hostname if tls else None,
+                    lambda: connection, sock=sock, ssl=tls, server_hostname=name
                 )
         except TimeoutError as error:
             raise DeadlineExceeded("connect_s", connect_s or 0.0) from error
