@@ -42,6 +42,7 @@ MODULES = (
     "outlet",
     "reception",
     "ticket_port",
+    "doorbell",
     "segment_window",
     "commit_lane",
     "entry_lane",

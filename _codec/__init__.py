@@ -6,7 +6,7 @@ names.
 
 The stream     framing, scatter_window (in), pdata (out), command, reception (socket to lane and back)
 Datasets       dataset (attributes), structure (nesting)
-Hand-over      ring, ticket_port, tally (counts)
+Hand-over      ring, doorbell, ticket_port, tally (counts)
 Lanes          store_lane (acceptor); forward_lane, entry_lane, outlet, send_lane (worker);
                handler_lane (library)
 Spool          commit_lane, segment_window, ledger_told, ledger_rows, sqlite_link

@@ -56,6 +56,7 @@ cdef class EntryLane:
     cdef uint64_t _runs  # delivered so far
     cdef readonly Py_ssize_t reached  # of the run that is being delivered
     cdef readonly bint has_sent
+    cdef public bint has_written  # since whoever has it made durable has reset this
     # What give_up() has to know of the entry in hand:
     cdef Outlet _handing  # which destination it is given to
     cdef bint _has_uid  # and has its SOP Instance UID among its own by this

@@ -144,6 +144,7 @@ cdef class EntryLane:
             return
         run, buffers = self._run, self._run_buffers
         self._run, self._run_buffers = [], []
+        self.has_written = True
         self._spool.write_run(run, buffers, self._offset - self._begin)
 
     def answer(self, list run):

@@ -143,6 +143,10 @@ class ChannelEnd:
         """Return the ring to send into, the one to receive from, and the peer's doorbell: for a lane."""
         return self._outbound, self._inbound, self._peer_bell
 
+    def bell(self) -> tuple[int, Ring, memoryview]:
+        """Return our doorbell, the ring that it rings for, and the word by which the peer waits for room."""
+        return self._bell, self._inbound, self._peer_room
+
 
 class Channel:
     """The memory and doorbells of one channel; `acceptor_end` or `worker_end` gives a process its side."""

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from enum import Enum
 from zlib import crc32
@@ -33,7 +33,7 @@ from router.handoff.ticket import (
     decode_record,
     encode_record,
 )
-from router.wire.codec import StoreInlet
+from router.wire.codec import ReceiptBell, StoreInlet
 
 LOANS_MAX = 65536
 OFFER_CONTEXTS_MAX = 128  # in one record
@@ -186,12 +186,28 @@ class Dispatcher:
             self._inlet.add_worker(link, *link.end.rings())
         return self._inlet
 
-    def drain(self, worker: int) -> bool:
+    def open_bell(
+        self, worker: int, go_on: Callable[[bytes | None], None], waiting: Iterable[Sized]
+    ) -> ReceiptBell | None:
+        """Make what answers a worker's doorbell past Python; None where there are no lanes.
+
+        go_on(record): everything else; record: for drain(), or None. waiting: while one of them is not empty,
+        nothing passes go_on by.
+        """
+        if self._inlet is None or ReceiptBell is None:
+            return None
+        link = self._links[worker]
+        return ReceiptBell(*link.end.bell(), go_on, self._inlet, link, tuple(waiting))
+
+    def drain(self, worker: int, record: bytes | None = None) -> bool:
         """Take in what a worker sent; call when `fileno(worker)` is readable, and once at the start.
 
-        True: all is done and the doorbell will ring for more. False: more waits, call again soon.
+        record: one that open_bell()'s has taken already. True: all is done and the doorbell will ring for
+        more. False: more waits, call again soon.
         """
         link = self._links[worker]
+        if record is not None:
+            self._take(link, record)
         link.end.clear()
         for _ in range(BATCHES_MAX):
             self._receive(link)

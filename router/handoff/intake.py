@@ -26,7 +26,7 @@ from router.handoff.ticket import (
     decode_record,
     encode_record,
 )
-from router.wire.codec import Forwarder, TicketPort
+from router.wire.codec import Forwarder, TicketBell, TicketPort
 
 TICKETS_MAX = 65536
 REASON_CHARS_MAX = 200
@@ -105,7 +105,7 @@ class Intake:
             return tickets
         room = min(tickets_max, self._tickets_max - len(self._held))
         for data in self._end.receive_many(room):
-            ticket = self._take(data)
+            ticket = self.take_record(data)
             if ticket is not None:
                 tickets.append(ticket)
         return tickets
@@ -114,22 +114,36 @@ class Intake:
         """Let the forward lane take the tickets it can; return the first that it cannot, or None."""
         if self._outbox:
             self._outbox.flush()
-        if self._port is None:
-            receipts, tickets, bell = self._end.rings()
-            books = (self._held, self._unanswered, self._outbox)
-            self._port = TicketPort(self, tickets, receipts, bell, self._slab, *books)
+        port = self._open_port()
         while not self.is_full:
-            data = forwarder.take(self._port)
+            data = forwarder.take(port)
             if data is None:
                 break
-            ticket = self._take(data)
+            ticket = self.take_record(data)
             if ticket is not None:
                 return ticket
         self._end.tell_room()
         return None
 
-    def _take(self, data: bytes) -> Ticket | None:
-        """Take one record; return it if it is a ticket."""
+    def open_bell(self, go_on: Callable[[bytes | None], None], sync: Callable[[], None]) -> TicketBell | None:
+        """Make what answers the doorbell past Python; None where the codec has none.
+
+        go_on(record): everything else; record: for take_record, or None. sync(): has made durable what was
+        appended.
+        """
+        if TicketBell is None:
+            return None
+        return TicketBell(*self._end.bell(), go_on, self._open_port(), self._tickets_max, sync)
+
+    def _open_port(self) -> TicketPort:
+        if self._port is None:
+            receipts, tickets, bell = self._end.rings()
+            books = (self._held, self._unanswered, self._outbox)
+            self._port = TicketPort(self, tickets, receipts, bell, self._slab, *books)
+        return self._port
+
+    def take_record(self, data: bytes) -> Ticket | None:
+        """Take one record that a lane has left; return it if it is a ticket."""
         try:
             record = decode_record(data)
         except MalformedRecord as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
@@ -120,6 +120,11 @@ class Arrivals:
     def waiting(self) -> int:
         """Datasets that wait for a slot."""
         return len(self._growing) + len(self._starting)
+
+    @property
+    def queues(self) -> tuple[Sized, Sized]:
+        """Where datasets wait for a slot, for who looks often."""
+        return self._growing, self._starting
 
     def wait(self, sink: SlabSink, is_growing: bool) -> None:
         """Queue a sink for a slot; those that hold slots already go first, so that they get done and free

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from time import monotonic
 
@@ -95,8 +96,10 @@ class Acceptor:
         """Serve until the drain is over."""
         self.driver.start()
         for worker in self.dispatcher.workers:
-            self.loop.add_reader(self.dispatcher.fileno(worker), self._drain_worker, worker)
-            self._drain_worker(worker)
+            go_on = partial(self._drain_worker, worker)
+            bell = self.dispatcher.open_bell(worker, go_on, self.arrivals.queues)
+            self.loop.add_reader(self.dispatcher.fileno(worker), go_on if bell is None else bell.rung)
+            go_on()
         self._tend()
         self.doors.open()
         self.child.on_reload(self._reload)
@@ -185,8 +188,8 @@ class Acceptor:
         self.spool_pressure.back_pressure_s = config.spool.back_pressure_s
         self.config = config
 
-    def _drain_worker(self, worker: int) -> None:
-        if not self.dispatcher.drain(worker):
+    def _drain_worker(self, worker: int, record: bytes | None = None) -> None:
+        if not self.dispatcher.drain(worker, record):
             self.loop.call_soon(self._drain_worker, worker)
         if self.arrivals.waiting:
             self._look_at_pressure()

@@ -51,6 +51,7 @@ from router.spool.layout import worker_directory
 from router.spool.record import Entry, Location
 from router.spool.spool import Spool, Usage, open_spool
 from router.spool.states import UNDECIDED, DeliveryState
+from router.wire.codec import TicketBell
 
 TEND_S = 0.25
 """How often late deliveries, idle associations and gauges are looked at."""
@@ -94,6 +95,7 @@ class Worker:
         self.handling = Handling(self)
         self.contested = Contested(self)
         self.owing = Owing(self, self.driver, child.config)
+        self._bells: list[TicketBell] = []
         self.forwarding = Forwarding(self)
         self._intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
         self._stage = WorkerStage.ACCEPTING
@@ -123,8 +125,7 @@ class Worker:
         self.owing.look_again()
         for intake in self._intakes:
             intake.start()
-            self.loop.add_reader(intake.fileno(), self._drain_intake, intake)
-            self._drain_intake(intake)
+            self.listen(intake)
         self._tend()
         self.child.on_reload(self._reload)
         self.child.ready()
@@ -141,12 +142,12 @@ class Worker:
             await list_absent(self)
         await self.contested.prepare()
         if self.contested.uids:
-            self.forwarding = Forwarding(self, is_shut=True)
+            self._use_lanes(Forwarding(self, is_shut=True))
             self._spawn(self._open_lanes_later())
 
     async def _open_lanes_later(self) -> None:
         await self.contested.watch()
-        self.forwarding = Forwarding(self)
+        self._use_lanes(Forwarding(self))
 
     async def _until_drain(self) -> float:
         """Wait until this process shall end; return the seconds it has. Raises LedgerDamaged."""
@@ -199,9 +200,30 @@ class Worker:
         intake.on_offer = self.owing.expect
         return intake
 
-    def _drain_intake(self, intake: Intake) -> None:
-        """Take the tickets that wait, in batches; the spool is asked once for all of them."""
+    def listen(self, intake: Intake) -> None:
+        """Take what an acceptor sends from now on, and what it has sent."""
+        go_on = partial(self._drain_intake, intake)
+        bell = intake.open_bell(go_on, self._sync)
+        if bell is not None:
+            self._bells.append(bell)
+            self._use_lanes(self.forwarding)
+        self.loop.add_reader(intake.fileno(), go_on if bell is None else bell.rung)
+        go_on()
+
+    def _use_lanes(self, forwarding: Forwarding) -> None:
+        """Forward by these lanes from now on."""
+        self.forwarding = forwarding
+        for bell in self._bells:
+            bell.use(forwarding.forwarder, None if forwarding.entries is None else forwarding.entries.lane)
+
+    def _drain_intake(self, intake: Intake, record: bytes | None = None) -> None:
+        """Take the tickets that wait, in batches; the spool is asked once for all of them.
+
+        record: one that a lane has left, the oldest of them.
+        """
         handling, forwarder = self.handling, self.forwarding.forwarder
+        if record is not None and (left := intake.take_record(record)) is not None:
+            handling.take(intake, left, None if forwarder is None else forwarder.known)
         for _ in range(BATCHES_MAX):
             if forwarder is not None:
                 for _ in range(RECEIVE_RECORDS_MAX):

@@ -57,6 +57,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.command import decode_command, encode_command
     from _codec.commit_lane import CommitLane
     from _codec.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
+    from _codec.doorbell import ReceiptBell, TicketBell
     from _codec.entry_lane import EntryLane, EntrySend, StoredEntry
     from _codec.forward_lane import Forward, Forwarder
     from _codec.framing import (
@@ -138,6 +139,7 @@ else:
     RowWriter = linked = None  # the twin is spool/ledger_insert.py
     tell_delivered = tell_run = None
     EntryLane = EntrySend = StoredEntry = Forward = Forwarder = Outlet = TicketPort = None
+    ReceiptBell = TicketBell = None
 
 __all__ = [
     "ASSOCIATE_LENGTH_MIN_BYTES",
@@ -174,6 +176,7 @@ __all__ = [
     "Outlet",
     "PduReader",
     "PendingRun",
+    "ReceiptBell",
     "Reception",
     "Ring",
     "RowWriter",
@@ -186,6 +189,7 @@ __all__ = [
     "StoredEntry",
     "StructureScan",
     "Tally",
+    "TicketBell",
     "TicketPort",
     "clear_bell",
     "command_pdus",

@@ -188,8 +188,7 @@ async def world(folder: Path, ports: dict[str, int], use_lane: bool, **changes: 
     bell.answer(worker._try_to_take_durable)
     (intake,) = worker._intakes
     intake.start()
-    loop.add_reader(intake.fileno(), worker._drain_intake, intake)
-    worker._drain_intake(intake)
+    worker.listen(intake)
     worker._tend()
     looking: list[asyncio.TimerHandle] = []
 
