@@ -27,6 +27,7 @@ DIRECTIVES = {
 
 MODULES = (
     "scatter_window",
+    "traffic",
     "framing",
     "pdata",
     "command",

@@ -4,7 +4,8 @@ Each function has a pure-Python twin of the same name in router/wire/reference (
 router/bench/reference), held equal by differential tests; a lane's twin is the general way that its file
 names.
 
-The stream     framing, scatter_window (in), pdata (out), command, reception (socket to lane and back)
+The stream     framing, scatter_window (in), pdata (out), command, reception (socket to lane and back),
+               traffic (what passed)
 Datasets       dataset (attributes), structure (nesting)
 Hand-over      ring, doorbell, ticket_port, tally (counts)
 Lanes          store_lane (acceptor); forward_lane, entry_lane, outlet, send_lane (worker);

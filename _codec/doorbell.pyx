@@ -142,7 +142,7 @@ cdef class TicketBell(Doorbell):
     cdef bint _is_held_up(self) except -1:
         return (
             self._take_tickets is None
-            or len(self._port.outbox) > 0
+            or bool(self._port.waiting)
             or len(self._port.held) >= self._tickets_max
         )
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from _codec.framing import PduReader
 from _codec.send_lane import SendLane
+from _codec.traffic import Traffic
 
 class Reception:
-    def __init__(self, connection: Any, staging: memoryview, first: memoryview) -> None: ...
+    def __init__(self, connection: Any, traffic: Traffic, staging: memoryview, first: memoryview) -> None: ...
     def open(
         self,
         transport: Any,

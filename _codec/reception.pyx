@@ -18,6 +18,7 @@ from _codec.clock cimport now
 from _codec.framing cimport PHASE_DATASET, TURN_DATASET, TURN_MORE_COMMAND, PduReader
 from _codec.scatter_window cimport ScatterWindow, readv
 from _codec.send_lane cimport SendLane
+from _codec.traffic cimport Traffic
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_NOSIGNAL
@@ -42,10 +43,11 @@ cdef class Reception:
     """What one connection receives, as far as a lane takes it.
 
     staging: memory that all connections of a loop share between two calls. first: the part of it that is
-    offered between messages. connection: see Connection.take_event and Connection.go_on.
+    offered between messages. connection: see Connection.take_event and Connection.go_on. traffic: its.
     """
 
     cdef object _connection
+    cdef Traffic _traffic
     cdef object _transport
     cdef object _unsent_bytes  # of the transport: how many wait in it
     cdef object _is_closing
@@ -66,8 +68,9 @@ cdef class Reception:
     cdef Py_ssize_t _offered
     cdef bint _is_long
 
-    def __init__(self, connection, staging, first):
+    def __init__(self, connection, Traffic traffic, staging, first):
         self._connection = connection
+        self._traffic = traffic
         self._get_buffer = connection.get_buffer
         self._buffer_updated = connection.buffer_updated
         self._staging = staging
@@ -146,16 +149,15 @@ cdef class Reception:
         if event == EVENT_NEED_DATA and nbytes == self._offered and self._fd != NO_SOCKET:
             event, data, start = self._drain(reader, &received)
             end = len(data)
-        connection = self._connection
-        connection.bytes_received += received
-        connection.last_byte_at = now()
+        self._traffic.received += received
+        self._traffic.heard_at = now()
         if event != EVENT_NEED_DATA:
-            connection.take_event(event, data, start, end)
+            self._connection.take_event(event, data, start, end)
             return
         if lane is not None and lane.has_answers:
             lane.settle()
         if self._outbox or self._ends:
-            connection.go_on()
+            self._connection.go_on()
 
     def has_unsent(self):
         """Whether octets wait, so that none may be sent past them; also if none may be sent at all."""
@@ -180,7 +182,7 @@ cdef class Reception:
         count = send(self._fd, PyBytes_AS_STRING(pdus), size, MSG_NOSIGNAL | MSG_DONTWAIT)
         if count < size:  # what is wrong with the connection it will learn when it sends the rest, or reads
             self._transport.write(pdus[count:] if count > 0 else pdus)
-        connection.bytes_sent += size
+        self._traffic.sent += size
         if connection.is_held:
             connection.advance()
 

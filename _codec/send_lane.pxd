@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t
 
 from _codec.framing cimport Lane
+from _codec.traffic cimport Traffic
 
 
 cdef class SendUser:
@@ -37,7 +38,8 @@ cdef class SendLane(Lane):
     cdef int _message_id
     cdef Py_ssize_t _fragment_max
     cdef object _has_unsent
-    cdef object _sent
+    cdef Traffic _traffic
+    cdef object _send_rest
     cdef object _violated
     cdef tuple _fault  # reason and text of what the peer did wrong
     cdef object _others  # Message IDs of operations of the general way

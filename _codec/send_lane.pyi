@@ -4,6 +4,7 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from _codec.framing import Lane
+from _codec.traffic import Traffic
 
 class SendUser: ...
 
@@ -43,7 +44,8 @@ class SendLane(Lane):
         maximum_length: int,
         owner: object,
         has_unsent: Callable[[], bool],
-        sent: Callable[[int, list[Any] | None], None],
+        traffic: Traffic,
+        send_rest: Callable[[int, list[Any]], None],
         violated: Callable[[int, str], None],
         others: Container[int] = (),
     ) -> None: ...

@@ -20,6 +20,7 @@ from _codec.clock cimport now
 from _codec.command_elements cimport COMMAND_PDU_MAX, CONTROL_LAST, PDU_HEAD_BYTES, UID_MAX, put_pdu_head
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TOOK, Lane, LaneAnswer, PduReader
 from _codec.store_messages cimport read_store_response, write_store_request
+from _codec.traffic cimport Traffic
 
 cdef extern from "sys/uio.h" nogil:
     struct iovec:
@@ -107,14 +108,15 @@ cdef class SendLane(Lane):
     fd: the connection's socket; the lane uses a duplicate until end(), so that the number stays its own.
     contexts: what an instance needs to the presentation-context-id. window: operations at once.
     maximum_length: what the peer announced; 0: no limit. owner: whose lane it is.
-    has_unsent(): whether octets wait in the connection. sent(count, rest): take note that a message of
-    count octets was begun; rest: buffers that are still to be sent, or None. is_usable: False once it is
+    has_unsent(): whether octets wait in the connection. traffic: the connection's, of what left at once.
+    send_rest(count, rest): send the buffers that are left of a message of count octets. is_usable: False once it is
     not lent any more. quick_ack: the peer waits for our ACK; ask for it at once. others: has the Message IDs
     of the operations that take the general way.
     """
 
     def __init__(
-        self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, sent, violated,
+        self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, Traffic traffic, send_rest,
+        violated,
         others=(),
     ):
         self._fd = dup(fd)
@@ -126,7 +128,8 @@ cdef class SendLane(Lane):
         self.is_usable = True
         self.idle_since = now()
         self._has_unsent = has_unsent
-        self._sent = sent
+        self._traffic = traffic
+        self._send_rest = send_rest
         self._violated = violated
         self._others = others
         self._pending = {}
@@ -330,7 +333,10 @@ cdef class SendLane(Lane):
             written = 0  # the connection will learn what is wrong when it sends the rest, or reads
         operation.is_out = written == total
         operation.out_at = operation.began
-        self._sent(total, None if operation.is_out else self._rest(count, written, buffers))
+        if operation.is_out:
+            self._traffic.sent += total
+        else:
+            self._send_rest(total, self._rest(count, written, buffers))
         if self.quick_ack:
             setsockopt(self._fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one))
         return True

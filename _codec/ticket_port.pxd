@@ -16,6 +16,7 @@ cdef class TicketPort:
     cdef dict held
     cdef set unanswered
     cdef object outbox
+    cdef object waiting  # the outbox's records
 
     cdef int hold(self, const TicketView *ticket) except -1
     cdef list buffers(self, const TicketView *ticket)

@@ -40,6 +40,7 @@ cdef class TicketPort:
         self.held = held
         self.unanswered = unanswered
         self.outbox = outbox
+        self.waiting = outbox.waiting
 
     cdef int hold(self, const TicketView *ticket) except -1:
         # Enter a ticket into the intake's books.
@@ -97,7 +98,7 @@ cdef class TicketPort:
         # Into the ring, or behind what waits for room there.
         cdef int pushed = 0
         cdef uint64_t one = 1
-        if len(self.outbox) == 0:
+        if not self.waiting:
             pushed = self.receipts._push(record, <uint32_t>size) if is_urgent else (
                 self.receipts._write(record, <uint32_t>size)
             )

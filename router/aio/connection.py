@@ -165,7 +165,10 @@ class LoopConnection(Connection):
         idle_s = self._timeouts.idle_s
         if idle_s is None or self._is_reading_paused or self.association.is_receiving:
             return
-        if self.association.is_established and now - max(self.last_byte_at, self._patience.busy_at) >= idle_s:
+        if (
+            self.association.is_established
+            and now - max(self.traffic.heard_at, self._patience.busy_at) >= idle_s
+        ):
             self._on_idle()
 
     def _on_end(self, _: Connection) -> None:

@@ -31,7 +31,7 @@ from router.standard.dimse_fields import (
     STATUS,
 )
 from router.standard.reasons import ABORT_SOURCE_SERVICE_PROVIDER
-from router.wire.codec import Reception, SendLane, StoreLane
+from router.wire.codec import Reception, SendLane, StoreLane, Traffic
 
 if TYPE_CHECKING:
     from router.drivers.event_loop import EventLoopDriver
@@ -64,17 +64,18 @@ class Connection(asyncio.BufferedProtocol):
         self.conversation.on_settled = self.advance
         self.peer_address: tuple[str, int] = ("", 0)
         self.opened_at = 0.0
-        self.last_byte_at = 0.0
-        self.bytes_received = 0
-        self.bytes_sent = 0
+        self.traffic = Traffic()
         self.quick_ack = False
         self.lane: SendLane | None = None
         self._driver = driver
         self._on_closed = on_closed
-        self._reception = None if Reception is None else Reception(self, driver.staging, driver.first)
+        self._reception = (
+            None if Reception is None else Reception(self, self.traffic, driver.staging, driver.first)
+        )
         self._transport: asyncio.Transport | None = None
         self._socket: Any = None
         self._is_direct = False
+        self._bytes_given = 0  # to the transport, of what the association counts too
         self._kept: memoryview | None = None
         self._is_reading_paused = False
         self._is_writing_paused = False
@@ -189,7 +190,7 @@ class Connection(asyncio.BufferedProtocol):
             association.send_whole(pdus)
             self.advance()
             return
-        self.bytes_sent += len(pdus)
+        self.traffic.sent += len(pdus)
         transport.write(pdus)
         if self.is_held:
             self.advance()
@@ -219,7 +220,8 @@ class Connection(asyncio.BufferedProtocol):
             self.association.peer_maximum_length,
             owner,
             self.has_unsent if self._reception is None else self._reception.has_unsent,
-            self.lane_sent,
+            self.traffic,
+            self.send_rest,
             self.lane_violated,
             self.conversation.message_ids,
         )
@@ -270,11 +272,11 @@ class Connection(asyncio.BufferedProtocol):
             return True
         return self.association.has_output or transport.get_write_buffer_size() > 0
 
-    def lane_sent(self, count: int, rest: list[Buffer] | None) -> None:
-        """Take note of a message of count bytes that the lane has begun to send; send the rest of it."""
-        self.bytes_sent += count
+    def send_rest(self, count: int, rest: list[Buffer]) -> None:
+        """Send what is left of a message of count bytes that the lane has begun to send."""
+        self._count_given(count)
         self.association.output.count(count)
-        if rest is not None and self._transport is not None:
+        if self._transport is not None:
             self._transport.writelines(rest)
 
     @property
@@ -311,7 +313,7 @@ class Connection(asyncio.BufferedProtocol):
         if address:
             self.peer_address = (address[0], address[1])
         self._driver.connections[self] = None
-        self.opened_at = self.last_byte_at = self.conversation.now = monotonic()
+        self.opened_at = self.traffic.heard_at = self.conversation.now = monotonic()
         self._patience.begin(self.opened_at)
         self.association.transport_opened()
         self.advance()
@@ -324,8 +326,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         association = self.association
-        self.bytes_received += nbytes
-        self.last_byte_at = monotonic()
+        self.traffic.received += nbytes
+        self.traffic.heard_at = monotonic()
         if self._is_direct:
             association.advance(nbytes)
             self._after_feeding(b"")
@@ -348,7 +350,7 @@ class Connection(asyncio.BufferedProtocol):
     def go_on(self) -> None:
         """Do what follows octets that were received."""
         association = self.association
-        self.conversation.now = self.last_byte_at
+        self.conversation.now = self.traffic.heard_at
         if self._watches_output:
             self._confirm_output()
         if self.lane is not None and self.lane.has_answers:
@@ -390,10 +392,10 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return
-        patience = self._patience
+        patience, traffic = self._patience, self.traffic
         if self.conversation.is_busy:
             patience.busy_at = now
-        if patience.is_output_stuck(now, self.bytes_sent, self._confirm_output()):
+        if patience.is_output_stuck(now, traffic.sent, self._confirm_output()):
             self._drop("the peer does not take what we send")
             return
         self.conversation.expire(now)
@@ -401,7 +403,7 @@ class Connection(asyncio.BufferedProtocol):
             self._check_lane(self.lane, now)
         if patience.is_artim_over(now):
             self.association.artim_expired()
-        why = patience.broken_by(now, self.last_byte_at, self.bytes_received, self._is_reading_paused)
+        why = patience.broken_by(now, traffic.heard_at, traffic.received, self._is_reading_paused)
         if why is not None:
             source, text = why
             self.abort(source, 0, text)
@@ -432,7 +434,7 @@ class Connection(asyncio.BufferedProtocol):
                 continue
             if not buffers:
                 break
-            self.bytes_sent += sum(map(len, buffers))
+            self._count_given(sum(map(len, buffers)))
             if len(buffers) == 1:
                 transport.write(buffers[0])
             else:
@@ -440,12 +442,16 @@ class Connection(asyncio.BufferedProtocol):
         if self.quick_ack and not transport.is_closing():
             rearm_quick_ack(self._socket)
 
+    def _count_given(self, count: int) -> None:
+        self.traffic.sent += count
+        self._bytes_given += count
+
     def _confirm_output(self) -> int:
         """Tell the association what has left this process; return the bytes that have not."""
         transport = self._transport
         unsent = 0 if transport is None else transport.get_write_buffer_size()
         if self._watches_output:
-            self.association.output.confirm(self.bytes_sent - unsent)
+            self.association.output.confirm(self._bytes_given - unsent)
         return unsent
 
     def _forsake_unsent(self) -> None:
@@ -485,7 +491,7 @@ class Connection(asyncio.BufferedProtocol):
                     continue
             if self._is_reading_paused and self._transport is not None and not self._transport.is_closing():
                 self._is_reading_paused = False
-                self.last_byte_at = monotonic()  # the silence until now was ours
+                self.traffic.heard_at = monotonic()  # the silence until now was ours
                 self._transport.resume_reading()
             return
 

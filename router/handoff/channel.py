@@ -230,32 +230,35 @@ class Channel:
 
 
 class Outbox:
-    """A bounded backlog before a ring, for records that must not be lost (receipts). Keeps their order."""
+    """A bounded backlog before a ring, for records that must not be lost (receipts). Keeps their order.
 
-    __slots__ = ("_end", "_records_max", "_waiting")
+    waiting: what has found no room, for who looks often.
+    """
+
+    __slots__ = ("_end", "_records_max", "waiting")
 
     def __init__(self, end: ChannelEnd, records_max: int) -> None:
         self._end = end
         self._records_max = records_max
-        self._waiting: deque[bytes] = deque()
+        self.waiting: deque[bytes] = deque()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def send(self, record: bytes, is_urgent: bool = True) -> None:
         """Send now, or as soon as `flush` finds room. Raises LimitReached when the backlog is full.
 
         is_urgent: whether the peer is to be woken for it.
         """
-        if not self._waiting and (self._end.send(record) if is_urgent else self._end.send_quietly(record)):
+        if not self.waiting and (self._end.send(record) if is_urgent else self._end.send_quietly(record)):
             return
-        if len(self._waiting) >= self._records_max:
-            raise LimitReached("outbox records", len(self._waiting) + 1, self._records_max)
-        self._waiting.append(record)
+        if len(self.waiting) >= self._records_max:
+            raise LimitReached("outbox records", len(self.waiting) + 1, self._records_max)
+        self.waiting.append(record)
 
     def flush(self) -> bool:
         """Send what waits, as far as there is room; True if nothing is left. Call when the doorbell rings."""
-        waiting = self._waiting
+        waiting = self.waiting
         while waiting and self._end.send(waiting[0]):
             waiting.popleft()
         return not waiting

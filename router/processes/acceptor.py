@@ -134,7 +134,7 @@ class Acceptor:
         if incoming.handshake_error is not None:
             return
         if incoming.association.rq is None and not incoming.association.refused_request:
-            self.counters.probe("stray" if incoming.connection.bytes_received else "silent")
+            self.counters.probe("stray" if incoming.connection.traffic.received else "silent")
             logger.debug("%s", incoming.log_line())
             return
         violated = incoming.association.violation is not None

@@ -245,7 +245,7 @@ class Incoming:
             parts.append(f"source={self.admitted.source}")
         if (tls := connection.tls) is not None:
             parts.append(f"tls={tls.version()}")
-        parts.append(f"instances={self.instances} bytes={connection.bytes_received}")
+        parts.append(f"instances={self.instances} bytes={connection.traffic.received}")
         parts.append(f"seconds={monotonic() - connection.opened_at:.3f}")
         if self.rejection is not None:
             rj = self.rejection

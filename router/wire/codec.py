@@ -98,6 +98,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
     from _codec.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from _codec.tally import Histogram, Tally
     from _codec.ticket_port import TicketPort
+    from _codec.traffic import Traffic
 else:
     from router.wire.reference.command import decode_command, encode_command
     from router.wire.reference.dataset import NESTING_MAX, VALUE_MAX_BYTES, scan_attributes
@@ -130,6 +131,7 @@ else:
     from router.wire.reference.segment_window import SegmentWindow
     from router.wire.reference.structure import STRUCTURE_ELEMENTS_MAX, StructureScan
     from router.wire.reference.tally import Histogram, Tally
+    from router.wire.reference.traffic import Traffic
 
     # The lanes' twin is the general way through protocol/, services/ and processes/: without them everything
     # goes there.
@@ -191,6 +193,7 @@ __all__ = [
     "Tally",
     "TicketBell",
     "TicketPort",
+    "Traffic",
     "clear_bell",
     "command_pdus",
     "dataset_pdus",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from _codec.framing import COMMAND, NEED_DATA, PduReader
 from _codec.send_lane import SendLane
+from _codec.traffic import Traffic
 from router.errors import AssociationAborted
 from router.services import c_store
 from router.standard.dimse_fields import (
@@ -59,7 +60,8 @@ class Wire:
         self.faults: list[tuple[int, str]] = []
         self.others: set[int] = set()
         self.rest: list[Any] = []
-        self.counted = 0
+        self.traffic = Traffic()
+        self.counted_with_rest = 0
         self.is_closing = False
         self.owner = Owner()
         self.reader = PduReader(0)
@@ -71,7 +73,8 @@ class Wire:
             maximum_length,
             self.owner,
             self.has_unsent,
-            self.sent,
+            self.traffic,
+            self.send_rest,
             lambda reason, text: self.faults.append((reason, text)),
             self.others,
         )
@@ -80,9 +83,13 @@ class Wire:
     def has_unsent(self) -> bool:
         return self.is_closing or bool(self.rest)
 
-    def sent(self, count: int, rest: list[Any] | None) -> None:
-        self.counted += count
-        self.rest += rest or []
+    @property
+    def counted(self) -> int:
+        return self.traffic.sent + self.counted_with_rest
+
+    def send_rest(self, count: int, rest: list[Any]) -> None:
+        self.counted_with_rest += count
+        self.rest += rest
 
     def send(self, uid: str = "1.2.3", *buffers: Any) -> bool:
         """Send an instance; what becomes of it is told under its UID."""

@@ -49,14 +49,13 @@ class Connected(Fed):
     """An association as drivers/connection.py has it: its octets come from a socket."""
 
     def __init__(self, window: int, folder: str, reads_socket: bool) -> None:
-        self.bytes_received = 0
+        self.traffic = codec.Traffic()
         self.written = b""
-        self.bytes_sent = self.advances = 0
+        self.advances = 0
         self.is_held = self.is_over = False
-        self.last_byte_at = 0.0
         self.general = 0
         self.staging = memoryview(bytearray(STAGING_BYTES))
-        self.reception: Any = Reception(self, self.staging, self.staging[:FIRST_BYTES])
+        self.reception: Any = Reception(self, self.traffic, self.staging, self.staging[:FIRST_BYTES])
         self.near, self.far = socket.socketpair()
         self.near.setblocking(False)
         self.far.setblocking(False)
@@ -71,7 +70,7 @@ class Connected(Fed):
         return self.staging[:FIRST_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.bytes_received += nbytes
+        self.traffic.received += nbytes
         self.take_event(codec.NEED_DATA, self.staging, 0, nbytes)
 
     def take_event(self, event: int, data: Any, start: int, end: int) -> None:
@@ -224,11 +223,11 @@ def test_a_long_dataset_is_received_past_the_event_loop() -> None:
 
     class Counted(Connected):
         def read_what_is_there(self) -> None:
-            before = self.bytes_received
+            before = self.traffic.received
             buffer = self.reception.get_buffer(-1)
             count = self.near.recv_into(buffer)
             self.reception.buffer_updated(count)
-            reads.append(self.bytes_received - before)
+            reads.append(self.traffic.received - before)
 
     with tempfile.TemporaryDirectory() as folder:
         receiver = Counted(1, folder, reads_socket=True)
@@ -273,7 +272,7 @@ def test_a_response_goes_to_the_socket_at_once_if_nothing_waits() -> None:
         receiver = Connected(1, folder, reads_socket=True)
         receiver.reception.send(b"response")
         assert receiver.far.recv(100) == b"response"
-        assert receiver.bytes_sent == 8
+        assert receiver.traffic.sent == 8
         before = receiver.out
         receiver.association.send_whole(b"first")
         receiver.reception.send(b"second")
@@ -316,7 +315,7 @@ def test_what_the_socket_does_not_take_of_a_response_waits_in_the_transport() ->
         receiver = Connected(1, folder, reads_socket=True)
         octets = bytes(range(256)) * 8192
         receiver.reception.send(octets)
-        assert receiver.bytes_sent == len(octets)
+        assert receiver.traffic.sent == len(octets)
         taken = len(octets) - len(receiver.written)
         assert 0 < taken < len(octets)
         assert receiver.written == octets[taken:]

@@ -91,7 +91,7 @@ def test_a_dataset_without_memory_waits_and_arrives_whole() -> None:
             one.has_room = False
             sending = asyncio.ensure_future(peer.send(store(1, payload=payload) + store(2, payload=b"x" * 8)))
             await until(lambda: one.connections[0].association.blocked)
-            received = one.connections[0].bytes_received
+            received = one.connections[0].traffic.received
             one.connections[0].advance()
             assert one.connections[0].association.blocked
             one.has_room = True

@@ -31,7 +31,7 @@ def test_time_in_which_we_did_not_read_is_not_the_peers_silence() -> None:
             await peer.send(whole[:-50])
             await until(lambda: one.connections[0].association.blocked)
             connection = one.connections[0]
-            connection.last_byte_at -= LATER_S
+            connection.traffic.heard_at -= LATER_S
             connection.check_deadlines(monotonic())
             one.has_room = True
             connection.advance()
@@ -49,7 +49,7 @@ def test_artim_bounds_the_time_to_the_request_in_total() -> None:
             begun = monotonic()
             for octet in b"\x01\x00\x00\x00\x00\xff\x00":
                 await peer.send(bytes([octet]))
-            await until(lambda: one.connections[0].bytes_received == 7)
+            await until(lambda: one.connections[0].traffic.received == 7)
             one.connections[0].check_deadlines(begun + 29)
             assert one.driver.connections
             one.connections[0].check_deadlines(monotonic() + 30.1)
@@ -117,7 +117,7 @@ def test_a_connection_that_closes_without_a_request_leaves_nothing(octets: bytes
         async with scp() as one:
             async with raw_peer(one.port) as peer:
                 await peer.send(octets)
-                await until(lambda: one.connections and one.connections[0].bytes_received == len(octets))
+                await until(lambda: one.connections and one.connections[0].traffic.received == len(octets))
             await until(lambda: one.closed)
 
     run(test())
@@ -191,7 +191,7 @@ def test_an_acceptance_that_never_ends_is_given_up() -> None:
             connection = requestor(driver)
             opening = asyncio.ensure_future(open_association(driver, connection, acceptor.port))
             begun = monotonic()
-            await until(lambda: connection.bytes_received == 8)
+            await until(lambda: connection.traffic.received == 8)
             connection.check_deadlines(begun + 9)
             assert not opening.done()
             connection.check_deadlines(monotonic() + 10.1)

@@ -125,10 +125,10 @@ def test_a_response_before_the_request_is_out_waits_until_it_is() -> None:
             connection, peer = await asyncio.gather(open_to(acceptor), acceptor.accept())
             memory = bytearray(b"\x55" * (8 << 20))
             _, answered = connection.begin(store_request(connection, [memory]), 1)
-            before = connection.bytes_received
+            before = connection.traffic.received
             early = {COMMAND_FIELD: 0x8001, MESSAGE_ID_BEING_RESPONDED_TO: 1, COMMAND_DATA_SET_TYPE: 0x0101}
             await peer.send(command(STORE_CONTEXT, {**early, STATUS: 0xA700}))
-            await until(lambda: connection.bytes_received > before)
+            await until(lambda: connection.traffic.received > before)
             connection.check_deadlines(monotonic())
             assert not answered.done()
             dataset = bytearray()

@@ -52,7 +52,7 @@ def test_row_44_an_end_in_the_middle_of_a_dataset_stores_nothing(tmp_path: Path,
                 octets += pdata(pdv(STORE_CONTEXT, 0, bytes(50_000))) * (size // 50_000)
                 await peer.send(octets)
                 connection = next(iter(live.acceptor.driver.connections))
-                await until(lambda: connection.bytes_received >= len(octets))
+                await until(lambda: connection.traffic.received >= len(octets))
                 assert connection.association.mid_message
                 await end(peer, how)
                 await until(lambda: not live.acceptor.incoming)
@@ -144,10 +144,10 @@ def test_row_20_a_dataset_that_dribbles_in_is_given_up_and_its_memory_freed(tmp_
                 connection = next(iter(live.acceptor.driver.connections))
                 begun = monotonic()
                 for second in range(0, 61, 10):
-                    before = connection.bytes_received
+                    before = connection.traffic.received
                     await peer.send(b"x")
-                    await until(lambda before=before: connection.bytes_received > before)
-                    connection.last_byte_at = begun + second
+                    await until(lambda before=before: connection.traffic.received > before)
+                    connection.traffic.heard_at = begun + second
                     assert connection.association.mid_message
                     connection.check_deadlines(begun + second)
                 assert await peer.read_pdu() == abort_pdu(2, 0)

@@ -198,7 +198,15 @@ def sender() -> SimpleNamespace:
     near, far = socket.socketpair()
     answered: list[int] = []
     lane = SendLane(
-        near.fileno(), {}, 4, 0, None, lambda: False, lambda *_: None, lambda *fault: answered.append(-1)
+        near.fileno(),
+        {},
+        4,
+        0,
+        None,
+        lambda: False,
+        codec.Traffic(),
+        lambda *_: None,
+        lambda *fault: answered.append(-1),
     )
     return SimpleNamespace(near=near, far=far, lane=lane, reader=reader_with(lane), answered=answered)
 

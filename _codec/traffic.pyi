@@ -1,0 +1,6 @@
+"""Types of traffic.pyx."""
+
+class Traffic:
+    received: int
+    sent: int
+    heard_at: float
