@@ -3,6 +3,8 @@
 Its twin, and what the columns are: spool/ledger_insert.py and spool/ledger_rows.py. A row is made as the
 msgpack array over which its checksum is taken; from there its columns are bound to the statement.
 Invariant: the lock is held for no more than ROWS_AT_ONCE rows in one go, so the event loop need not wait.
+The processor is offered to others every few rows: the thread that syncs segments is often woken on this one,
+though another is idle (a guest's idle processors count as taken), and would wait there for a tick.
 """
 
 cimport cython
@@ -14,6 +16,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, u
 from libc.string cimport memcpy
 
 from _codec cimport big_endian as big
+from _codec.clock cimport now
 from _codec.entry_lane cimport StoredEntry
 from _codec.ledger_told cimport PendingRun
 from _codec.msgpack_octets cimport put_head, write_number
@@ -23,11 +26,15 @@ from crc32c import crc32c
 
 import msgpack
 
+cdef extern from "sched.h" nogil:
+    int sched_yield()
+
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 cdef enum:
     ROWS_AT_ONCE = 64
+    ROWS_BETWEEN_YIELDS = 8  # some 25 us
     LOOKED_AT_ONCE = 256  # entries of a run
     INSTANCE_COLUMNS = 17  # with the decision, without the checksum
     DELIVERY_COLUMNS = 10  # likewise; the second is the destination's name, its number is bound
@@ -36,6 +43,8 @@ cdef enum:
     RECORD_FIELDS = 13
     LOCATION_FIELDS = 5
     MARK_FIELDS = 9  # as in spool/states.py
+
+cdef double YIELDS_MAX_S = 0.005  # in one call of insert; where others take more, this thread falls behind
 
 cdef struct Place:
     int64_t segment
@@ -59,6 +68,7 @@ cdef class RowWriter:
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _used
     cdef int _rows
+    cdef double _patience_s  # for which the processor may still be left to others
     cdef tuple _packed_of  # the facts whose decision was written last, and how
     cdef bytes _packed
 
@@ -99,6 +109,7 @@ cdef class RowWriter:
         if self._instance is NULL:
             raise ValueError("closed")
         self._used = self._rows = 0
+        self._patience_s = YIELDS_MAX_S
         for entry in entries.values():
             if isinstance(entry, StoredEntry):
                 self._put_stored(<StoredEntry>entry)
@@ -325,7 +336,7 @@ cdef class RowWriter:
         if not rows:
             return 0
         with nogil:
-            is_well = _insert(statement, octets, rows, has_number)
+            is_well = _insert(statement, octets, rows, has_number, &self._patience_s)
         self._used = self._rows = 0
         if not is_well:
             error = self._link.error()
@@ -415,9 +426,12 @@ cdef tuple _checked(object fields, Py_ssize_t count):
     return <tuple>fields
 
 
-cdef bint _insert(void *statement, const uint8_t *at, int rows, bint has_number) noexcept nogil:
+cdef bint _insert(
+    void *statement, const uint8_t *at, int rows, bint has_number, double *patience_s
+) noexcept nogil:
     # Run the statement for each row; False: the library says why.
-    for _row in range(rows):
+    cdef int row
+    for row in range(rows):
         if has_number:
             at = _bind_delivery(statement, at)
         else:
@@ -425,7 +439,16 @@ cdef bint _insert(void *statement, const uint8_t *at, int rows, bint has_number)
         if functions.step(statement) != SQLITE_DONE:
             return False
         functions.reset(statement)
+        if patience_s[0] > 0 and row % ROWS_BETWEEN_YIELDS == ROWS_BETWEEN_YIELDS - 1:
+            patience_s[0] -= _yield_processor()
     return True
+
+
+cdef double _yield_processor() noexcept nogil:
+    # Let others run who wait for this processor; return for how many seconds they did.
+    cdef double began = now()
+    sched_yield()
+    return now() - began
 
 
 cdef const uint8_t *_bind_instance(void *statement, const uint8_t *at) noexcept nogil:
