@@ -23,11 +23,10 @@ from _codec.dataset cimport BIG, IMPLICIT, WALK_DONE, WALK_FOUND, Walk, WalkStep
 from _codec.entry_lane cimport EntryLane
 from _codec.outlet cimport Outlet, Plan
 from _codec.send_lane cimport SendLane, SendOperation, SendUser
+from _codec.structure cimport StructureScan
 from _codec.tally cimport Histogram, Tally
 from _codec.ticket_port cimport TicketPort
 from _codec.ticket_record cimport TicketView, read_ticket
-
-from _codec.structure import StructureScan
 
 cdef enum:
     KEY_MAX = 4096  # of a decision's key; a longer one is decided anew each time
@@ -127,6 +126,9 @@ cdef class Forwarder:
     cdef object _on_trouble
     cdef EntryLane _entries
     cdef dict _flags
+    cdef bytes _flags_for  # which transfer syntax was looked for last
+    cdef int _flags_found
+    cdef StructureScan _scan
     cdef Tally _tally
     cdef Histogram _store_seconds
     cdef const uint8_t *_study  # of the ticket at hand, in its slot; NULL: none, or not a plain one
@@ -141,6 +143,9 @@ cdef class Forwarder:
         self._entries = entries
         self._plans = {}
         self._flags = {}
+        self._flags_for = b""
+        self._flags_found = FLAGS_UNKNOWN
+        self._scan = StructureScan(0, False, False)
         self.forwards = {}
         self.scan_policy = "off"
         self.discarded_cell = -1
@@ -420,6 +425,11 @@ cdef class Forwarder:
                 used = _put(self._key_octets, used, data + walk.value_at, length)
 
     cdef int _flags_of(self, const TicketView *ticket) except -2:
+        # Mostly the one before's.
+        if ticket.transfer_syntax_bytes == PyBytes_GET_SIZE(self._flags_for) and memcmp(
+            ticket.transfer_syntax, PyBytes_AS_STRING(self._flags_for), ticket.transfer_syntax_bytes
+        ) == 0:
+            return self._flags_found
         syntax = PyBytes_FromStringAndSize(
             <const char *>ticket.transfer_syntax, ticket.transfer_syntax_bytes
         )
@@ -432,18 +442,18 @@ cdef class Forwarder:
                 flags = (IMPLICIT if encoding[0] else 0) | (BIG if encoding[1] else 0)
             if len(self._flags) < PLANS_MAX:
                 self._flags[syntax] = flags
+        self._flags_for, self._flags_found = syntax, flags
         return flags
 
     cdef bint _is_sound(self, const TicketView *ticket, list buffers) except -1:
         # Whether the structural scan finds nothing; what it finds is judged the general way.
-        cdef int flags
         cdef uint64_t offset = 0
+        cdef StructureScan scan = self._scan
         if self.scan_policy == "off":
             return True
         if ticket.dataset_bytes & 1:
             return False
-        flags = self._flags_of(ticket)
-        scan = StructureScan(ticket.dataset_bytes, bool(flags & IMPLICIT), bool(flags & BIG))
+        scan.begin(ticket.dataset_bytes, self._flags_of(ticket))
         for buffer in buffers:
             if not scan.feed(buffer, offset):
                 break

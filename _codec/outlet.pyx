@@ -23,7 +23,7 @@ cdef uint64_t SMALL_BYTES = 65536
 cdef class Outlet:
     """One destination, as forwards reach it; what the destination and the lane both count and keep.
 
-    owner: its takes_directly says whether nothing waits there, and pump() goes on with what does. uids: of
+    owner: its takes_directly says whether it may be sent to, and pump() goes on with what waits. uids: of
     what is under way or waits. lanes: of its associations. backlog: what it is owed beyond (see
     processes/backlog.py); entries of the spool ask it whether they must wait. entries: the entry lane, if
     there is one. waiting: entries that wait for a lane; there are some only while something is under way,

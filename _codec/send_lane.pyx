@@ -107,17 +107,16 @@ cdef class SendLane(Lane):
 
     fd: the connection's socket; the lane uses a duplicate until end(), so that the number stays its own.
     contexts: what an instance needs to the presentation-context-id. window: operations at once.
-    maximum_length: what the peer announced; 0: no limit. owner: whose lane it is.
-    has_unsent(): whether octets wait in the connection. traffic: the connection's, of what left at once.
-    send_rest(count, rest): send the buffers that are left of a message of count octets. is_usable: False once it is
-    not lent any more. quick_ack: the peer waits for our ACK; ask for it at once. others: has the Message IDs
-    of the operations that take the general way.
+    maximum_length: what the peer announced; 0: no limit. owner: whose lane it is. has_unsent(): whether
+    octets wait in the connection. traffic: the connection's, for what leaves at once.
+    send_rest(count, rest): send the buffers that are left of a message of count octets. is_usable: False
+    once it is not lent any more. quick_ack: the peer waits for our ACK; ask for it at once. others: has the
+    Message IDs of the operations that take the general way.
     """
 
     def __init__(
-        self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent, Traffic traffic, send_rest,
-        violated,
-        others=(),
+        self, int fd, dict contexts, int window, Py_ssize_t maximum_length, owner, has_unsent,
+        Traffic traffic, send_rest, violated, others=(),
     ):
         self._fd = dup(fd)
         if self._fd < 0:

@@ -10,23 +10,17 @@ read leaves the data.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from _codec cimport big_endian as big, little_endian as little
+from _codec.dataset cimport BIG, FRAGMENTS, IMPLICIT
 from _codec.elements cimport has_short_length, load_length, load_tag
 
 STRUCTURE_ELEMENTS_MAX = 1 << 24
 
 cdef enum:
     DEPTH_MAX = 64  # sequences open at once
-    LEVELS = 130  # the dataset, and for each sequence itself and one item of it; one to spare
     ELEMENTS_MAX = 1 << 24  # elements, items and delimiters of one dataset
-    LOOK_BYTES = 16  # what one step looks at: a head, and the tag of an item that its value may begin with
-    MISSING = -1  # too few octets for a step
-    # How the elements of one level are encoded.
-    IMPLICIT = 1
-    BIG = 2
-    FRAGMENTS = 4  # encapsulated pixel data: items hold octets, not elements
     VR_SQ = 0x5351
     VR_UN = 0x554E
     VR_OB = 0x4F42
@@ -37,14 +31,6 @@ cdef uint32_t ITEM = 0xFFFEE000
 cdef uint32_t ITEM_DELIMITATION = 0xFFFEE00D
 cdef uint32_t SEQUENCE_DELIMITATION = 0xFFFEE0DD
 cdef uint32_t UNDEFINED = 0xFFFFFFFF
-
-
-cdef struct Level:
-    uint64_t end  # where it ends; if a delimiter ends it: where that must have come
-    bint is_delimited
-    bint is_sequence  # holds items; else elements
-    bint is_guessed  # began as a sequence does, but nothing says that it is one
-    int flags
 
 
 @cython.final
@@ -59,26 +45,8 @@ cdef class StructureScan:
     none after all, it is a value.
     """
 
-    cdef readonly uint64_t next_offset
-    cdef readonly str fault
-    cdef readonly uint64_t fault_offset
-    cdef readonly bint is_excessive
-    cdef readonly int depth_max
-
-    cdef Level _levels[LEVELS]
-    cdef int _top  # index of the innermost level
-    cdef int _depth  # sequences open
-    cdef uint64_t _at  # where the next step begins; before next_offset by what is carried
-    cdef uint64_t _elements
-    cdef uint8_t _carry[LOOK_BYTES]  # octets seen, too few for a step
-    cdef uint64_t _carried
-
     def __cinit__(self, uint64_t dataset_bytes, bint implicit_vr, bint big_endian):
-        if dataset_bytes > DATASET_MAX:
-            raise ValueError("dataset too large", dataset_bytes)
-        self.fault = ""
-        self._levels[0].end = dataset_bytes
-        self._levels[0].flags = (IMPLICIT if implicit_vr else 0) | (BIG if big_endian else 0)
+        self.begin(dataset_bytes, (IMPLICIT if implicit_vr else 0) | (BIG if big_endian else 0))
 
     @property
     def done(self):
@@ -92,19 +60,34 @@ cdef class StructureScan:
         behind next_offset or leave the dataset.
         """
         cdef Py_buffer view
-        cdef uint64_t known
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            if offset > self._levels[0].end or <uint64_t>view.len > self._levels[0].end - offset:
-                raise ValueError("octets leave the dataset", offset)
-            if offset > self.next_offset and not self.fault:
-                raise ValueError("octets are missing", self.next_offset)
-            known = self.next_offset - offset
-            if not self.fault and known < <uint64_t>view.len:
-                self._follow(<const uint8_t *>view.buf + known, <uint64_t>view.len - known)
+            return self.look(<const uint8_t *>view.buf, <uint64_t>view.len, offset)
         finally:
             PyBuffer_Release(&view)
-        return not self.done
+
+    cdef int begin(self, uint64_t dataset_bytes, int flags) except -1:
+        if dataset_bytes > DATASET_MAX:
+            raise ValueError("dataset too large", dataset_bytes)
+        memset(&self._levels[0], 0, sizeof(Level))
+        self._levels[0].end = dataset_bytes
+        self._levels[0].flags = flags
+        self.fault = ""
+        self.next_offset = self.fault_offset = self._at = self._elements = self._carried = 0
+        self.is_excessive = False
+        self.depth_max = self._top = self._depth = 0
+        return 0
+
+    cdef bint look(self, const uint8_t *data, uint64_t size, uint64_t offset) except -1:
+        cdef uint64_t known
+        if offset > self._levels[0].end or size > self._levels[0].end - offset:
+            raise ValueError("octets leave the dataset", offset)
+        if offset > self.next_offset and not self.fault:
+            raise ValueError("octets are missing", self.next_offset)
+        known = self.next_offset - offset
+        if not self.fault and known < size:
+            self._follow(data + known, size - known)
+        return not self.fault and self.next_offset != self._levels[0].end
 
     cdef int _follow(self, const uint8_t *data, uint64_t size) except -1:
         # data: size octets from next_offset on, at least one.

@@ -108,8 +108,8 @@ class Destination:
 
     @property
     def takes_directly(self) -> bool:
-        """Whether an instance may be sent at once: nothing waits here that would come first."""
-        return self.is_sound and not self.is_backlogged and not self._queue.has_waiting()
+        """Whether an instance may be sent at once, provided that nothing waits (Outlet.has_waiting)."""
+        return self.is_sound and not self.is_backlogged
 
     @property
     def can_grow(self) -> bool:
