@@ -94,6 +94,10 @@ class Receiver(OctetFeed):
         self.conversation = Conversation(self.association, services)
         self.window = window
         self.use_lane = use_lane
+        dispatcher = self.pair.dispatcher
+        self.bells: list[Callable[[], object]] = [
+            partial(dispatcher.drain, worker) for worker in dispatcher.workers
+        ]
         self.lane: StoreLane | None = None
         self.conversation.start(self.serve())
         self.association.transport_opened()
@@ -122,6 +126,10 @@ class Receiver(OctetFeed):
         inlet = self.pair.dispatcher.open_inlet(min(self.spill_bytes, self.instance_max_bytes))
         assert inlet is not None
         self.inlet = inlet
+        for worker, drain in enumerate(self.bells):
+            bell = self.pair.dispatcher.open_bell(worker, drain, self.arrivals.queues)
+            assert bell is not None
+            self.bells[worker] = bell.rung
         self.lane = StoreLane(
             inlet, 42, self.association.operations_max, partial(self.arrivals.adopt, resume=self.advance),
             self.send_whole, self.otherwise,
@@ -211,8 +219,8 @@ class Receiver(OctetFeed):
 
     def drain(self) -> None:
         """Take the receipts; let those go on that wait for slots."""
-        for worker in self.pair.dispatcher.workers:
-            self.pair.dispatcher.drain(worker)
+        for answer in self.bells:
+            answer()
         self.arrivals.wake()
         self.advance()
 
