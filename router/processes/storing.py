@@ -44,14 +44,14 @@ class Storing:
     def __init__(self, worker: Worker) -> None:
         self.hot_loans = HotLoans(worker.config.router.workers)
         self._worker = worker
-        self._unsynced: deque[Handled | Adopted | StoredEntry] = deque()
+        self._unsynced: deque[Handled | Adopted | list[StoredEntry]] = deque()  # runs of the lane as lists
         self._wants_sync = False
         self._runs = 0
 
     @property
     def in_progress(self) -> int:
         """Tickets, and adopted entries, that are not durable yet."""
-        return len(self._unsynced)
+        return sum(len(one) if isinstance(one, list) else 1 for one in self._unsynced)
 
     def holds(self, ticket: Ticket) -> bool:
         """Whether a ticket waits here."""
@@ -107,7 +107,7 @@ class Storing:
 
     def await_disk(self, run: list[StoredEntry]) -> None:
         """Let entries that the lane has appended wait until they are durable."""
-        self._unsynced.extend(run)
+        self._unsynced.append(run)
         self._wants_sync = True
 
     def refuse_run(self, run: list[Handled], error: SpoolError) -> None:
@@ -156,15 +156,19 @@ class Storing:
         self._runs += 1
         touched: dict[Destination, None] = {}
         try:
-            while unsynced and unsynced[0].seq <= up_to_seq:
+            while unsynced:
                 first = unsynced[0]
-                if isinstance(first, Handled | Adopted):
-                    assert first.entry is not None
-                    self._worker.spool.ledger.add([first.entry])  # if it cannot, everything stays queued
-                    unsynced.popleft()
-                    self._is_durable(first, touched)
-                else:
-                    self._run_is_durable(self._first_run(up_to_seq), touched)
+                if isinstance(first, list):
+                    if not (run := self._first_run(up_to_seq)):
+                        break
+                    self._run_is_durable(run, touched)
+                    continue
+                if first.seq > up_to_seq:
+                    break
+                assert first.entry is not None
+                self._worker.spool.ledger.add([first.entry])  # if it cannot, everything stays queued
+                unsynced.popleft()
+                self._is_durable(first, touched)
         finally:
             for destination in touched:
                 destination.pump()
@@ -184,12 +188,21 @@ class Storing:
         self._worker.counters.stored(monotonic() - handled.began)
 
     def _first_run(self, up_to_seq: int) -> list[StoredEntry]:
-        """Return the entries of the lane that are durable and stand before all others."""
-        run: list[StoredEntry] = []
-        for one in self._unsynced:
-            if isinstance(one, Handled | Adopted) or one.seq > up_to_seq:
+        """Return the entries of the lane that are durable and stand before all others; as one run from now
+        on."""
+        unsynced = self._unsynced
+        runs: list[list[StoredEntry]] = []
+        for one in unsynced:
+            if not isinstance(one, list) or one[0].seq > up_to_seq:
                 break
-            run.append(one)
+            runs.append(one)
+        if len(runs) == 1 and runs[0][-1].seq <= up_to_seq:
+            return runs[0]
+        run = [stored for one in runs for stored in one if stored.seq <= up_to_seq]
+        rest = [stored for one in runs for stored in one if stored.seq > up_to_seq]
+        for _ in runs:
+            unsynced.popleft()
+        unsynced.extendleft(one for one in (rest, run) if one)
         return run
 
     def _run_is_durable(self, run: list[StoredEntry], touched: dict[Destination, None]) -> None:
@@ -204,11 +217,11 @@ class Storing:
         try:
             ledger.add_run(run)
         except SpoolError:  # it has just failed; the segments have them
-            self._pass_by(run)
+            self._unsynced.popleft()
             for stored in run:
                 entries.handled_of(stored).instance.cool()
             raise
-        self._pass_by(run)
+        self._unsynced.popleft()
         for stored in self._deliver_run(entries.lane, run, touched):
             try:
                 handled = entries.handled_of(stored)
@@ -217,10 +230,6 @@ class Storing:
             else:
                 if not self._deliver_or_leave(handled, touched):
                     handled.instance.cool()
-
-    def _pass_by(self, run: list[StoredEntry]) -> None:
-        for _ in run:
-            self._unsynced.popleft()
 
     def _deliver_run(
         self, lane: EntryLane, run: list[StoredEntry], touched: dict[Destination, None]
@@ -277,11 +286,14 @@ class Storing:
             if isinstance(first, Adopted):
                 if not first.settled.done():
                     first.settled.set_exception(error)
-                continue
-            if not isinstance(first, Handled):
+            elif isinstance(first, Handled):
+                answer(first, OUT_OF_RESOURCES, "storage failed")
+            else:
                 assert self._worker.forwarding.entries is not None
-                first = self._worker.forwarding.entries.handled_of(first)
-            answer(first, OUT_OF_RESOURCES, "storage failed")
+                for stored in first:
+                    answer(
+                        self._worker.forwarding.entries.handled_of(stored), OUT_OF_RESOURCES, "storage failed"
+                    )
 
     def _deliver_or_leave(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """As _deliver_stored; if that is not possible, the instance is left to the ledger."""

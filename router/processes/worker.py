@@ -247,6 +247,7 @@ class Worker:
         self._spool_bell.is_expected = False
         if self.spool.writer.durable_seq > self._answered_seq:
             self._try_to_take_durable()
+        self._leave_proof()
 
     def _try_to_take_durable(self) -> None:
         try:
@@ -265,7 +266,6 @@ class Worker:
             else:
                 self._count_groups(durable - self._answered_seq)
                 self._answered_seq = durable
-        writer.take_durable()  # leaves proof of it, for which nobody waits
         failure = writer.failure or self.spool.ledger.failure
         if failure is not None:
             if not self._has_stopped:
@@ -276,6 +276,13 @@ class Worker:
             self.handling.storing.failed(failure)
         elif (trouble := writer.trouble or self.spool.ledger.trouble) is not None:
             self.spool_trouble(trouble)
+
+    def _leave_proof(self) -> None:
+        """Leave proof of what was answered; nobody waits for it, so what is to be synced goes first."""
+        try:
+            self.spool.writer.take_durable()
+        except Exception:  # as above
+            logger.exception("spool=proof-failed")
 
     def _count_groups(self, instances: int) -> None:
         writer = self.spool.writer
@@ -354,6 +361,7 @@ class Worker:
         for step in (
             self._drain_intakes,
             self._take_durable,
+            self._leave_proof,
             partial(self.handling.expire, now),
             self.handling.storing.sync,
             partial(self.owing.tend, now),
@@ -435,6 +443,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         self._take_durable()
+        self._leave_proof()
         self.forwarding.settle()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -40,6 +40,7 @@ def test_a_step_that_fails_stands_in_no_other_steps_way(caplog: pytest.LogCaptur
         _intakes=[1, 2],
         _drain_intake=failing("drain", MemoryError()),
         _take_durable=failing("durable", gone),
+        _leave_proof=failing("proof", gone),
         handling=SimpleNamespace(
             expire=failing("expire", gone),
             storing=SimpleNamespace(sync=failing("sync", OSError(5, "Input/output error"))),
@@ -49,8 +50,8 @@ def test_a_step_that_fails_stands_in_no_other_steps_way(caplog: pytest.LogCaptur
         spool_trouble=troubles.append,
     )
     worker._tend()
-    assert done == ["again", "drain", "durable", "expire", "sync", "tend", "gauges"]
-    assert troubles == [gone] * 4
+    assert done == ["again", "drain", "durable", "proof", "expire", "sync", "tend", "gauges"]
+    assert troubles == [gone] * 5
     assert caplog.text.count("tend=failed") == 2
 
 
