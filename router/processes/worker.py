@@ -14,7 +14,7 @@ import sys
 from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any
 
 from router import crash_points
@@ -34,6 +34,7 @@ from router.processes.counters import WorkerCounters
 from router.processes.damage import set_aside, tell_recovery
 from router.processes.duplicates import Duplicates
 from router.processes.forwarding import Forwarding
+from router.processes.gauges import Gauges
 from router.processes.handling import Handling
 from router.processes.instances import read_head_of
 from router.processes.owing import Owing
@@ -50,7 +51,6 @@ from router.spool.faults import LedgerDamaged, ObjectTooLarge, SpoolFull
 from router.spool.layout import worker_directory
 from router.spool.record import Entry, Location
 from router.spool.spool import Spool, Usage, open_spool
-from router.spool.states import UNDECIDED, DeliveryState
 from router.wire.codec import TicketBell
 
 TEND_S = 0.25
@@ -68,8 +68,6 @@ RECLAIM_SOON_MAX = 8
 
 BATCHES_MAX = 16
 """Batches of tickets taken in one turn, so that one busy acceptor does not stall deliveries."""
-
-SHOWN_STATES = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.HELD, DeliveryState.DEAD)
 
 GONE_CLOSE_S = 5.0
 """How long a destination that a reload took away may finish."""
@@ -97,14 +95,13 @@ class Worker:
         self.owing = Owing(self, self.driver, child.config)
         self._bells: list[TicketBell] = []
         self.forwarding = Forwarding(self)
-        self._intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
+        self.gauges = Gauges(self)
+        self.intakes = [self._attach_intake(i) for i in range(child.config.router.acceptors)]
         self._stage = WorkerStage.ACCEPTING
         self._could_not_store_at = 0.0  # monotonic
         self._answered_seq = spool.writer.appended_seq
         self._groups_seen = 0
         self._seconds_seen = 0.0
-        self._malformed_seen = 0
-        self._repeats_seen = (0, 0)
         self._has_stopped = False
         self._is_draining = False
         self._given_up: asyncio.Future[float] = self.loop.create_future()
@@ -123,7 +120,7 @@ class Worker:
         self._spawn(self._reclaim())
         await self._prepare_versions()
         self.owing.look_again()
-        for intake in self._intakes:
+        for intake in self.intakes:
             intake.start()
             self.listen(intake)
         self._tend()
@@ -348,7 +345,7 @@ class Worker:
             level = logging.WARNING
         self.counters.spool_stage(int(stage))
         logger.log(level, 'spool=%s why="%s"', stage.name.lower(), reason)
-        for intake in self._intakes:
+        for intake in self.intakes:
             intake.report_state(stage, reason)
 
     # From time to time
@@ -365,7 +362,7 @@ class Worker:
             partial(self.handling.expire, now),
             self.handling.storing.sync,
             partial(self.owing.tend, now),
-            self._set_gauges,
+            partial(self.gauges.set, now),
         ):
             try:
                 step()
@@ -376,36 +373,8 @@ class Worker:
 
     def _drain_intakes(self) -> None:
         """Take what waits although no doorbell said so; send what waits for room."""
-        for intake in self._intakes:
+        for intake in self.intakes:
             self._drain_intake(intake)
-
-    def _set_gauges(self) -> None:
-        intakes = self._intakes
-        self.counters.rings(
-            sum(intake.ring_used_bytes for intake in intakes),
-            sum(intake.ring_capacity_bytes for intake in intakes),
-        )
-        self._count_repeats()
-        malformed = sum(intake.malformed_records for intake in intakes)
-        self.counters.malformed(malformed - self._malformed_seen)
-        self._malformed_seen = malformed
-        ledger, now_ns = self.spool.ledger, time_ns()
-        counts = ledger.counts()
-        for name, destination in self.owing.destinations.items():
-            self.counters.associations(name, destination.associations_open)
-            self.counters.circuit(name, destination.circuit)
-            for state in SHOWN_STATES:
-                tally = counts.get((name, state))
-                oldest_ns = ledger.oldest(name, [state]) if tally else None
-                age_s = 0.0 if oldest_ns is None else max(0.0, (now_ns - oldest_ns) / 1e9)
-                self.counters.queue(name, state.text, tally.count if tally else 0, age_s)
-        held = counts.get((UNDECIDED, DeliveryState.HELD))
-        self.counters.held(held.count if held else 0)
-
-    def _count_repeats(self) -> None:
-        ledger, (duplicates, conflicts) = self.spool.ledger, self._repeats_seen
-        self._repeats_seen = (ledger.duplicates, ledger.uid_conflicts)
-        self.counters.repeated(ledger.duplicates - duplicates, ledger.uid_conflicts - conflicts)
 
     def _reload(self, config: Config) -> None:
         self.rules = compile_rules(config.rules, config.router.unmatched)

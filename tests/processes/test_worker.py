@@ -37,7 +37,7 @@ def test_a_step_that_fails_stands_in_no_other_steps_way(caplog: pytest.LogCaptur
     gone = SpoolError("ledger: disk I/O error")
     worker = worker_of(
         loop=SimpleNamespace(call_later=lambda delay_s, callback: done.append("again")),
-        _intakes=[1, 2],
+        intakes=[1, 2],
         _drain_intake=failing("drain", MemoryError()),
         _take_durable=failing("durable", gone),
         _leave_proof=failing("proof", gone),
@@ -46,7 +46,7 @@ def test_a_step_that_fails_stands_in_no_other_steps_way(caplog: pytest.LogCaptur
             storing=SimpleNamespace(sync=failing("sync", OSError(5, "Input/output error"))),
         ),
         owing=SimpleNamespace(tend=failing("tend", gone)),
-        _set_gauges=failing("gauges", gone),
+        gauges=SimpleNamespace(set=failing("gauges", gone)),
         spool_trouble=troubles.append,
     )
     worker._tend()
@@ -57,7 +57,7 @@ def test_a_step_that_fails_stands_in_no_other_steps_way(caplog: pytest.LogCaptur
 
 def test_every_intake_is_drained_although_no_doorbell_rang() -> None:
     drained: list[int] = []
-    worker = worker_of(_intakes=[1, 2, 3], _drain_intake=drained.append)
+    worker = worker_of(intakes=[1, 2, 3], _drain_intake=drained.append)
     worker._drain_intakes()
     assert drained == [1, 2, 3]
 

@@ -186,7 +186,7 @@ async def world(folder: Path, ports: dict[str, int], use_lane: bool, **changes: 
     dispatcher = Dispatcher([channel.acceptor_end()], slab)
     worker.driver.start()
     bell.answer(worker._try_to_take_durable)
-    (intake,) = worker._intakes
+    (intake,) = worker.intakes
     intake.start()
     worker.listen(intake)
     worker._tend()
