@@ -71,7 +71,7 @@ cdef class EntryLane:
     cdef uint64_t _large_bytes
     cdef uint64_t _seq  # of the next entry of the run
     cdef uint64_t _segment
-    cdef object _nonce
+    cdef uint64_t _nonce
     cdef uint64_t _begin
     cdef uint64_t _offset  # of the next record of the run
     cdef uint64_t _end
@@ -86,10 +86,6 @@ cdef class EntryLane:
     ) except -1
     cdef bytes _head(self, bytes facts, uint64_t dataset_bytes)
     cdef bytes _trailer(self, bytes facts, uint64_t dataset_bytes, uint32_t crc)
-    cdef bytes _facts(
-        self, Plan plan, const TicketView *ticket, const uint8_t *study, Py_ssize_t study_bytes,
-        const uint8_t *series, Py_ssize_t series_bytes,
-    )
     cdef bint _make_room(self, uint64_t size) except -1
     cdef bint _went_out(self, Outlet outlet) except -1
     cdef int _give_up(self, Outlet outlet) except -1

@@ -9,14 +9,25 @@ outcome of everything sent from them is known.
 """
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from _codec cimport big_endian as big
+from _codec.checksum cimport CHECKSUM_IS_THERE, checksum, checksum_begin
 from _codec.clock cimport now
 from _codec.outlet cimport Outlet, Plan
+from _codec.segment_record cimport (
+    RECORD_ALIGNMENT,
+    RECORD_HEAD_BYTES,
+    RECORD_KIND_INSTANCE,
+    RECORD_TRAILER_BYTES,
+    instance_facts,
+    put_record_head,
+    put_record_trailer,
+    record_bytes,
+)
 from _codec.send_lane cimport SendLane, SendOperation, SendUser
 from _codec.tally cimport Histogram
 from _codec.ticket_port cimport TicketPort
@@ -24,12 +35,11 @@ from _codec.ticket_record cimport TicketView, read_ticket
 
 from crc32c import crc32c
 
+checksum_begin()
+
 cdef enum:
-    FACTS_MAX = 8192  # of an instance's facts in the lane
     RUN_MAX = 256  # entries written at once
     RUN_BYTES = 256 << 10  # a run of so many is written without waiting for more
-    KIND_INSTANCE = 1  # as in spool/segment.py
-    HEAD_BYTES = 48  # as in spool/segment.py
 
 
 @cython.final
@@ -266,10 +276,10 @@ cdef class EntryLane:
         cdef bytes facts
         if ticket.dataset_bytes >= self._large_bytes:
             return False
-        facts = self._facts(plan, ticket, study, study_bytes, series, series_bytes)
+        facts = instance_facts(ticket, study, study_bytes, series, series_bytes, plan.decision_part)
         if facts is None:
             return False
-        size = self._spool.record_bytes(len(facts), ticket.dataset_bytes)
+        size = record_bytes(PyBytes_GET_SIZE(facts), ticket.dataset_bytes)
         if not self._make_room(size):
             return False
         if self._window is not None and not self._write_through(
@@ -283,7 +293,7 @@ cdef class EntryLane:
             crc = 0
         if self._window is None:
             for buffer in buffers:
-                crc = crc32c(buffer, crc)
+                crc = _checksum_of(buffer, crc)
             self._run_buffers.append(self._head(facts, ticket.dataset_bytes))
             self._run_buffers += buffers
             self._run_buffers.append(self._trailer(facts, ticket.dataset_bytes, crc))
@@ -301,7 +311,7 @@ cdef class EntryLane:
         entry.dataset_bytes = ticket.dataset_bytes
         entry.received_ns = ticket.received_ns
         entry.segment = self._segment
-        entry.offset = self._offset + HEAD_BYTES + len(facts)
+        entry.offset = self._offset + RECORD_HEAD_BYTES + PyBytes_GET_SIZE(facts)
         entry.crc = crc
         self._run.append(entry)
         self._seq += 1
@@ -313,7 +323,7 @@ cdef class EntryLane:
         self, bytes facts, uint64_t dataset_bytes, uint64_t size, list buffers, uint32_t *crc
     ) except -1:
         # The next record into the window; False: there is no writing there.
-        cdef uint64_t dataset_at = self._offset + HEAD_BYTES + PyBytes_GET_SIZE(facts)
+        cdef uint64_t dataset_at = self._offset + RECORD_HEAD_BYTES + PyBytes_GET_SIZE(facts)
         try:
             self._window.prepare(self._offset, self._offset + size)
             self._window.copy(dataset_at, buffers, crc)
@@ -326,39 +336,30 @@ cdef class EntryLane:
 
     cdef bytes _head(self, bytes facts, uint64_t dataset_bytes):
         # What stands before the dataset in the next record.
-        return self._spool.encode_head(
-            KIND_INSTANCE, self._segment, self._nonce, self._offset, self._seq, facts, dataset_bytes
-        ) + facts
+        cdef bytes head
+        cdef uint8_t *at
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(facts)
+        if not CHECKSUM_IS_THERE:
+            return self._spool.encode_head(
+                RECORD_KIND_INSTANCE, self._segment, self._nonce, self._offset, self._seq, facts,
+                dataset_bytes,
+            ) + facts
+        head = PyBytes_FromStringAndSize(NULL, RECORD_HEAD_BYTES + size)
+        at = <uint8_t *>PyBytes_AS_STRING(head)
+        memcpy(at + RECORD_HEAD_BYTES, PyBytes_AS_STRING(facts), size)
+        put_record_head(
+            at, self._segment, self._nonce, self._offset, self._seq, at + RECORD_HEAD_BYTES, <uint32_t>size,
+            dataset_bytes,
+        )
+        return head
 
     cdef bytes _trailer(self, bytes facts, uint64_t dataset_bytes, uint32_t crc):
         # What stands behind it.
-        return self._spool.encode_trailer(crc, HEAD_BYTES + PyBytes_GET_SIZE(facts) + dataset_bytes)
-
-    cdef bytes _facts(
-        self, Plan plan, const TicketView *ticket, const uint8_t *study, Py_ssize_t study_bytes,
-        const uint8_t *series, Py_ssize_t series_bytes,
-    ):
-        # An InstanceRecord (spool/record.py) as msgpack, or None if it is too long for the lane.
-        cdef uint8_t facts[FACTS_MAX]
-        cdef uint8_t *at = facts
-        cdef Py_ssize_t tail_bytes = PyBytes_GET_SIZE(plan.decision_part)
-        if 512 + ticket.sop_class_bytes + ticket.source_part_bytes + tail_bytes > FACTS_MAX:
-            return None
-        at[0] = 0x9D  # an array of 13
-        at = _put_text(at + 1, ticket.sop_class, ticket.sop_class_bytes)
-        at = _put_text(at, ticket.sop_instance, ticket.sop_instance_bytes)
-        at = _put_text(at, ticket.transfer_syntax, ticket.transfer_syntax_bytes)
-        at = _put_text(at, study, study_bytes)
-        at = _put_text(at, series, series_bytes)
-        memcpy(at, ticket.sender_part, ticket.sender_part_bytes)
-        at += ticket.sender_part_bytes
-        at[0] = 0xCF
-        big.store_u32(at + 1, <uint32_t>(ticket.received_ns >> 32))
-        big.store_u32(at + 5, <uint32_t>ticket.received_ns)
-        at += 9
-        memcpy(at, PyBytes_AS_STRING(plan.decision_part), tail_bytes)
-        at += tail_bytes
-        return PyBytes_FromStringAndSize(<const char *>facts, at - facts)
+        cdef uint8_t trailer[RECORD_TRAILER_BYTES + RECORD_ALIGNMENT]
+        cdef Py_ssize_t size = put_record_trailer(
+            trailer, crc, RECORD_HEAD_BYTES + PyBytes_GET_SIZE(facts) + dataset_bytes
+        )
+        return PyBytes_FromStringAndSize(<const char *>trailer, size)
 
     cdef bint _make_room(self, uint64_t size) except -1:
         # Room for one more record in the run, or the beginning of a new run; False: the spool takes nothing.
@@ -527,13 +528,16 @@ cdef class EntryLane:
         return send
 
 
+cdef uint32_t _checksum_of(buffer, uint32_t crc) except? 0:
+    # The CRC32C of what stood before and this.
+    cdef Py_buffer view
+    if not CHECKSUM_IS_THERE:
+        return crc32c(buffer, crc)
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+    crc = checksum(<const uint8_t *>view.buf, view.len, crc)
+    PyBuffer_Release(&view)
+    return crc
+
+
 cdef inline str _text(const uint8_t *octets, Py_ssize_t length):
     return PyUnicode_DecodeLatin1(<const char *>octets, length, NULL)
-
-
-cdef inline uint8_t *_put_text(uint8_t *at, const uint8_t *octets, Py_ssize_t length) noexcept:
-    # A text of at most 255 octets, as msgpack.
-    at[0] = 0xD9
-    at[1] = <uint8_t>length
-    memcpy(at + 2, octets, length)
-    return at + 2 + length

@@ -16,6 +16,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, u
 from libc.string cimport memcpy
 
 from _codec cimport big_endian as big
+from _codec.checksum cimport CHECKSUM_IS_THERE, checksum, checksum_begin
 from _codec.clock cimport now
 from _codec.entry_lane cimport StoredEntry
 from _codec.ledger_told cimport PendingRun
@@ -25,6 +26,8 @@ from _codec.sqlite_link cimport SQLITE_DONE, Link, functions
 from crc32c import crc32c
 
 import msgpack
+
+checksum_begin()
 
 cdef extern from "sched.h" nogil:
     int sched_yield()
@@ -270,11 +273,15 @@ cdef class RowWriter:
         return began
 
     cdef int _end(self, Py_ssize_t began) except -1:
-        cdef uint32_t checksum = crc32c(
-            PyBytes_FromStringAndSize(<const char *>self._octets + began, self._used - began)
-        )
+        cdef const uint8_t *row = self._octets + began
+        cdef Py_ssize_t size = self._used - began
+        cdef uint32_t crc
+        if CHECKSUM_IS_THERE:
+            crc = checksum(row, size, 0)
+        else:
+            crc = crc32c(PyBytes_FromStringAndSize(<const char *>row, size))
         self._need(4)
-        memcpy(self._octets + self._used, &checksum, 4)
+        memcpy(self._octets + self._used, &crc, 4)
         self._used += 4
         self._rows += 1
         return 0
@@ -471,9 +478,9 @@ cdef const uint8_t *_bind_delivery(void *statement, const uint8_t *at) noexcept 
 
 
 cdef const uint8_t *_bind_checksum(void *statement, int column, const uint8_t *at) noexcept nogil:
-    cdef uint32_t checksum
-    memcpy(&checksum, at, 4)
-    functions.bind_int64(statement, column, checksum)
+    cdef uint32_t crc
+    memcpy(&crc, at, 4)
+    functions.bind_int64(statement, column, crc)
     return at + 4
 
 

@@ -4,7 +4,7 @@ Octet by octet, so that any alignment and any host order is right; compilers mak
 The caller has checked that the octets are there.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef inline uint16_t load_u16(const uint8_t *octets) noexcept nogil:
@@ -30,3 +30,8 @@ cdef inline void store_u32(uint8_t *octets, uint32_t value) noexcept nogil:
     octets[1] = <uint8_t>(value >> 8)
     octets[2] = <uint8_t>(value >> 16)
     octets[3] = <uint8_t>(value >> 24)
+
+
+cdef inline void store_u64(uint8_t *octets, uint64_t value) noexcept nogil:
+    store_u32(octets, <uint32_t>value)
+    store_u32(octets + 4, <uint32_t>(value >> 32))

@@ -15,7 +15,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, madvise, mmap, munmap
 from posix.stat cimport fstat, struct_stat
 
-from _codec.guarded_copy cimport GUARDED_HAS_CRC, guarded_begin, guarded_copy
+from _codec.checksum cimport CHECKSUM_IS_THERE, checksum_begin
+from _codec.guarded_copy cimport guarded_begin, guarded_copy
 
 import os
 
@@ -59,6 +60,7 @@ cdef class SegmentWindow:
             raise _os_error(errno)
         if not has_begun:
             has_begun = True
+            checksum_begin()
             guarded_begin()
         self._memory = <uint8_t *>memory
         self._size = size
@@ -118,14 +120,14 @@ cdef class SegmentWindow:
             try:
                 gone = guarded_copy(
                     self._place(offset, view.len), <const uint8_t *>view.buf, view.len,
-                    crc if GUARDED_HAS_CRC else NULL,
+                    crc if CHECKSUM_IS_THERE else NULL,
                 )
                 offset += view.len
             finally:
                 PyBuffer_Release(&view)
             if gone:
                 raise _os_error(EIO)
-            if not GUARDED_HAS_CRC:
+            if not CHECKSUM_IS_THERE:
                 crc[0] = crc32c(buffer, crc[0])
         return 0
 

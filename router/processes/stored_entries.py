@@ -21,7 +21,7 @@ from router.processes.handled import Handled, new_item
 from router.processes.instances import InstanceBytes
 from router.spool.disk import Buffer
 from router.spool.record import Entry, InstanceRecord, Location, record_of_model
-from router.spool.segment import encode_head, encode_trailer, record_bytes
+from router.spool.segment import encode_head
 from router.wire.codec import EntryLane, EntrySend, Outlet, SegmentWindow, SendOperation, StoredEntry
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ class StoredEntries:
     """One worker's lane, and what it asks of the spool and of the general way."""
 
     encode_head = staticmethod(encode_head)
-    encode_trailer = staticmethod(encode_trailer)
-    record_bytes = staticmethod(record_bytes)
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker

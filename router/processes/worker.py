@@ -56,6 +56,9 @@ from router.wire.codec import TicketBell
 TEND_S = 0.25
 """How often late deliveries, idle associations and gauges are looked at."""
 
+PROOF_S = 0.005
+"""How long after a commit the marker that proves it is written at the latest."""
+
 RECLAIM_S = 0.25
 """How often settled data is given back, so that it is written again while it is warm, and the disk looked
 at."""
@@ -107,6 +110,7 @@ class Worker:
         self._given_up: asyncio.Future[float] = self.loop.create_future()
         self._damaged: set[int] = set()
         self._tending: asyncio.TimerHandle | None = None
+        self._proving: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._spool_bell = spool_bell
 
@@ -263,6 +267,8 @@ class Worker:
             else:
                 self._count_groups(durable - self._answered_seq)
                 self._answered_seq = durable
+                if self._proving is None:
+                    self._proving = self.loop.call_later(PROOF_S, self._leave_proof)
         failure = writer.failure or self.spool.ledger.failure
         if failure is not None:
             if not self._has_stopped:
@@ -276,6 +282,9 @@ class Worker:
 
     def _leave_proof(self) -> None:
         """Leave proof of what was answered; nobody waits for it, so what is to be synced goes first."""
+        if self._proving is not None:
+            self._proving.cancel()
+            self._proving = None
         try:
             self.spool.writer.take_durable()
         except Exception:  # as above
