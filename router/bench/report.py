@@ -54,7 +54,8 @@ def subtitle(machine: Mapping[str, Any]) -> str:
     """Say when and where it was measured."""
     said = (
         f"{time.strftime('%Y-%m-%d %H:%M')} \N{MIDDLE DOT} {machine['cpus']} cores, {machine['model']}, "
-        f"{machine['memory_gb']} GB \N{MIDDLE DOT} Linux {machine['kernel']} \N{MIDDLE DOT} "
+        f"{machine['memory_gb']} GB \N{MIDDLE DOT} Linux {machine['kernel']} "
+        f"(TCP: {machine['congestion_control']}) \N{MIDDLE DOT} "
         f"Python {machine['python']} \N{MIDDLE DOT} load average {machine['load_1min']}"
     )
     return html.escape(said)

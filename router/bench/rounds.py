@@ -11,7 +11,7 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,10 +191,18 @@ def machine() -> dict[str, object]:
         "cpus": os.cpu_count(),
         "model": models[0].partition(":")[2].strip() if models else platform.processor(),
         "kernel": platform.release(),
+        "congestion_control": _congestion_control(),
         "python": platform.python_version(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "load_1min": round(os.getloadavg()[0], 2),
     }
+
+
+def _congestion_control() -> str:
+    """Return which one the system gives to connections: one that paces (bbr) makes loopback uneven."""
+    with suppress(OSError):
+        return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    return "unknown"
 
 
 def _without_details(one: Measurement) -> dict[str, Any]:

@@ -69,17 +69,18 @@ async def connected_socket(host: str, port: int, bind_address: tuple[str, int] |
     """Connect on the running event loop; return the socket. Raises OSError, socket.gaierror is one."""
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
-    addresses: list[Any] = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for family, kind, protocol, _, address in addresses:
+    for family, kind, protocol, _, address in await _addresses(loop, host, port):
         sock = socket.socket(family, kind, protocol)
         try:
             _prepare(sock, address, bind_address)
-            await loop.sock_connect(sock, address)
+            if not _is_connected(sock, address):
+                await _connected(loop, sock)
+                _check_connected(sock)
             NEAR_PEERS.learn(sock, address[0])
             return sock
         except OSError as error:
             sock.close()
-            failure = OSError(error.errno, os.strerror(error.errno)) if error.errno else error
+            failure = error
         except BaseException:
             sock.close()
             raise
@@ -97,15 +98,48 @@ def _prepare(sock: socket.socket, target: tuple[Any, ...], bind_address: tuple[A
         sock.bind(bind_address)
 
 
+async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Any]:
+    """Return the addresses of a host. One that is written out is not left to uvloop: it forgets the zone."""
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except socket.gaierror:
+        return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Wait until it is decided. Not by loop.sock_connect: uvloop's forgets the zone of an address too."""
+    decided = loop.create_future()
+
+    def decide() -> None:
+        if not decided.done():
+            decided.set_result(None)
+
+    loop.add_writer(sock, decide)
+    try:
+        await decided
+    finally:
+        loop.remove_writer(sock)
+
+
 def _connect(
     sock: socket.socket, target: tuple[Any, ...], deadline: float | None, connect_s: float | None
 ) -> None:
+    if not _is_connected(sock, target):
+        wait_for(sock, select.POLLOUT, deadline, "connect_s", connect_s)
+        _check_connected(sock)
+
+
+def _is_connected(sock: socket.socket, target: tuple[Any, ...]) -> bool:
+    """Begin to connect; True if that is done already. Raises OSError."""
     try:
         sock.connect(target)
-        return
     except BlockingIOError:
-        pass
-    wait_for(sock, select.POLLOUT, deadline, "connect_s", connect_s)
+        return False
+    return True
+
+
+def _check_connected(sock: socket.socket) -> None:
+    """Raise the OSError that connecting ended with, if it did."""
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))

@@ -120,3 +120,28 @@ def test_an_address_that_refuses_says_so_in_plain_words() -> None:
             await connected_socket("127.0.0.1", port, None)
 
     run(test())
+
+
+def test_the_zone_of_an_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets: list[Any] = []
+
+    def connect(_: socket.socket, target: Any) -> bool:
+        targets.append(target)
+        return True
+
+    monkeypatch.setattr("router.drivers.connect._is_connected", connect)
+
+    async def test() -> None:
+        (await connected_socket("fe80::1%lo", 104, None)).close()
+
+    run(test())
+    assert targets == [("fe80::1", 104, 0, socket.if_nametoindex("lo"))]
+
+
+def test_a_name_is_looked_up(near_address: tuple[str, int]) -> None:
+    async def test() -> None:
+        sock = await connected_socket("localhost", near_address[1], None)
+        assert sock.getpeername() == near_address
+        sock.close()
+
+    run(test())
