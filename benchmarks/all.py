@@ -108,7 +108,8 @@ def markdown(known: dict[str, Any]) -> str:
         f"{where['cpus']} cores ({where['model']}), {where['memory_gb']} GB, Linux {where['kernel']} (TCP: "
         f"{where['congestion_control']}), Python {where['python']}; sender, relay and sink share them. Load "
         f"average when each case ended: {min(loads):.1f} to {max(loads):.1f}. Medians over "
-        f"{cases[0]['rounds']} paired rounds of {cases[0]['duration_s']:g} s; noise is the median absolute deviation over the median.",
+        f"{cases[0]['rounds']} paired rounds of {cases[0]['duration_s']:g} s; noise is the median absolute "
+        "deviation over the median.",
         "",
         "| work | today | bar | reached | noise | of which |",
         "|---|--:|--:|---|--:|---|",
