@@ -14,6 +14,7 @@ from router.spool import ledger_insert
 from router.spool.disk import PAGE_BYTES, Disk
 from router.spool.faults import SpoolFailed
 from router.spool.record import Entry
+from router.spool.scan import SegmentScan, Sound
 from router.standard.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from router.standard.uids import CT_IMAGE_STORAGE
 from router.wire.codec import CODEC_NAME
@@ -77,12 +78,26 @@ def test_many_at_once_are_written_in_runs_and_in_order(tmp_path: Path) -> None:
         await one.answered()
         await all_settled(one)
         found.append(rows(one))
+        written.append([(entry.seq, entry.record.sop_instance) for entry in scanned(one)])
 
+    written: list[list[tuple[int, str]]] = []
     ends = both(
         tmp_path, scene, {"A": answering(lambda _: 0, 8)}, more="operations_max = 8\nassociations_max = 1"
     )
     assert ends["statuses"] == [0] * 42
     assert found[0] == found[1]
+    assert written[0] == written[1]
+    assert len(written[0]) == 42
+
+
+def scanned(one: World) -> list[Entry]:
+    """Read the first segment as a recovery does; every record must be sound."""
+    entries: list[Entry] = []
+    for record in SegmentScan(one.worker.spool.directory.segment_path(1), 1):
+        assert isinstance(record, Sound)
+        if record.entry is not None:
+            entries.append(record.entry)
+    return entries
 
 
 @pytest.fixture(name="ram")

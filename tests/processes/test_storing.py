@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from router.processes.storing import Storing
 from router.wire.codec import CODEC_NAME
 from tests.support import forwarding_world
 from tests.support.forwarding_scenes import outcome
@@ -15,6 +18,25 @@ from tests.support.scripted_scp import until
 from tests.support.stored_scenes import ONE_BY_ONE, UIDS, Gate, all_settled, rows, store, store_in_bundles
 
 pytestmark = pytest.mark.skipif(CODEC_NAME == "reference", reason="there is no lane")
+
+
+@pytest.mark.parametrize(
+    ("up_to", "durable", "left"),
+    [
+        (0, [], [[1, 2], [3, 4, 5]]),
+        (2, [1, 2], [[1, 2], [3, 4, 5]]),
+        (4, [1, 2, 3, 4], [[1, 2, 3, 4], [5]]),
+        (9, [1, 2, 3, 4, 5], [[1, 2, 3, 4, 5]]),
+    ],
+)
+def test_entries_that_are_durable_are_answered_as_one_run_and_the_others_wait(
+    up_to: int, durable: list[int], left: list[list[int]]
+) -> None:
+    storing: Any = object.__new__(Storing)
+    storing._unsynced = deque([[SimpleNamespace(seq=seq) for seq in run] for run in ([1, 2], [3, 4, 5])])
+    assert [entry.seq for entry in storing._first_run(up_to)] == durable
+    assert [[entry.seq for entry in run] for run in storing._unsynced] == left
+    assert storing.in_progress == 5
 
 
 def fail_once(owner: Any, name: str, after: int) -> None:
