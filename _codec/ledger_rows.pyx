@@ -3,8 +3,6 @@
 Its twin, and what the columns are: spool/ledger_insert.py and spool/ledger_rows.py. A row is made as the
 msgpack array over which its checksum is taken; from there its columns are bound to the statement.
 Invariant: the lock is held for no more than ROWS_AT_ONCE rows in one go, so the event loop need not wait.
-The processor is offered to others every few rows: the thread that syncs segments is often woken on this one,
-though another is idle (a guest's idle processors count as taken), and would wait there for a tick.
 """
 
 cimport cython
@@ -12,16 +10,15 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.long cimport PyLong_AsLongLong
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.tuple cimport PyTuple_Check, PyTuple_GET_SIZE
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from _codec cimport big_endian as big
 from _codec.checksum cimport CHECKSUM_IS_THERE, checksum, checksum_begin
-from _codec.clock cimport now
 from _codec.entry_lane cimport StoredEntry
 from _codec.ledger_told cimport PendingRun
 from _codec.msgpack_octets cimport put_head, write_number
-from _codec.sqlite_link cimport SQLITE_DONE, Link, functions
+from _codec.row_binding cimport DELIVERY_COLUMNS, INSTANCE_COLUMNS, insert_rows
+from _codec.sqlite_link cimport Link, functions
 
 from crc32c import crc32c
 
@@ -29,18 +26,12 @@ import msgpack
 
 checksum_begin()
 
-cdef extern from "sched.h" nogil:
-    int sched_yield()
-
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 cdef enum:
     ROWS_AT_ONCE = 64
-    ROWS_BETWEEN_YIELDS = 8  # some 25 us
     LOOKED_AT_ONCE = 256  # entries of a run
-    INSTANCE_COLUMNS = 17  # with the decision, without the checksum
-    DELIVERY_COLUMNS = 10  # likewise; the second is the destination's name, its number is bound
     HEAD_BYTES = 9  # of any value
     ENTRY_FIELDS = 3  # as in spool/record.py
     RECORD_FIELDS = 13
@@ -343,7 +334,7 @@ cdef class RowWriter:
         if not rows:
             return 0
         with nogil:
-            is_well = _insert(statement, octets, rows, has_number, &self._patience_s)
+            is_well = insert_rows(statement, octets, rows, has_number, &self._patience_s)
         self._used = self._rows = 0
         if not is_well:
             error = self._link.error()
@@ -431,101 +422,3 @@ cdef tuple _checked(object fields, Py_ssize_t count):
     if not PyTuple_Check(fields) or PyTuple_GET_SIZE(<tuple>fields) != count:
         raise TypeError(f"{type(fields).__name__} is no tuple of {count}")
     return <tuple>fields
-
-
-cdef bint _insert(
-    void *statement, const uint8_t *at, int rows, bint has_number, double *patience_s
-) noexcept nogil:
-    # Run the statement for each row; False: the library says why.
-    cdef int row
-    for row in range(rows):
-        if has_number:
-            at = _bind_delivery(statement, at)
-        else:
-            at = _bind_instance(statement, at)
-        if functions.step(statement) != SQLITE_DONE:
-            return False
-        functions.reset(statement)
-        if patience_s[0] > 0 and row % ROWS_BETWEEN_YIELDS == ROWS_BETWEEN_YIELDS - 1:
-            patience_s[0] -= _yield_processor()
-    return True
-
-
-cdef double _yield_processor() noexcept nogil:
-    # Let others run who wait for this processor; return for how many seconds they did.
-    cdef double began = now()
-    sched_yield()
-    return now() - began
-
-
-cdef const uint8_t *_bind_instance(void *statement, const uint8_t *at) noexcept nogil:
-    cdef int column
-    at += 3
-    for column in range(1, INSTANCE_COLUMNS + 1):
-        at = _bind(statement, column, at)
-    return _bind_checksum(statement, INSTANCE_COLUMNS + 1, at)
-
-
-cdef const uint8_t *_bind_delivery(void *statement, const uint8_t *at) noexcept nogil:
-    cdef int column
-    cdef int64_t number
-    memcpy(&number, at, 8)
-    at += 9
-    for column in range(1, DELIVERY_COLUMNS + 1):
-        at = _bind(statement, column, at)
-    functions.bind_int64(statement, 2, number)
-    return _bind_checksum(statement, DELIVERY_COLUMNS + 1, at)
-
-
-cdef const uint8_t *_bind_checksum(void *statement, int column, const uint8_t *at) noexcept nogil:
-    cdef uint32_t crc
-    memcpy(&crc, at, 4)
-    functions.bind_int64(statement, column, crc)
-    return at + 4
-
-
-cdef const uint8_t *_bind(void *statement, int column, const uint8_t *at) noexcept nogil:
-    # Bind one value as msgpack has it; return where the next one begins.
-    cdef uint8_t tag = at[0]
-    cdef Py_ssize_t size, head
-    if tag < 0x80 or tag >= 0xE0:
-        functions.bind_int64(statement, column, <int8_t>tag)
-        return at + 1
-    if tag == 0xC0:
-        functions.bind_null(statement, column)
-        return at + 1
-    if 0xCC <= tag <= 0xD3:
-        return _bind_number(statement, column, at)
-    if tag & 0xE0 == 0xA0:
-        size, head = tag & 0x1F, 1
-    elif tag == 0xC4 or tag == 0xD9:
-        size, head = at[1], 2
-    elif tag == 0xC5 or tag == 0xDA:
-        size, head = big.load_u16(at + 1), 3
-    else:
-        size, head = big.load_u32(at + 1), 5
-    if 0xC4 <= tag <= 0xC6:
-        functions.bind_blob(statement, column, at + head, <int>size, NULL)
-    else:
-        functions.bind_text(statement, column, at + head, <int>size, NULL)
-    return at + head + size
-
-
-cdef const uint8_t *_bind_number(void *statement, int column, const uint8_t *at) noexcept nogil:
-    cdef uint8_t tag = at[0]
-    cdef int size = 1 << (tag & 3)
-    cdef uint64_t octets = 0
-    cdef int64_t value
-    cdef int i
-    for i in range(size):
-        octets = octets << 8 | at[1 + i]
-    if tag == 0xD0:
-        value = <int8_t>octets
-    elif tag == 0xD1:
-        value = <int16_t>octets
-    elif tag == 0xD2:
-        value = <int32_t>octets
-    else:
-        value = <int64_t>octets
-    functions.bind_int64(statement, column, value)
-    return at + 1 + size
