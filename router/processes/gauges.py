@@ -36,6 +36,9 @@ class Gauges:
         malformed = sum(intake.malformed_records for intake in intakes)
         counters.malformed(malformed - self._malformed_seen)
         self._malformed_seen = malformed
+        for name, destination in self._worker.owing.destinations.items():
+            counters.associations(name, destination.associations_open)
+            counters.circuit(name, destination.circuit)
         if now >= self._queues_due:
             self._queues_due = now + QUEUES_S
             self._show_queues()
@@ -43,9 +46,7 @@ class Gauges:
     def _show_queues(self) -> None:
         counters, ledger, now_ns = self._worker.counters, self._worker.spool.ledger, time_ns()
         counts = ledger.counts()
-        for name, destination in self._worker.owing.destinations.items():
-            counters.associations(name, destination.associations_open)
-            counters.circuit(name, destination.circuit)
+        for name in self._worker.owing.destinations:
             for state in SHOWN_STATES:
                 tally = counts.get((name, state))
                 oldest_ns = ledger.oldest(name, [state]) if tally else None
