@@ -9,30 +9,20 @@ from _codec.ring import Ring
 from _codec.store_lane import StoreInlet
 from _codec.ticket_port import TicketPort
 
+GoOn = Callable[[bytes | None], None]
+
 class Doorbell:
     def rung(self) -> None: ...
 
 class ReceiptBell(Doorbell):
     def __init__(
-        self,
-        bell: int,
-        ring: Ring,
-        room: memoryview,
-        go_on: Callable[[bytes | None], None],
-        inlet: StoreInlet,
-        link: Any,
+        self, bell: int, ring: Ring, room: memoryview, go_on: GoOn, inlet: StoreInlet, link: Any,
         waiting: tuple[Sized, ...],
-    ) -> None: ...
+    ) -> None: ...  # fmt: skip
 
 class TicketBell(Doorbell):
     def __init__(
-        self,
-        bell: int,
-        ring: Ring,
-        room: memoryview,
-        go_on: Callable[[bytes | None], None],
-        port: TicketPort,
-        tickets_max: int,
+        self, bell: int, ring: Ring, room: memoryview, go_on: GoOn, port: TicketPort, tickets_max: int,
         sync: Callable[[], None],
-    ) -> None: ...
+    ) -> None: ...  # fmt: skip
     def use(self, forwarder: Forwarder | None, entries: EntryLane | None) -> None: ...

@@ -282,18 +282,20 @@ class Storing:
     def failed(self, error: SpoolError) -> None:
         """Answer failure to every ticket that waits for a disk that said it failed."""
         while self._unsynced:
-            first = self._unsynced.popleft()
-            if isinstance(first, Adopted):
-                if not first.settled.done():
-                    first.settled.set_exception(error)
-            elif isinstance(first, Handled):
+            first = self._unsynced[0]
+            if isinstance(first, list):
+                entries = self._worker.forwarding.entries
+                assert entries is not None
+                stored = first.pop(0)  # one by one: what an error leaves behind is answered the next time
+                if not first:
+                    self._unsynced.popleft()
+                answer(entries.handled_of(stored), OUT_OF_RESOURCES, "storage failed")
+                continue
+            self._unsynced.popleft()
+            if isinstance(first, Handled):
                 answer(first, OUT_OF_RESOURCES, "storage failed")
-            else:
-                assert self._worker.forwarding.entries is not None
-                for stored in first:
-                    answer(
-                        self._worker.forwarding.entries.handled_of(stored), OUT_OF_RESOURCES, "storage failed"
-                    )
+            elif not first.settled.done():
+                first.settled.set_exception(error)
 
     def _deliver_or_leave(self, handled: Handled, touched: dict[Destination, None]) -> bool:
         """As _deliver_stored; if that is not possible, the instance is left to the ledger."""

@@ -268,7 +268,7 @@ class Worker:
                 self._count_groups(durable - self._answered_seq)
                 self._answered_seq = durable
                 if self._proving is None:
-                    self._proving = self.loop.call_later(PROOF_S, self._leave_proof)
+                    self._proving = self.loop.call_later(PROOF_S, self._prove)
         failure = writer.failure or self.spool.ledger.failure
         if failure is not None:
             if not self._has_stopped:
@@ -282,13 +282,15 @@ class Worker:
 
     def _leave_proof(self) -> None:
         """Leave proof of what was answered; nobody waits for it, so what is to be synced goes first."""
-        if self._proving is not None:
-            self._proving.cancel()
-            self._proving = None
         try:
             self.spool.writer.take_durable()
         except Exception:  # as above
             logger.exception("spool=proof-failed")
+
+    def _prove(self) -> None:
+        """Leave proof if no sync has come since; one timer at a time, however many commits there are."""
+        self._proving = None
+        self._leave_proof()
 
     def _count_groups(self, instances: int) -> None:
         writer = self.spool.writer
@@ -421,6 +423,8 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         self._take_durable()
+        if self._proving is not None:
+            self._proving.cancel()
         self._leave_proof()
         self.forwarding.settle()
 
