@@ -122,9 +122,13 @@ def wake_ups(process: psutil.Process) -> int:
 
 
 def allow_files(count: int) -> None:
-    """Raise the limit of open files as far as it may be, for so many sockets."""
+    """Raise the limit of open files for so many sockets. Raises RuntimeError if it cannot be so high."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, count + FILES_SPARE)), hard))
+    needed = count + FILES_SPARE
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise RuntimeError(f"{needed:,} open files are needed, {hard:,} are allowed (ulimit -Hn)")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ CONTEXT_ID = 1
 C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
 PENDING, SUCCESS = 0xFF00, 0x0000
 PIECE_BYTES = 1 << 18
+ANSWER_DEADLINE_S = 30.0
 
 
 def identifier(number: int) -> bytes:
@@ -149,11 +150,11 @@ def run_query(port: int) -> tuple[int, float]:
 
 
 def open_idle(port: int, count: int) -> list[socket.socket]:
-    """Open associations that do nothing; return their sockets."""
+    """Open associations that do nothing; return their sockets. Raises TimeoutError if one is not answered."""
     request = wire.associate_rq("ANY-SCP", "LOAD", [(CONTEXT_ID, wire.VERIFICATION, ["1.2.840.10008.1.2"])])
     opened = []
     for _ in range(count):
-        sock = socket.create_connection((HOST, port))
+        sock = socket.create_connection((HOST, port), ANSWER_DEADLINE_S)
         sock.sendall(request)
         if Stream(sock).next_pdu()[0] != wire.ASSOCIATE_AC:
             raise RuntimeError("the SCP does not accept the association")

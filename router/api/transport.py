@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from router._globals import MODE_ACCEPTOR
@@ -147,8 +148,7 @@ class AssociationServer(ServerState):
         self._prepare(assoc)
         connection = assoc._attach(transport, address)
         self._open.add(assoc)
-        connection.on_begin = lambda connection: self._begin(assoc, connection)
-        connection.begin()
+        connection.begin(partial(self._begin, assoc))
 
     def _begin(self, assoc: Association, connection: BlockingConnection) -> None:
         assoc._notify(evt.EVT_CONN_OPEN, {"address": assoc._peer_address})

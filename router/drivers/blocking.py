@@ -72,8 +72,8 @@ _thread = _ThreadState()
 class BlockingConnection(Channel):
     """One association on one connected, non-blocking socket, for use from any thread.
 
-    on_begin: called once, by the first owner, when an acceptor's connection stands and its association was
-    told. It runs in the owner's thread, which holds the lock, as do on_idle and on_closed.
+    Nothing is read before begin(), or before the first procedure starts. on_idle and on_closed run in the
+    owner's thread, which holds the lock.
     suspended: iterators whose consumer is busy; meanwhile nothing is read.
     """
 
@@ -88,7 +88,6 @@ class BlockingConnection(Channel):
         super().__init__(association, services, transport, timeouts)
         self.turn = threading.RLock()
         self.timer = Timer(self)
-        self.on_begin: Callable[[BlockingConnection], None] | None = None
         self.suspended = 0
         self._fd = transport.sock.fileno()
         self._reactor = reactor
@@ -104,13 +103,20 @@ class BlockingConnection(Channel):
         self._depth = 0
         self._driving = 0
         self._handshake_mask: int | None = None
+        self._on_begin: Callable[[BlockingConnection], None] | None = None
+        self._may_be_served = False
         self._begun = False
         reactor.add(self._fd, self)
 
     # What its user calls, from any thread
 
-    def begin(self) -> None:
-        """Start as acceptor: it is served soon, from the handshake on if there is one."""
+    def begin(self, on_begin: Callable[[BlockingConnection], None]) -> None:
+        """Start as acceptor: it is served soon, from the handshake on if there is one.
+
+        on_begin: called once, by the first owner, when the connection stands and its association was told.
+        """
+        self._on_begin = on_begin
+        self._may_be_served = True
         if self.timeouts.artim_s is not None:
             self._artim_deadline = monotonic() + self.timeouts.artim_s
             self._reactor.schedule(self.timer, self._artim_deadline)
@@ -207,6 +213,8 @@ class BlockingConnection(Channel):
 
     def serve(self) -> None:
         """Own the connection for a while and do what there is to do; it stays watched meanwhile."""
+        if not self._may_be_served:
+            return  # it has failed already, which is found when it is
         if not self._lock.acquire(blocking=False):
             # Its owner will see to what has arrived, which would be reported again and again until then.
             self._reactor.stand_back(self._fd, self)
@@ -270,7 +278,7 @@ class BlockingConnection(Channel):
                 self.release()
 
     def _arm(self) -> None:
-        if self.suspended:
+        if self.suspended or not self._may_be_served:
             return
         mask = 0
         if self._handshake_mask is not None:
@@ -299,7 +307,7 @@ class BlockingConnection(Channel):
         self.conversation.now = monotonic()
         task = self.conversation.start(procedure, None, message_id)
         if not self._begun:
-            self._begun = True
+            self._begun = self._may_be_served = True
             self.association.transport_opened()  # a requestor's, which has asked for it just now
         return task
 
@@ -364,8 +372,8 @@ class BlockingConnection(Channel):
         self._begun = True
         self._artim_deadline = None
         self.association.transport_opened()
-        if self.on_begin is not None:
-            self.on_begin(self)
+        if self._on_begin is not None:
+            self._on_begin(self)
         return True
 
     def _wait(self, timeout_s: float | None) -> bool:

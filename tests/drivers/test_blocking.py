@@ -14,15 +14,17 @@ from router.drivers.blocking import BlockingConnection
 from router.drivers.channel import ConnectionTimeouts
 from router.drivers.procedure_iterator import ProcedureIterator
 from router.drivers.reactor import Reactor
+from router.drivers.tls import PlainTransport
 from router.errors import AssociationAborted, DeadlineExceeded
-from router.protocol.association import Association
+from router.protocol.association import Association, Limits
 from router.protocol.indications import MessageReceived
+from router.protocol.upper_layer import Role
 from router.services import c_echo, c_store, release
 from router.services.reply import RESPONDERS_OF_REFUSAL, Reply, send_reply
 from router.services.steps import Emit, NextIndication, Procedure
 from router.standard.dimse_fields import C_STORE_RQ
 from router.wire.pdus import Abort, ReleaseRQ, encode_pdu
-from tests.support.driver_pair import ECHO_CONTEXT, Server, associate, echo, serving, store
+from tests.support.driver_pair import ECHO_CONTEXT, RQ, Server, associate, echo, serving, store
 from tests.support.raw_acceptor import raw_acceptor
 
 
@@ -40,6 +42,30 @@ def test_run_returns_the_result_of_a_procedure(server: Server) -> None:
     server.wait_for(lambda: len(server.closed) == 1)
     assert server.released == 1
     assert connection.wait_closed(5.0)
+
+
+def test_what_arrives_before_a_connection_begins_is_not_read_until_it_does() -> None:
+    # Another thread leads by now, as when the one that accepts is held up by a full table of descriptors.
+    reactor, begun, looked = Reactor(), threading.Event(), threading.Event()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with closing(theirs):
+        association = Association(Role.ACCEPTOR, Limits(pdu_max_bytes=16382))
+        connection = BlockingConnection(
+            association, RESPONDERS_OF_REFUSAL, PlainTransport(ours), reactor, ConnectionTimeouts()
+        )
+        theirs.sendall(encode_pdu(RQ))
+        connection.set_tap(None)
+        with socket.socket(type=socket.SOCK_DGRAM) as bell:
+            bell.bind(("127.0.0.1", 0))
+            bell.sendto(b"!", bell.getsockname())
+            reactor.add_callback(bell.fileno(), looked.set)
+            assert looked.wait(20)  # whatever was to be reported has been
+            reactor.remove_callback(bell.fileno())
+        assert connection.bytes_received == 0
+        connection.begin(lambda connection: begun.set())
+        assert begun.wait(20)
+        connection.close()
 
 
 def test_handlers_run_in_handler_threads_and_their_errors_become_failures(server: Server) -> None:

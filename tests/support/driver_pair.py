@@ -108,9 +108,8 @@ class Server:
 
         services = {C_STORE_RQ: serve_store, C_ECHO_RQ: serve_echo, **RESPONDERS_OF_REFUSAL}
         connection = BlockingConnection(association, services, transport, self.reactor, self.timeouts)
-        connection.on_begin = self._begin
         connection.on_closed = lambda: self._end(connection)
-        connection.begin()
+        connection.begin(self._begin)
 
     def _begin(self, connection: BlockingConnection) -> None:
         with self._changed:
