@@ -130,7 +130,7 @@ class _Recovery:
         self._ledger = ledger
         self._store = store
         self._report = report
-        self._durable = ledger.covered_up_to()
+        self._known = self._durable = ledger.covered_up_to()
         self._bad: list[BadStretch] = []
         self._read: list[_Segment] = []
         self._waiting: list[Entry] = []
@@ -140,7 +140,7 @@ class _Recovery:
 
     def run(self) -> None:
         numbers = self._directory.segment_numbers()
-        start = self._ledger.covered_up_to()
+        start = self._known
         for number in numbers:
             if number < start.segment:
                 size = self._directory.segment_path(number).stat().st_size
@@ -191,9 +191,10 @@ class _Recovery:
         """Take note of entries that stood before this segment and are not there: numbers are missing.
 
         A segment goes only after the ledger knows all of it; without the ledger nobody can tell. One that is
-        there may have lost its end, if nothing says where that was.
+        there may have lost its end, if nothing says where that was. A segment that the ledger knows whole
+        lacks nothing: then the missing ones were torn, along with a header that never was durable.
         """
-        if expected == NOWHERE:
+        if expected == NOWHERE or expected.segment < self._known.segment:
             return
         path = self._directory.segment_path(expected.segment)
         last = self._read[-1] if self._read else None

@@ -91,6 +91,27 @@ def test_a_torn_record_between_whole_ones_is_given_up_and_they_are_kept(tmp_path
     assert (report.torn_records, report.damages) == (0, [])
 
 
+@pytest.mark.parametrize("starts_before", [0, 1])
+def test_a_header_that_never_was_durable_is_torn_like_the_records_after_it(
+    tmp_path: Path, starts_before: int
+) -> None:
+    directory = written(tmp_path, marked=2) if starts_before else directory_at(tmp_path)
+    store, ledger, report = reopened(directory)
+    writer = writer_at(directory, store, report=report)
+    for number in (7, 8, 9):
+        append(writer, number)
+    crash(writer)
+    ledger.close()
+    path = directory.segment_path(report.next_segment)
+    first = next(record for record in SegmentScan(path, report.next_segment) if isinstance(record, Sound))
+    with open(path, "r+b") as file:
+        file.write(bytes(first.end))
+    found, report, _ = recovered(directory)
+    assert sorted(found) == [*ALL[: 2 * starts_before], "1.2.3.8", "1.2.3.9"]
+    assert report.damages == []
+    assert recovered(directory)[1].damages == []
+
+
 @pytest.mark.parametrize("place", ["magic", "head", "facts", "dataset", "trailer"])
 def test_damage_before_the_marker_is_set_aside_reported_and_the_rest_kept(tmp_path: Path, place: str) -> None:
     directory = written(tmp_path, marked=4)
