@@ -79,13 +79,14 @@ class RecoveryReport:
 
 @dataclass(slots=True)
 class _Segment:
-    """One segment that was read."""
+    """One segment that was read. end: of its sound part; written_end: where it ended, says the next one."""
 
     number: int
     header: Header | None
     end: int
     size: int
     last_seq: int
+    written_end: int = 0
 
 
 def recover(
@@ -208,7 +209,10 @@ class _Recovery:
     def _note_shortened(self, expected: Position) -> None:
         """See whether the segment read before still reaches to where the next one says that it ended."""
         last = self._read[-1] if self._read else None
-        if last is not None and last.number == expected.segment and last.size < expected.offset:
+        if last is None or last.number != expected.segment:
+            return
+        last.written_end = expected.offset
+        if last.size < expected.offset:
             self._note_bad(BadStretch(last.number, last.size, expected.offset))
 
     def _found(self, scan: SegmentScan) -> Iterator[Sound | BadStretch]:
@@ -294,16 +298,16 @@ class _Recovery:
             return
         with open(path, "r+b", buffering=0) as file:
             for bad in torn:
-                if (
-                    bad.offset < end
-                    and segment.header is not None
-                    and bad.end - bad.offset >= RECORD_BYTES_MIN
-                ):
-                    _give_up(file.fileno(), segment.number, segment.header, bad)
+                if bad.offset < end:
+                    _give_up(file.fileno(), segment, bad.offset, bad.end)
             if segment.size > end:
                 file.truncate(end)
+            if segment.written_end > end:
+                # Its end was torn; the next segment will go on telling that it was there.
+                _give_up(file.fileno(), segment, end, segment.written_end)
+            size = os.fstat(file.fileno()).st_size
             os.fsync(file.fileno())
-        self._store.add_closed(ClosedSegment(segment.number, segment.last_seq, min(segment.size, end)))
+        self._store.add_closed(ClosedSegment(segment.number, segment.last_seq, size))
 
     # -- large objects
 
@@ -366,8 +370,11 @@ def _runs(stretches: list[BadStretch]) -> Iterator[tuple[int, int, int]]:
         yield run
 
 
-def _give_up(descriptor: int, number: int, header: Header, bad: BadStretch) -> None:
-    """Turn a torn stretch between sound records into a void record."""
-    head, trailer = encode_void(number, header.nonce, header.seed(bad.offset), bad.end - bad.offset)
-    write_at(descriptor, trailer, bad.end - TRAILER_BYTES)
-    write_at(descriptor, head, bad.offset)
+def _give_up(descriptor: int, segment: _Segment, offset: int, end: int) -> None:
+    """Turn a torn stretch into a void record, if that fits in."""
+    header = segment.header
+    if header is None or end - offset < RECORD_BYTES_MIN:
+        return
+    head, trailer = encode_void(segment.number, header.nonce, header.seed(offset), end - offset)
+    write_at(descriptor, trailer, end - TRAILER_BYTES)
+    write_at(descriptor, head, offset)

@@ -91,6 +91,28 @@ def test_a_torn_record_between_whole_ones_is_given_up_and_they_are_kept(tmp_path
     assert (report.torn_records, report.damages) == (0, [])
 
 
+def test_a_torn_end_that_the_next_segment_tells_of_is_never_called_damage(tmp_path: Path) -> None:
+    directory = directory_at(tmp_path)
+    writer = writer_at(directory)
+    for number in range(12):
+        append(writer, number, 20_000)
+    assert writer.flush(DEADLINE_S)
+    writer.take_durable()
+    append(writer, 12, 20_000)
+    crash(writer)
+    marker = [found for found in SegmentScan(directory.segment_path(1), 1) if isinstance(found, Sound)][-1]
+    assert marker.marker is not None
+    os.truncate(directory.segment_path(1), marker.offset)  # it was not durable itself
+    for number in (100, 101):  # what is appended after a start makes durable what stood before it
+        forget_ledger(directory)
+        store, ledger, report = reopened(directory)
+        assert report.damages == []
+        writer = writer_at(directory, store, report=report)
+        append(writer, number)
+        writer.close()
+        ledger.close()
+
+
 @pytest.mark.parametrize("starts_before", [0, 1])
 def test_a_header_that_never_was_durable_is_torn_like_the_records_after_it(
     tmp_path: Path, starts_before: int
