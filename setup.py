@@ -29,6 +29,7 @@ MODULES = (
     "scatter_window",
     "traffic",
     "framing",
+    "gathering",
     "pdata",
     "command",
     "dataset",

@@ -8,7 +8,7 @@ The stream     framing, scatter_window (in), pdata (out), command, reception (so
                traffic (what passed)
 Datasets       dataset (attributes), structure (nesting)
 Hand-over      ring, doorbell, ticket_port, tally (counts)
-Lanes          store_lane (acceptor); forward_lane, entry_lane, outlet, send_lane (worker);
+Lanes          store_lane (acceptor); forward_lane, entry_lane, outlet, send_lane, gathering (worker);
                handler_lane (library)
 Spool          commit_lane, segment_window, ledger_told, ledger_rows, sqlite_link
 Load tool      load

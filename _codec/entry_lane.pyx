@@ -17,6 +17,7 @@ from libc.string cimport memcpy
 
 from _codec.checksum cimport CHECKSUM_IS_THERE, checksum, checksum_begin
 from _codec.clock cimport now
+from _codec.gathering cimport begin_gathering, end_gathering
 from _codec.outlet cimport Outlet, Plan
 from _codec.segment_record cimport (
     RECORD_ALIGNMENT,
@@ -163,12 +164,20 @@ cdef class EntryLane:
         Those that are answered already are passed by: it is called again if something failed after it.
         """
         cdef StoredEntry entry
-        for entry in run:
-            if entry._ticket_id not in entry._port.unanswered:
-                continue
-            entry._port.answer(entry._ticket_id, False)
-            if self._store_seconds is not None:
-                self._store_seconds.note(now() - entry.began)
+        cdef TicketPort port = None
+        try:
+            for entry in run:
+                if entry._ticket_id not in entry._port.unanswered:
+                    continue
+                if port is not None and port is not entry._port:
+                    port.ring()
+                port = entry._port
+                port.answer_quietly(entry._ticket_id, False)
+                if self._store_seconds is not None:
+                    self._store_seconds.note(now() - entry.began)
+        finally:
+            if port is not None:
+                port.ring()
 
     def deliver(self, list run, Py_ssize_t start, list rest):
         """Send entries that are answered, from run[start] on: at once, or as soon as a lane is free.
@@ -181,13 +190,18 @@ cdef class EntryLane:
         cdef set left = {entry.uid for entry in rest}
         self._runs += 1
         self.reached = start
-        while self.reached < len(run):
-            entry = run[self.reached]
-            # A later version goes the way of the one before: that is nowhere yet, and would come after it.
-            if entry.uid in left or not self._send(entry):
-                left.add(entry.uid)
-                rest.append(entry)
-            self.reached += 1
+        begin_gathering()
+        try:
+            while self.reached < len(run):
+                entry = run[self.reached]
+                # A later version goes the way of the one before: that is nowhere yet, and would come after
+                # it.
+                if entry.uid in left or not self._send(entry):
+                    left.add(entry.uid)
+                    rest.append(entry)
+                self.reached += 1
+        finally:
+            end_gathering()
         while self._leaving:
             outlet = self._leaving[len(self._leaving) - 1]
             outlet.tell_left()
@@ -239,7 +253,7 @@ cdef class EntryLane:
             self._sending, self._over = send, lane
             is_over = lane.send(
                 send, lane.contexts[item.key], sop_class, len(sop_class), sop_instance, len(sop_instance),
-                buffers,
+                buffers, False,
             )
             if is_over:
                 outlet.begin(lane)
@@ -505,7 +519,7 @@ cdef class EntryLane:
         self._sending, self._over = send, lane
         if not lane.send(
             send, lane.contexts[entry.plan.context_key], ticket.sop_class, ticket.sop_class_bytes,
-            ticket.sop_instance, ticket.sop_instance_bytes, entry._port.buffers(&ticket),
+            ticket.sop_instance, ticket.sop_instance_bytes, entry._port.buffers(&ticket), False,
         ):
             self._sending = None
             return False

@@ -21,6 +21,7 @@ from _codec.clock cimport now
 from _codec.command_elements cimport UID_MAX, stripped
 from _codec.dataset cimport BIG, IMPLICIT, WALK_DONE, WALK_FOUND, Walk, WalkStep, next_wanted
 from _codec.entry_lane cimport EntryLane
+from _codec.gathering cimport begin_gathering, end_gathering
 from _codec.outlet cimport Outlet, Plan
 from _codec.send_lane cimport SendLane, SendOperation, SendUser
 from _codec.structure cimport StructureScan
@@ -172,6 +173,13 @@ cdef class Forwarder:
     def take(self, TicketPort port):
         """Forward the tickets that can be, until one record is not the lane's: return that, or None at the
         end."""
+        begin_gathering()
+        try:
+            return self._take(port)
+        finally:
+            end_gathering()
+
+    cdef bytes _take(self, TicketPort port):
         cdef uint32_t size = 0
         cdef uint64_t after = 0
         cdef const uint8_t *record
@@ -346,7 +354,7 @@ cdef class Forwarder:
             outlet = forward._plan.outlets[i]
             if not lane.send(
                 forward, lane.contexts[forward._plan.context_key], ticket.sop_class, ticket.sop_class_bytes,
-                ticket.sop_instance, ticket.sop_instance_bytes, buffers,
+                ticket.sop_instance, ticket.sop_instance_bytes, buffers, True,
             ):
                 if i == 0:
                     return False

@@ -20,6 +20,7 @@ cdef class Ring:
     # Producer: 0 no room, 1 written, 2 written and the doorbell is due; length at most _record_max.
     cdef int _push(self, const uint8_t *data, uint32_t length) noexcept
     cdef int _write(self, const uint8_t *data, uint32_t length) noexcept  # as _push, the doorbell left alone
+    cdef bint _wakes(self) noexcept  # producer, after it: whether the doorbell is due
     cdef uint64_t position(self) noexcept  # producer: where the next record will stand
     # Consumer: the oldest record in place, NULL for none; good until consume(), which moves past it.
     cdef const uint8_t *peek(self, uint32_t *length, uint64_t *after) except? NULL

@@ -224,10 +224,11 @@ cdef class Ring:
         # length is at most _record_max, checked by push.
         if not self._write(data, length):
             return 0
+        return 2 if self._wakes() else 1
+
+    cdef bint _wakes(self) noexcept:
         ring_fence()
-        if ring_load_own(self._asleep) and ring_exchange(self._asleep, 0):
-            return 2
-        return 1
+        return ring_load_own(self._asleep) and ring_exchange(self._asleep, 0)
 
     cdef int _write(self, const uint8_t *data, uint32_t length) noexcept:
         cdef uint64_t head = ring_load_own(self._head)

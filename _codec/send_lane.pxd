@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t
 
 from _codec.framing cimport Lane
+from _codec.gathering cimport Parcel
 from _codec.traffic cimport Traffic
 
 
@@ -22,6 +23,7 @@ cdef class SendOperation:
     cdef int status
     cdef bint is_out  # nothing of it waits in the connection any more
     cdef double out_at  # since when; meaningful once is_out
+    cdef Py_ssize_t gathered_up_to  # where it ends among what leaves together
 
 
 cdef class SendLane(Lane):
@@ -46,18 +48,26 @@ cdef class SendLane(Lane):
     cdef object _error  # what ended it
     cdef dict _pending  # Message ID to operation, oldest first
     cdef list _answered
+    cdef Parcel _parcel  # messages that leave together
+    cdef list _gathered  # their operations
 
-    # False: nothing was sent, the connection is busy or the dataset takes too many pieces.
+    # False: nothing was sent, the connection is busy or the dataset takes too many pieces. is_awaited: a
+    # sender waits for it, so it is gathered only if the peer is busy with others (as RFC 896 has it).
     cdef bint send(
         self, SendUser user, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
-        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
+        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers, bint is_awaited,
     ) except -1
     cdef int give_back(self) except -1
     cdef bint _take(self, int context_id, message_id, int status) except -1
     cdef int _tell_answered(self) except -1
     cdef int _advance_message_id(self) except -1
     cdef object _tell(self, list operations, bint is_failed)
-    cdef Py_ssize_t _gather(
+    cdef bint _makes_room(self, list buffers, bint is_awaited) except -1
+    cdef int _gather(self, SendOperation operation, Py_ssize_t count) except -1
+    cpdef int send_gathered(self) except -1
+    cdef int _send_at_once(self, SendOperation operation, Py_ssize_t count, list buffers) except -1
+    cdef int _ask_for_ack(self) except -1
+    cdef Py_ssize_t _lay_out(
         self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
     ) except -1

@@ -4,9 +4,10 @@ call, and the C-STORE-RSP is matched to its request, without a Python object for
 It is the compiled twin of services/c_store.request for an association of a pool: the same octets leave (a
 differential test compares them), a response is taken only for a request of the lane's. What the lane cannot
 do at once (output waits in the connection, a dataset in too many pieces) it leaves to that procedure; what
-ends the association is told to every operation in the order in which they began. Invariants: a dataset's
-memory is not given back before the last octet of it has left, also if the answer is early; no octets of two
-messages mix. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
+ends the association is told to every operation in the order in which they began. Small messages that are
+sent in one go leave together: a peer that grants a window reads them, and answers, at once. Invariants: a
+dataset's memory is not given back before the last octet of it has left or is gathered, also if the answer is
+early; no octets of two messages mix. PS3.7 sections 9.1.1, 9.3.1 and 6.3.1; PS3.8 section 9.3.5 and Annex E.
 """
 
 cimport cython
@@ -19,6 +20,7 @@ from posix.unistd cimport close, dup
 from _codec.clock cimport now
 from _codec.command_elements cimport COMMAND_PDU_MAX, CONTROL_LAST, PDU_HEAD_BYTES, UID_MAX, put_pdu_head
 from _codec.framing cimport LANE_FAILED, LANE_LEAVES, LANE_TOOK, Lane, LaneAnswer, PduReader
+from _codec.gathering cimport Parcel, begin_gathering, end_gathering, is_gathering, remember
 from _codec.store_messages cimport read_store_response, write_store_request
 from _codec.traffic cimport Traffic
 
@@ -33,6 +35,7 @@ cdef extern from "sys/socket.h" nogil:
         size_t msg_iovlen
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
+    Py_ssize_t send(int fd, const void *octets, size_t size, int flags)
     Py_ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int setsockopt(int fd, int level, int option, const void *value, unsigned int size)
 
@@ -46,6 +49,7 @@ cdef enum:
     PIECES_MAX = 512  # of one message: heads and parts of buffers; IOV_MAX is 1024
     HEADS_MAX = 256  # P-DATA-TFs of one dataset
     FRAGMENT_MAX = 1048576  # as _codec/pdata.pyx
+    GATHERED_DATASET_MAX = 16384  # of a message that is gathered; to copy a longer one costs more than a call
     MESSAGE_ID_MAX = 65535
     STATUS_MISSING = -1
     # Reasons of an A-ABORT by the service provider (PS3.8 Table 9-26)
@@ -133,6 +137,8 @@ cdef class SendLane(Lane):
         self._others = others
         self._pending = {}
         self._answered = []
+        self._parcel = Parcel.__new__(Parcel)
+        self._gathered = []
         self._fragment_max = FRAGMENT_MAX
         if 0 < maximum_length and maximum_length - 6 < FRAGMENT_MAX:
             self._fragment_max = (maximum_length - 6) & ~<Py_ssize_t>1  # even (PS3.8 section E.1)
@@ -158,17 +164,19 @@ cdef class SendLane(Lane):
         return self._message_id
 
     def send_item(
-        self, int context_id, str sop_class, str sop_instance, list buffers, on_answered, on_failed
+        self, int context_id, str sop_class, str sop_instance, list buffers, on_answered, on_failed,
+        bint is_awaited=False,
     ):
         """Send one instance; False if nothing was sent and the general way is to be taken.
 
-        on_answered(status, seconds), on_failed(error, seconds): exactly one is called, later.
+        on_answered(status, seconds), on_failed(error, seconds): exactly one is called, later. is_awaited: as
+        of send().
         """
         cdef bytes class_octets = sop_class.encode("latin-1")
         cdef bytes instance_octets = sop_instance.encode("latin-1")
         return self.send(
             CallbackUser(on_answered, on_failed), context_id, class_octets, len(class_octets),
-            instance_octets, len(instance_octets), buffers,
+            instance_octets, len(instance_octets), buffers, is_awaited,
         )
 
     def settle(self):
@@ -192,7 +200,11 @@ cdef class SendLane(Lane):
             else:
                 early.append(operation)  # its memory is still being read
         self._answered = early
-        error = self._tell(out, False)
+        begin_gathering()  # an answer lets the next one go
+        try:
+            error = self._tell(out, False)
+        finally:
+            end_gathering()
         if error is not None:
             raise error
         return 0
@@ -207,6 +219,8 @@ cdef class SendLane(Lane):
         cdef list rest = []
         pending, self._pending = self._pending, {}
         early, self._answered = self._answered, []
+        self._parcel.empty()
+        self._gathered = []
         self.is_usable = False
         if self._error is None:
             self._error = error
@@ -295,23 +309,89 @@ cdef class SendLane(Lane):
 
     cdef bint send(
         self, SendUser user, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
-        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
+        const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers, bint is_awaited,
     ) except -1:
-        cdef Py_ssize_t count, i, written
-        cdef Py_ssize_t total = 0
-        cdef msghdr message
+        cdef Py_ssize_t count
         cdef SendOperation operation
-        cdef int one = 1
-        if self._fragment_max == 0 or self._fd < 0 or self._has_unsent():
+        cdef bint is_gathered
+        if self._fragment_max == 0 or self._fd < 0:
             return False
         if sop_class_bytes > UID_MAX or sop_instance_bytes > UID_MAX:
             return False
+        is_gathered = self._makes_room(buffers, is_awaited)
+        if not self._parcel.size and self._has_unsent():
+            return False
         self._advance_message_id()
-        count = self._gather(
+        count = self._lay_out(
             context_id, sop_class, sop_class_bytes, sop_instance, sop_instance_bytes, buffers
         )
         if count == 0:
             return False
+        operation = SendOperation.__new__(SendOperation)
+        operation.message_id = self._message_id
+        operation.lane = self
+        operation.user = user
+        operation.context_id = context_id
+        operation.began = operation.out_at = now()
+        self._pending[self._message_id] = operation
+        self.last = operation
+        if is_gathered:
+            self._gather(operation, count)
+        else:
+            self._send_at_once(operation, count, buffers)
+        return True
+
+    cdef bint _makes_room(self, list buffers, bint is_awaited) except -1:
+        # Whether a dataset is to leave along with others. Then there is room, else what was gathered has
+        # left.
+        cdef Py_ssize_t size = 0
+        cdef bint is_small
+        for buffer in buffers:
+            size += len(buffer)
+        is_small = size <= GATHERED_DATASET_MAX and (not is_awaited or len(self._pending) > 0)
+        is_small = is_small and is_gathering() and self._parcel.open()
+        size += COMMAND_PDU_MAX + PDU_HEAD_BYTES * (size // self._fragment_max + 1)
+        if self._parcel.size and not (is_small and self._parcel.has_room(size)):
+            self.send_gathered()
+        return is_small and self._parcel.has_room(size)
+
+    cdef int _gather(self, SendOperation operation, Py_ssize_t count) except -1:
+        # Copy the message in _pieces behind those that are to leave with it.
+        cdef Py_ssize_t i
+        if not self._parcel.size:
+            remember(self)
+        for i in range(count):
+            self._parcel.append(_pieces[i].octets, <Py_ssize_t>_pieces[i].size)
+        operation.gathered_up_to = self._parcel.size
+        operation.is_out = True  # unless it turns out otherwise, before anybody is told
+        self._gathered.append(operation)
+        return 0
+
+    cpdef int send_gathered(self) except -1:
+        """Send what was gathered; call it before anything is sent over the connection the general way."""
+        cdef SendOperation operation
+        cdef Py_ssize_t total = self._parcel.size
+        cdef Py_ssize_t written = 0
+        if not total:
+            return 0
+        operations, self._gathered = self._gathered, []
+        if not self._has_unsent():
+            written = max(0, send(self._fd, self._parcel._octets, total, MSG_NOSIGNAL | MSG_DONTWAIT))
+        rest = self._parcel.rest(written) if written < total else None
+        self._parcel.empty()
+        if rest is None:
+            self._traffic.sent += total
+        else:
+            for operation in operations:
+                operation.is_out = operation.gathered_up_to <= written
+            self._send_rest(total, [rest])
+        return self._ask_for_ack()
+
+    cdef int _send_at_once(self, SendOperation operation, Py_ssize_t count, list buffers) except -1:
+        # Send the message in _pieces.
+        cdef Py_ssize_t i, written
+        cdef Py_ssize_t total = 0
+        cdef msghdr message
         for i in range(count):
             _vectors[i].iov_base = _pieces[i].octets
             _vectors[i].iov_len = _pieces[i].size
@@ -319,26 +399,21 @@ cdef class SendLane(Lane):
         memset(&message, 0, sizeof(message))
         message.msg_iov = _vectors
         message.msg_iovlen = count
-        operation = SendOperation.__new__(SendOperation)
-        operation.message_id = self._message_id
-        operation.lane = self
-        operation.user = user
-        operation.context_id = context_id
-        operation.began = now()
-        self._pending[self._message_id] = operation
-        self.last = operation
         written = sendmsg(self._fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
         if written < 0:
             written = 0  # the connection will learn what is wrong when it sends the rest, or reads
         operation.is_out = written == total
-        operation.out_at = operation.began
         if operation.is_out:
             self._traffic.sent += total
         else:
             self._send_rest(total, self._rest(count, written, buffers))
+        return self._ask_for_ack()
+
+    cdef int _ask_for_ack(self) except -1:
+        cdef int one = 1
         if self.quick_ack:
             setsockopt(self._fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one))
-        return True
+        return 0
 
     cdef int _advance_message_id(self) except -1:
         # Go on to the next Message ID that no operation in progress has.
@@ -356,7 +431,7 @@ cdef class SendLane(Lane):
                 self.owner.retired()
         return 0
 
-    cdef Py_ssize_t _gather(
+    cdef Py_ssize_t _lay_out(
         self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,
     ) except -1:

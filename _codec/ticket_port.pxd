@@ -21,5 +21,8 @@ cdef class TicketPort:
     cdef int hold(self, const TicketView *ticket) except -1
     cdef list buffers(self, const TicketView *ticket)
     cdef int answer(self, uint64_t ticket_id, bint releases) except -1
+    # As answer, but who reads it is woken by ring() only.
+    cdef int answer_quietly(self, uint64_t ticket_id, bint releases) except -1
+    cdef int ring(self) except -1
     cdef int release(self, uint64_t ticket_id) except -1
-    cdef int _send(self, const uint8_t *record, Py_ssize_t size, bint is_urgent) except -1
+    cdef int _send(self, const uint8_t *record, Py_ssize_t size) except -1

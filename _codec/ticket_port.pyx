@@ -66,6 +66,17 @@ cdef class TicketPort:
         return buffers
 
     cdef int answer(self, uint64_t ticket_id, bint releases) except -1:
+        self.answer_quietly(ticket_id, releases)
+        return self.ring()
+
+    cdef int ring(self) except -1:
+        # Wake who reads the receipts, if it sleeps.
+        cdef uint64_t one = 1
+        if self.receipts._wakes():
+            write(self.bell, &one, 8)
+        return 0
+
+    cdef int answer_quietly(self, uint64_t ticket_id, bint releases) except -1:
         # Send the receipt of success, the slots with it or not.
         cdef uint8_t receipt[RECORD_MAX]
         cdef uint8_t *at = receipt
@@ -77,7 +88,7 @@ cdef class TicketPort:
         at[1] = PACKED_EMPTY  # no comment
         at = pack_slots(at + 2, slots)
         at[0] = PACKED_TRUE if releases else PACKED_FALSE
-        self._send(receipt, at + 1 - receipt, True)
+        self._send(receipt, at + 1 - receipt)
         self.unanswered.remove(ticket_id)  # not before: without memory for the receipt it is sent later
         if releases:
             del self.held[ticket_id]
@@ -91,19 +102,11 @@ cdef class TicketPort:
         at[0] = PACKED_ARRAY_3
         at[1] = KIND_RELEASE
         at = pack_slots(pack_u64(at + 2, ticket_id), slots)
-        self._send(record, at - record, len(slots) > QUIET_SLOTS_MAX)
-        return 0
+        self._send(record, at - record)
+        return self.ring() if len(slots) > QUIET_SLOTS_MAX else 0
 
-    cdef int _send(self, const uint8_t *record, Py_ssize_t size, bint is_urgent) except -1:
+    cdef int _send(self, const uint8_t *record, Py_ssize_t size) except -1:
         # Into the ring, or behind what waits for room there.
-        cdef int pushed = 0
-        cdef uint64_t one = 1
-        if not self.waiting:
-            pushed = self.receipts._push(record, <uint32_t>size) if is_urgent else (
-                self.receipts._write(record, <uint32_t>size)
-            )
-        if pushed == 0:
+        if self.waiting or not self.receipts._write(record, <uint32_t>size):
             self.outbox.send(PyBytes_FromStringAndSize(<const char *>record, size))
-        elif pushed == 2:
-            write(self.bell, &one, 8)
         return 0

@@ -41,6 +41,12 @@ class RouterSection(Section):
     workers: int = setting(
         1, "Processes that route, store and deliver.", unit="processes", ge=1, le=64, reload="restart"
     )
+    cpu_affinity: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Whether each acceptor and worker keeps to a CPU of its own. auto: if they are as many as the CPUs "
+        "that the router may use, or more.",
+        reload="restart",
+    )
     ack: Ack = setting(
         "stored",
         "What a success answer promises: the instance is on stable storage, or every destination has it.",

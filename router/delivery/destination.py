@@ -27,7 +27,7 @@ from router.delivery.retry import OURS, Blame, ErrorClass, Failure, failure_of_e
 from router.delivery.sender import FlowName, Item, send
 from router.delivery.waiting_items import WaitingItems
 from router.drivers.event_loop import EventLoopDriver
-from router.wire.codec import Outlet
+from router.wire.codec import Gathering, Outlet
 
 CROWD = 64
 """Instances that wait in the queue of a destination that hardly answers; the others stay in the ledger."""
@@ -240,9 +240,10 @@ class Destination:
             return
         self._is_pumping = True
         try:
-            while self._pump_again:
-                self._pump_again = False
-                self._pump_once()
+            with Gathering():
+                while self._pump_again:
+                    self._pump_again = False
+                    self._pump_once()
         finally:
             self._is_pumping = False
 

@@ -162,6 +162,8 @@ def send(association: PooledAssociation, item: Item, dimse_s: float, on_sent: On
         status, failure = _judge(task.result)
         on_sent(item, association, status, failure, seconds)
 
+    if association.lane is not None:
+        association.lane.send_gathered()  # no octets of two messages mix
     message_id = association.next_message_id()
     procedure = c_store.request(
         connection.association,
@@ -182,8 +184,9 @@ def _send_over_lane(
         return False
     lane.deadline_s = dimse_s
     context_id = association.contexts[item.key]
+    on_answered, on_failed = lane_callbacks(association, item, on_sent)
     return lane.send_item(
-        context_id, item.sop_class, item.sop_instance, dataset, *lane_callbacks(association, item, on_sent)
+        context_id, item.sop_class, item.sop_instance, dataset, on_answered, on_failed, item.is_immediate
     )
 
 

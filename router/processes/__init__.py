@@ -2,7 +2,8 @@
 
 **Supervisor** (supervisor.py): prepare.py checks, resources.py makes what is shared, launch.py starts the
 others; member.py, budget.py and tallies.py are its family, reloading.py is SIGHUP, status.py and notify.py
-tell others how it goes. All the others run inside child.py and hear the supervisor over control.py.
+tell others how it goes. All the others run inside child.py and hear the supervisor over control.py;
+affinity.py says on which CPU.
 **Acceptor** (acceptor.py): doors.py and pending.py let connections in, admission.py decides who may
 associate, incoming.py is one association; what it receives goes to a worker through router/handoff.
 **Worker** (worker.py): handling.py is what becomes of one ticket, by way of storing.py (ack = "stored") or

@@ -26,6 +26,7 @@ from router.errors import ConfigError, ConfigErrors
 from router.metrics.catalogue import CODEC_INFO
 from router.metrics.page import MetricsPage
 from router.processes import logs, signals
+from router.processes.affinity import keep_to_one_cpu
 from router.processes.control import ControlChannel, Message, read_memfd
 from router.processes.launch import START_INFO_BYTES_MAX, StartInfo, read_start_info
 
@@ -202,6 +203,7 @@ async def _main(
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     sys.setswitchinterval(SWITCH_S)
+    keep_to_one_cpu(start.role, start.index, config.router)
     child = Child(start, config)
     signals.handle_child_signals(lambda: child.request_drain(child.config.router.drain_s))
     await role_main(child)

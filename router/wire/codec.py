@@ -7,6 +7,7 @@ in a metric.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ _MODULES = (
     "entry_lane",
     "forward_lane",
     "framing",
+    "gathering",
     "handler_lane",
     "ledger_rows",
     "ledger_told",
@@ -77,6 +79,7 @@ if TYPE_CHECKING or CODEC_NAME == "compiled":
         VIOLATION,
         PduReader,
     )
+    from _codec.gathering import Gathering
     from _codec.handler_lane import HandlerLane, LaneRequest
     from _codec.ledger_rows import RowWriter
     from _codec.ledger_told import PendingRun, tell_delivered, tell_run
@@ -136,6 +139,7 @@ else:
     # The lanes' twin is the general way through protocol/, services/ and processes/: without them everything
     # goes there.
     StoreInlet = StoreLane = SendLane = SendOperation = CallbackUser = None
+    Gathering = contextlib.nullcontext
     CommitLane = None
     HandlerLane = LaneRequest = Reception = ScatterWindow = None
     RowWriter = linked = None  # the twin is spool/ledger_insert.py
@@ -172,6 +176,7 @@ __all__ = [
     "EntrySend",
     "Forward",
     "Forwarder",
+    "Gathering",
     "HandlerLane",
     "Histogram",
     "LaneRequest",

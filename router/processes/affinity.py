@@ -1,0 +1,57 @@
+"""On which CPU a process runs: where acceptors and workers fill the machine, each keeps to one of its own.
+
+They wake each other all the time, and the scheduler likes to run who is woken beside who woke it; the more so
+in a virtual machine, whose idle CPUs count as taken. Then one waits for the other while a CPU is idle. With
+two CPUs, one acceptor and one worker this is worth a third of the rate of small objects that are stored
+first. Supervisor and admin go wherever there is room, and so may all other programs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from router.config.schema import RouterSection
+
+QUOTA_PATH = Path("/sys/fs/cgroup/cpu.max")
+"""What CPU time the container may use, "max" or microseconds, and in which period (cgroup v2)."""
+
+
+def keep_to_one_cpu(role: str, index: int, router: RouterSection) -> int | None:
+    """Have the calling thread, and those it starts from now on, run on their CPU; None: on any.
+
+    Call it before a process has other threads.
+    """
+    cpu = cpu_of(role, index, router, sorted(os.sched_getaffinity(0)), _quota_cpus())
+    if cpu is not None:
+        with contextlib.suppress(OSError):  # it was taken away just now: then there is nothing to keep to
+            os.sched_setaffinity(0, {cpu})
+    return cpu
+
+
+def cpu_of(
+    role: str, index: int, router: RouterSection, cpus: Sequence[int], quota_cpus: float | None
+) -> int | None:
+    """Return the CPU that a process keeps to, None for any.
+
+    cpus: that may be used. quota_cpus: how many of them at a time, None for all.
+    """
+    processes = router.acceptors + router.workers
+    if role not in ("acceptor", "worker") or router.cpu_affinity == "off" or len(cpus) < 2:
+        return None
+    if router.cpu_affinity == "auto" and (
+        processes < len(cpus) or (quota_cpus is not None and quota_cpus < len(cpus))
+    ):
+        return None  # others are likely to use them too
+    number = index if role == "acceptor" else router.acceptors + index
+    return cpus[number % len(cpus)]
+
+
+def _quota_cpus() -> float | None:
+    try:
+        quota, period = QUOTA_PATH.read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
