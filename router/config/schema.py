@@ -43,7 +43,7 @@ class RouterSection(Section):
     )
     cpu_affinity: Literal["auto", "on", "off"] = setting(
         "auto",
-        "Whether each acceptor and worker keeps to a CPU of its own. auto: if they are as many as the CPUs "
+        "Whether each worker keeps to a CPU of its own. auto: if acceptors and workers are as many as the CPUs "
         "that the router may use, or more.",
         reload="restart",
     )

@@ -1,9 +1,10 @@
-"""On which CPU a process runs: where acceptors and workers fill the machine, each keeps to one of its own.
+"""On which CPU a worker runs: where the processes fill the machine, each worker keeps to one of its own.
 
-They wake each other all the time, and the scheduler likes to run who is woken beside who woke it; the more so
-in a virtual machine, whose idle CPUs count as taken. Then one waits for the other while a CPU is idle. With
-two CPUs, one acceptor and one worker this is worth a third of the rate of small objects that are stored
-first. Supervisor and admin go wherever there is room, and so may all other programs.
+Acceptors and workers wake each other all the time, and the scheduler likes to run who is woken beside who
+woke it; the more so in a virtual machine, whose idle CPUs count as taken. Then one waits for the other while
+a CPU is idle. With two CPUs this is worth a third of the rate of small objects that are stored first.
+Acceptors, supervisor, admin and all other programs go wherever there is room: an acceptor is best off where
+the system has just put what it is to read.
 """
 
 from __future__ import annotations
@@ -38,15 +39,13 @@ def cpu_of(
 
     cpus: that may be used. quota_cpus: how many of them at a time, None for all.
     """
-    processes = router.acceptors + router.workers
-    if role not in ("acceptor", "worker") or router.cpu_affinity == "off" or len(cpus) < 2:
+    if role != "worker" or router.cpu_affinity == "off" or len(cpus) < 2:
         return None
     if router.cpu_affinity == "auto" and (
-        processes < len(cpus) or (quota_cpus is not None and quota_cpus < len(cpus))
+        router.acceptors + router.workers < len(cpus) or (quota_cpus is not None and quota_cpus < len(cpus))
     ):
         return None  # others are likely to use them too
-    number = index if role == "acceptor" else router.acceptors + index
-    return cpus[number % len(cpus)]
+    return cpus[-1 - index % len(cpus)]
 
 
 def _quota_cpus() -> float | None:

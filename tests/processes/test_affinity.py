@@ -17,21 +17,20 @@ from router.processes.affinity import cpu_of, keep_to_one_cpu
 @pytest.mark.parametrize(
     ("acceptors", "workers", "cpus", "expected"),
     [
-        (1, 1, [0, 1], [0, 1]),
-        (1, 1, [3, 7], [3, 7]),
-        (2, 2, [0, 1, 2, 3], [0, 1, 2, 3]),
-        (2, 3, [0, 1, 2], [0, 1, 2, 0, 1]),
-        (1, 1, [0, 1, 2, 3], [None, None]),
-        (1, 1, [0], [None, None]),
+        (1, 1, [0, 1], [1]),
+        (1, 1, [3, 7], [7]),
+        (2, 2, [0, 1, 2, 3], [3, 2]),
+        (1, 4, [0, 1, 2], [2, 1, 0, 2]),
+        (1, 1, [0, 1, 2, 3], [None]),
+        (1, 1, [0], [None]),
     ],
 )
-def test_each_has_its_own_where_they_fill_the_machine(
+def test_each_worker_has_its_own_where_the_processes_fill_the_machine(
     acceptors: int, workers: int, cpus: list[int], expected: list[int | None]
 ) -> None:
     router = RouterSection(acceptors=acceptors, workers=workers)
-    found = [cpu_of("acceptor", index, router, cpus, None) for index in range(acceptors)]
-    found += [cpu_of("worker", index, router, cpus, None) for index in range(workers)]
-    assert found == expected
+    assert [cpu_of("worker", index, router, cpus, None) for index in range(workers)] == expected
+    assert cpu_of("acceptor", 0, router, cpus, None) is None
     assert cpu_of("admin", 0, router, cpus, None) is None
 
 
@@ -43,7 +42,7 @@ def test_a_share_of_the_cpus_is_shared_with_others() -> None:
 
 
 def test_it_may_be_forced_or_forbidden() -> None:
-    assert cpu_of("worker", 0, RouterSection(cpu_affinity="on"), [0, 1, 2, 3], None) == 1
+    assert cpu_of("worker", 0, RouterSection(cpu_affinity="on"), [0, 1, 2, 3], None) == 3
     assert cpu_of("worker", 0, RouterSection(cpu_affinity="off"), [0, 1], None) is None
 
 
@@ -74,10 +73,10 @@ def test_a_thread_and_those_it_starts_keep_to_their_cpu() -> None:
     before = os.sched_getaffinity(0)
 
     def keep() -> object:
-        cpu = keep_to_one_cpu("acceptor", 0, RouterSection(cpu_affinity="on"))
+        cpu = keep_to_one_cpu("worker", 0, RouterSection(cpu_affinity="on"))
         return cpu, os.sched_getaffinity(0), in_a_thread(lambda: os.sched_getaffinity(0))
 
-    first = min(before)
-    assert in_a_thread(keep) == (first, {first}, {first})
+    last = max(before)
+    assert in_a_thread(keep) == (last, {last}, {last})
     assert os.sched_getaffinity(0) == before
     assert in_a_thread(lambda: keep_to_one_cpu("admin", 0, RouterSection(cpu_affinity="on"))) is None
