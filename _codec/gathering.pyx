@@ -1,8 +1,8 @@
 """Messages that leave together: for how long they are gathered, and the memory they wait in.
 
 Who sends several messages in one go says so (begin_gathering, or `with Gathering()` in Python); lanes then
-copy small ones into their parcel, and are asked for it at the end. Invariant: whatever is raised, everything
-that was gathered is asked for.
+copy small ones into their parcel, and are asked for it at the end. Invariant: whatever is raised meanwhile,
+every lane that has gathered something is asked; one that cannot send it gives up its connection.
 """
 
 cimport cython
@@ -10,6 +10,10 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
+
+import logging
+
+_logger = logging.getLogger(__name__)
 
 cdef enum:
     PARCEL_MAX = 65536  # octets of what leaves a lane together
@@ -25,20 +29,18 @@ cdef int begin_gathering() except -1:
 
 
 cdef int end_gathering() except -1:
-    # Ask every lane to send, whatever goes wrong with one of them; raise the first error.
+    # Ask every lane to send. What goes wrong with one is logged and no more: its users are told by the end of
+    # its connection, and who sends has others to look after.
     global _depth, _lanes
     _depth -= 1
     if _depth or not _lanes:
         return 0
     lanes, _lanes = _lanes, []
-    trouble = None
     for lane in lanes:
         try:
             lane.send_gathered()
-        except Exception as error:
-            trouble = trouble or error
-    if trouble is not None:
-        raise trouble
+        except Exception:
+            _logger.exception("what was gathered could not be sent")
     return 0
 
 

@@ -21,7 +21,7 @@ cdef class SendOperation:
     cdef SendUser user
     cdef int context_id
     cdef int status
-    cdef bint is_out  # nothing of it waits in the connection any more
+    cdef bint is_out  # its memory is not read any more: it has left, or is gathered
     cdef double out_at  # since when; meaningful once is_out
     cdef Py_ssize_t gathered_up_to  # where it ends among what leaves together
 
@@ -67,6 +67,7 @@ cdef class SendLane(Lane):
     cpdef int send_gathered(self) except -1
     cdef int _send_at_once(self, SendOperation operation, Py_ssize_t count, list buffers) except -1
     cdef int _ask_for_ack(self) except -1
+    cdef int _break_off(self) noexcept
     cdef Py_ssize_t _lay_out(
         self, int context_id, const uint8_t *sop_class, Py_ssize_t sop_class_bytes,
         const uint8_t *sop_instance, Py_ssize_t sop_instance_bytes, list buffers,

@@ -38,6 +38,8 @@ cdef extern from "sys/socket.h" nogil:
     Py_ssize_t send(int fd, const void *octets, size_t size, int flags)
     Py_ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int setsockopt(int fd, int level, int option, const void *value, unsigned int size)
+    int SHUT_RDWR
+    int shutdown(int fd, int how)
 
 cdef extern from "netinet/in.h" nogil:
     int IPPROTO_TCP
@@ -375,17 +377,27 @@ cdef class SendLane(Lane):
         if not total:
             return 0
         operations, self._gathered = self._gathered, []
-        if not self._has_unsent():
-            written = max(0, send(self._fd, self._parcel._octets, total, MSG_NOSIGNAL | MSG_DONTWAIT))
-        rest = self._parcel.rest(written) if written < total else None
-        self._parcel.empty()
-        if rest is None:
-            self._traffic.sent += total
-        else:
-            for operation in operations:
-                operation.is_out = operation.gathered_up_to <= written
-            self._send_rest(total, [rest])
+        try:
+            if not self._has_unsent():
+                written = max(0, send(self._fd, self._parcel._octets, total, MSG_NOSIGNAL | MSG_DONTWAIT))
+            if written == total:
+                self._traffic.sent += total
+            else:
+                for operation in operations:
+                    operation.is_out = operation.gathered_up_to <= written
+                self._send_rest(total, [self._parcel.rest(written)])
+        except BaseException:
+            self._break_off()
+            raise
+        finally:
+            self._parcel.empty()
         return self._ask_for_ack()
+
+    cdef int _break_off(self) noexcept:
+        # What is left of a message cannot be sent: no other may follow its beginning.
+        self.is_usable = False
+        shutdown(self._fd, SHUT_RDWR)
+        return 0
 
     cdef int _send_at_once(self, SendOperation operation, Py_ssize_t count, list buffers) except -1:
         # Send the message in _pieces.
@@ -406,7 +418,11 @@ cdef class SendLane(Lane):
         if operation.is_out:
             self._traffic.sent += total
         else:
-            self._send_rest(total, self._rest(count, written, buffers))
+            try:
+                self._send_rest(total, self._rest(count, written, buffers))
+            except BaseException:
+                self._break_off()
+                raise
         return self._ask_for_ack()
 
     cdef int _ask_for_ack(self) except -1:

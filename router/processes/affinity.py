@@ -1,10 +1,10 @@
-"""On which CPU a worker runs: where the processes fill the machine, each worker keeps to one of its own.
+"""On which CPU a worker's event loop runs: where the processes fill the machine, each has one of its own.
 
 Acceptors and workers wake each other all the time, and the scheduler likes to run who is woken beside who
 woke it; the more so in a virtual machine, whose idle CPUs count as taken. Then one waits for the other while
-a CPU is idle. With two CPUs this is worth a third of the rate of small objects that are stored first.
-Acceptors, supervisor, admin and all other programs go wherever there is room: an acceptor is best off where
-the system has just put what it is to read.
+a CPU is idle. With two CPUs this is worth a fifth of the rate of small objects that are stored first.
+Everything else goes wherever there is room: an acceptor is best off where the system has just put what it is
+to read, and a worker's other threads (those that sync and keep the ledger) would hold up its loop.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from router.config.schema import RouterSection
 
-QUOTA_PATH = Path("/sys/fs/cgroup/cpu.max")
-"""What CPU time the container may use, "max" or microseconds, and in which period (cgroup v2)."""
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def keep_to_one_cpu(role: str, index: int, router: RouterSection) -> int | None:
-    """Have the calling thread, and those it starts from now on, run on their CPU; None: on any.
+    """Have the calling thread run on its CPU from now on; return which, None for any.
 
-    Call it before a process has other threads.
+    Threads that it starts from now on keep to it too; those it has started go on anywhere.
     """
     cpu = cpu_of(role, index, router, sorted(os.sched_getaffinity(0)), _quota_cpus())
     if cpu is not None:
@@ -35,7 +35,7 @@ def keep_to_one_cpu(role: str, index: int, router: RouterSection) -> int | None:
 def cpu_of(
     role: str, index: int, router: RouterSection, cpus: Sequence[int], quota_cpus: float | None
 ) -> int | None:
-    """Return the CPU that a process keeps to, None for any.
+    """Return the CPU that a process's event loop keeps to, None for any.
 
     cpus: that may be used. quota_cpus: how many of them at a time, None for all.
     """
@@ -49,8 +49,19 @@ def cpu_of(
 
 
 def _quota_cpus() -> float | None:
+    """Return how many CPUs the narrowest quota around this process gives it; None: no quota (cgroup v2)."""
     try:
-        quota, period = QUOTA_PATH.read_text().split()
+        own = next(line for line in OWN_CGROUP.read_text().splitlines() if line.startswith("0::"))[3:]
+    except (OSError, StopIteration):
+        own = "/"
+    folder = Path(own.lstrip("/"))
+    quotas = [_quota_of(CGROUPS / one / "cpu.max") for one in (folder, *folder.parents)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_of(path: Path) -> float | None:
+    try:
+        quota, period = path.read_text().split()
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None

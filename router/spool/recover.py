@@ -32,8 +32,10 @@ from router.spool.segment import (
     NOWHERE,
     RECORD_BYTES_MIN,
     TRAILER_BYTES,
+    VERSION,
     Header,
     Position,
+    encode_header,
     encode_void,
 )
 from router.spool.states import DeliveryState
@@ -86,6 +88,7 @@ class _Segment:
     end: int
     size: int
     last_seq: int
+    is_header_lost: bool = False
     written_end: int = 0
 
 
@@ -186,7 +189,9 @@ class _Recovery:
                 self._note_entry(found.entry)
         self._report.segments_read += 1
         self._note_shortened(_previous(scan, number))
-        self._read.append(_Segment(number, scan.header, scan.end, path.stat().st_size, last_seq))
+        self._read.append(
+            _Segment(number, scan.header, scan.end, path.stat().st_size, last_seq, scan.is_header_lost)
+        )
 
     def _note_missing(self, expected: Position) -> None:
         """Take note of entries that stood before this segment and are not there: numbers are missing.
@@ -212,8 +217,10 @@ class _Recovery:
         if last is None or last.number != expected.segment:
             return
         last.written_end = expected.offset
-        if last.size < expected.offset:
-            self._note_bad(BadStretch(last.number, last.size, expected.offset))
+        told = max((bad.end for bad in self._bad if bad.segment == last.number), default=0)
+        end = max(told, min(last.end, last.size))  # zeros may stand behind it, or nothing
+        if end < expected.offset:
+            self._note_bad(BadStretch(last.number, end, expected.offset))
 
     def _found(self, scan: SegmentScan) -> Iterator[Sound | BadStretch]:
         """Yield a scan's findings; an entry whose large object is not there is none."""
@@ -305,9 +312,18 @@ class _Recovery:
             if segment.written_end > end:
                 # Its end was torn; the next segment will go on telling that it was there.
                 _give_up(file.fileno(), segment, end, segment.written_end)
+            if segment.is_header_lost:
+                _write_header(file.fileno(), segment, self._end_before(segment.number))
             size = os.fstat(file.fileno()).st_size
             os.fsync(file.fileno())
         self._store.add_closed(ClosedSegment(segment.number, segment.last_seq, size))
+
+    def _end_before(self, number: int) -> Position:
+        """Return where the segment before this one ends; it is tidy already."""
+        before = [other for other in self._directory.segment_numbers() if other < number]
+        if not before:
+            return NOWHERE
+        return Position(before[-1], self._directory.segment_path(before[-1]).stat().st_size)
 
     # -- large objects
 
@@ -368,6 +384,12 @@ def _runs(stretches: list[BadStretch]) -> Iterator[tuple[int, int, int]]:
         run = (bad.segment, bad.offset, bad.end)
     if run is not None:
         yield run
+
+
+def _write_header(descriptor: int, segment: _Segment, previous: Position) -> None:
+    """Write a header that was lost, so that no later reading has to guess what stood before the segment."""
+    if segment.header is not None and segment.header.version == VERSION:
+        write_at(descriptor, encode_header(segment.number, segment.header.nonce, previous), 0)
 
 
 def _give_up(descriptor: int, segment: _Segment, offset: int, end: int) -> None:

@@ -131,6 +131,7 @@ class SegmentScan:
         self._start = max(start, HEADER_BYTES)
         self.end = HEADER_BYTES
         self.header: Header | None = None
+        self.is_header_lost = False  # and `header` is what the records tell
 
     def __iter__(self) -> Iterator[Sound | BadStretch]:
         """Yield what stands in the segment, in its order. Raises OSError; UnknownFormat."""
@@ -155,6 +156,7 @@ class SegmentScan:
         header = decode_header(window.read(0, HEADER_BYTES), self._number)
         if header is not None:
             return header
+        self.is_header_lost = True
         first = header_of_head(window.read(HEADER_BYTES, HEAD_BYTES), self._number, HEADER_BYTES)
         return first if first is not None else self._header_found(window)
 

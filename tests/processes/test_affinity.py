@@ -48,14 +48,18 @@ def test_it_may_be_forced_or_forbidden() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("max 100000\n", None), ("150000 100000\n", 1.5), ("nonsense", None), ("1 0", None), (None, None)],
+    [("max 100000\n", 9), ("150000 100000\n", 1.5), ("nonsense", 9), ("1 0", 9), (None, None)],
 )
 def test_the_quota_of_a_container_is_read(
     text: str | None, expected: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(affinity, "QUOTA_PATH", tmp_path / "cpu.max")
+    (tmp_path / "router" / "inner").mkdir(parents=True)
+    (tmp_path / "own").write_text("12:cpu:/else\n0::/router/inner\n")
+    monkeypatch.setattr(affinity, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(affinity, "CGROUPS", tmp_path)
     if text is not None:
-        (tmp_path / "cpu.max").write_text(text)
+        (tmp_path / "router" / "cpu.max").write_text(text)
+        (tmp_path / "router" / "inner" / "cpu.max").write_text("900000 100000\n")
     assert affinity._quota_cpus() == expected
 
 

@@ -132,6 +132,31 @@ def test_a_header_that_never_was_durable_is_torn_like_the_records_after_it(
     assert sorted(found) == [*ALL[: 2 * starts_before], "1.2.3.8", "1.2.3.9"]
     assert report.damages == []
     assert recovered(directory)[1].damages == []
+    # Nor is it when what comes later has made durable what stood before it, and only the segments tell.
+    store, ledger, report = reopened(directory)
+    writer = writer_at(directory, store, report=report)
+    append(writer, 10)
+    writer.close()
+    ledger.close()
+    forget_ledger(directory)
+    assert recovered(directory)[1].damages == []
+
+
+@pytest.mark.parametrize("is_shorter", [True, False])
+def test_acknowledged_records_at_the_end_of_a_segment_that_became_zeros_are_reported(
+    tmp_path: Path, is_shorter: bool
+) -> None:
+    directory = rotated(tmp_path)
+    path = directory.segment_path(2)
+    last = [found for found in SegmentScan(path, 2) if isinstance(found, Sound) and found.entry][-1]
+    size = path.stat().st_size
+    os.truncate(path, last.offset)
+    if not is_shorter:
+        os.truncate(path, size)
+    forget_ledger(directory)
+    found, report, _ = recovered(directory)
+    assert len(found) == 59
+    assert [(d.segment, d.offset, d.length) for d in report.damages] == [(2, last.offset, size - last.offset)]
 
 
 @pytest.mark.parametrize("place", ["magic", "head", "facts", "dataset", "trailer"])

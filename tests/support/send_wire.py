@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 from _codec.framing import NEED_DATA, PduReader
@@ -112,11 +113,10 @@ class Wire:
     def arrived(self) -> bytes:
         """Take what has come out at the peer's end."""
         octets = b""
-        while True:
-            try:
-                octets += self.far.recv(1 << 20)
-            except BlockingIOError:
-                return octets
+        with suppress(BlockingIOError):
+            while more := self.far.recv(1 << 20):
+                octets += more
+        return octets
 
     def flush(self) -> bytes:
         """Carry what waits in the connection, as the transport does; return all that comes out."""
