@@ -43,8 +43,8 @@ class RouterSection(Section):
     )
     cpu_affinity: Literal["auto", "on", "off"] = setting(
         "auto",
-        "Whether each worker's event loop keeps to a CPU of its own. auto: if acceptors and workers are as "
-        "many as the CPUs that the router may use, or more. Several routers on one machine: off.",
+        "Whether each worker keeps to a CPU of its own. auto: if acceptors and workers are as many as the "
+        "CPUs that the router may use, or more. Several routers on one machine: off.",
         reload="restart",
     )
     ack: Ack = setting(

@@ -105,7 +105,7 @@ class Child:
 
     def ready(self, **detail: str | int) -> None:
         """Say that this process does its work now. detail: plain facts for the supervisor's status."""
-        keep_to_one_cpu(self.role, self.index, self.config.router)
+        keep_to_one_cpu(self.role, self.index, self.config.router)  # this thread, if not all do
         self.control.send("ready", detail=detail)
 
     def not_accepting(self) -> None:
@@ -204,6 +204,8 @@ async def _main(
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     sys.setswitchinterval(SWITCH_S)
+    if config.spool.fsync:  # the loop waits for the disk, and the other threads have their turn
+        keep_to_one_cpu(start.role, start.index, config.router)
     child = Child(start, config)
     signals.handle_child_signals(lambda: child.request_drain(child.config.router.drain_s))
     await role_main(child)
