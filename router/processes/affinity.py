@@ -4,8 +4,8 @@ Acceptors and workers wake each other all the time, and the scheduler likes to r
 woke it; the more so in a virtual machine, whose idle CPUs count as taken. Then one waits for the other while
 a CPU is idle. With two CPUs this is worth a third of the rate of small objects that are stored first.
 A worker's other threads (those that sync and keep the ledger) stay with its loop where that waits for a disk
-anyway; elsewhere they would hold it up. Acceptors and all other programs go wherever there is room: an acceptor
-is best off where the system has just put what it is to read.
+anyway; elsewhere they would hold it up. Acceptors and all other programs go wherever there is room: an
+acceptor is best off where the system has just put what it is to read.
 """
 
 from __future__ import annotations
